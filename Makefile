@@ -1,0 +1,54 @@
+# `make demo` and `make test` make and reuse .venv; everything else is for developers.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo-run
+
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test lint format kill evaluate clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "savs needs Python 3.11 or newer: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[worker,dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	rm -rf $(DEMO)
+	$(BIN)/python -m savs.demo.corpus $(DEMO)
+	$(BIN)/savs-submit run --model demo --name figures --workspace $(DEMO)/results \
+		--train $(DEMO)/figure/train.jsonl --data $(DEMO)/figure/corpus.jsonl
+	$(BIN)/savs-submit run --model demo --name movements --workspace $(DEMO)/results \
+		--train $(DEMO)/movement/train.jsonl --data $(DEMO)/movement/corpus.jsonl
+	$(BIN)/savs-submit results figures --workspace $(DEMO)/results --out $(DEMO)/figures.jsonl
+	$(BIN)/savs-submit results movements --workspace $(DEMO)/results --out $(DEMO)/movements.jsonl
+	@echo
+	@echo "Labels:     $(DEMO)/figures.jsonl and $(DEMO)/movements.jsonl"
+	@echo "Summaries:  $$(echo $(DEMO)/results/jobs/*-classify-*/summary.json)"
+	@echo "Artifacts:  $(DEMO)/results/artifacts"
+	@head -n 1 $(DEMO)/figures.jsonl $(DEMO)/movements.jsonl
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Kills a run with SIGKILL at ten random moments and compares with a calm run.
+kill: $(VENV)/installed
+	$(BIN)/python -m pytest -m kill tests/jobs/test_kill.py
+
+# The two tables of the demo model in the README.
+evaluate: $(VENV)/installed
+	$(BIN)/python -m savs.demo.evaluate
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,57 @@
+"""Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in this folder."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from savs.errors import SettingsError
+
+FILE = Path("savs.toml")
+
+
+class Settings(BaseSettings):
+    """What holds for every command. `workspace` is a folder or s3://bucket/prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="SAVS_", toml_file=FILE, extra="ignore")
+
+    workspace: str | None = None
+    s3_endpoint_url: str | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings(workspace: str | None) -> Settings:
+    """The settings in force. Raises SettingsError where one is unusable."""
+    given = {"workspace": workspace} if workspace else {}
+    try:
+        return Settings(**given)
+    except (ValidationError, ValueError) as error:
+        raise SettingsError(f"{FILE}: {error}") from error
+
+
+def workspace_of(option: str | None) -> str:
+    """The workspace to use, absolute where it is a folder. Raises SettingsError where none is set."""
+    settings = read_settings(option)
+    if not settings.workspace:
+        raise SettingsError("no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml")
+    if settings.workspace.startswith("s3://"):
+        return settings.workspace.rstrip("/")
+    path = Path(settings.workspace).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"--workspace: {path} is a file; a folder is needed")
+    return str(path)

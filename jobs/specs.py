@@ -1,0 +1,103 @@
+"""What a job is: its spec as submitted, resolved so that it means the same everywhere.
+
+A job's id ends in the hash of its spec, and the spec holds the data's ETag. So submitting the
+same work again joins the job that is there, and anything else is another job.
+"""
+
+import hashlib
+import re
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from savs.errors import LedgerError, SettingsError
+
+SCHEMA: Literal[1] = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+HASH_DIGITS = 8
+DEFAULT_SHARD = 256  # rows
+
+
+class Strict(BaseModel):
+    """Base of everything that is written to the ledger or the queue: immutable, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """A manifest and the ETag it had when it was submitted."""
+
+    url: str
+    etag: str
+
+
+class ExtractSpec(Strict):
+    """Fit an artifact on labelled examples."""
+
+    kind: Literal["extract"] = "extract"
+    name: str
+    model: str
+    train: Source
+    heads: Annotated[int, Field(ge=1)]
+    readout: Literal["reference"]
+    shard_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+
+    @property
+    def source(self) -> Source:
+        return self.train
+
+
+class ClassifySpec(Strict):
+    """Label a corpus with an artifact. `after` is the job that makes it, where it is not there yet."""
+
+    kind: Literal["classify"] = "classify"
+    name: str
+    model: str
+    data: Source
+    artifact: str
+    after: str | None = None
+    shard_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+
+    @property
+    def source(self) -> Source:
+        return self.data
+
+
+T = TypeVar("T", bound=Strict)
+Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
+
+
+class Job(Strict):
+    """`job.json`."""
+
+    schema_version: Literal[1] = SCHEMA
+    job_id: str
+    submitted: datetime
+    spec: Spec
+
+
+def job_id(spec: ExtractSpec | ClassifySpec) -> str:
+    """For example `pets-extract-1a2b3c4d`."""
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it can be part of an address. Raises SettingsError."""
+    if not NAME.fullmatch(name):
+        raise SettingsError(
+            f"{name!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def parse(model: type[T], data: bytes, where: str) -> T:
+    """`data`, JSON from the ledger, as a `model`. Raises LedgerError naming `where`."""
+    try:
+        return model.model_validate_json(data)
+    except (ValidationError, RecursionError) as error:
+        raise LedgerError(f"{where} is not usable: {error}") from error

@@ -1,0 +1,137 @@
+"""Turns what a user asks for into jobs in the ledger.
+
+Everything that can be checked without a model is checked here, before anything is written.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.ledger import Ledger
+from jobs.planning import plan_manifest
+from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, checked_name, job_id
+from savs.errors import ArtifactNotFound, ModelNotFound, NotFound, SettingsError
+from savs.storage import join, open_parent, open_store
+
+
+def make_source(url: str, option: str) -> Source:
+    """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
+    place = url if url.startswith("s3://") else str(Path(url).expanduser().resolve())
+    if not place.startswith("s3://") and Path(place).is_dir():
+        raise SettingsError(f"{option}: {url} is a folder; a JSONL file is needed")
+    store, key = open_parent(place)
+    try:
+        return Source(url=place, etag=store.etag(key))
+    except NotFound as error:
+        raise SettingsError(f"{option}: {error}") from error
+
+
+def resolve_model(model: str) -> str:
+    """A folder by its absolute path; an alias or a hub id as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def submit_extract(
+    ledger: Ledger,
+    name: str,
+    model: str,
+    train: str,
+    heads: int,
+    readout: str,
+    shard_size: int,
+    batch_size: int,
+) -> Job:
+    """An extract job in the ledger, or the one that is there already.
+
+    Raises ManifestError where rows of `train` are unusable.
+    """
+    spec = ExtractSpec.model_validate(
+        {
+            "name": checked_name(name),
+            "model": resolve_model(model),
+            "train": make_source(train, "--train"),
+            "heads": heads,
+            "readout": readout,
+            "shard_size": shard_size,
+            "batch_size": batch_size,
+        }
+    )
+    plan = plan_manifest(spec.train.url, shard_size, labelled=True)
+    return ledger.create_job(_job(spec), plan)
+
+
+def submit_classify(
+    ledger: Ledger,
+    name: str,
+    model: str,
+    data: str,
+    artifact: str,
+    shard_size: int,
+    batch_size: int,
+    after: str | None = None,
+) -> Job:
+    """A classify job in the ledger, or the one that is there already.
+
+    artifact  its address; where `after` names the job that will make it, it need not exist yet
+    """
+    spec = ClassifySpec(
+        name=checked_name(name),
+        model=resolve_model(model),
+        data=make_source(data, "--data"),
+        artifact=artifact,
+        after=after,
+        shard_size=shard_size,
+        batch_size=batch_size,
+    )
+    plan = plan_manifest(spec.data.url, shard_size, labelled=False)
+    return ledger.create_job(_job(spec), plan)
+
+
+def _job(spec: ExtractSpec | ClassifySpec) -> Job:
+    now = datetime.now(UTC).replace(microsecond=0)
+    return Job(job_id=job_id(spec), submitted=now, spec=spec)
+
+
+def find_artifact(ledger: Ledger, artifact: str) -> str:
+    """The address of an artifact: as given, or `NAME` (its newest version) or `NAME/VERSION` in
+    the workspace. Raises ArtifactNotFound."""
+    if artifact.startswith("s3://"):
+        return artifact
+    if (Path(artifact) / "manifest.json").is_file():
+        return str(Path(artifact).resolve())
+    name, _, version = artifact.partition("/")
+    if version and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
+        return ledger.artifact_url(name, version)
+    made = [
+        job.job_id
+        for job in ledger.jobs(name)
+        if job.spec.kind == "extract" and ledger.store.exists(f"artifacts/{name}/{job.job_id}/manifest.json")
+    ]
+    if version or not made:
+        raise ArtifactNotFound(
+            f"no artifact {artifact!r}: it is neither a folder with a manifest.json nor a name in "
+            f"{join(ledger.workspace, 'artifacts')}"
+        )
+    return ledger.artifact_url(name, made[-1])
+
+
+def artifact_model(url: str) -> str:
+    """The model that made the artifact at `url`."""
+    try:
+        manifest = json.loads(open_store(url).read("manifest.json"))
+        return str(manifest["origin"]["model"]["id"])
+    except NotFound as error:
+        raise ArtifactNotFound(f"no artifact at {url}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact's") from error
+
+
+def check_model(model: str) -> None:
+    """Raises ModelNotFound where `model` can be no checkpoint. Loads nothing and asks no network."""
+    from savs.models import ALIASES, is_hub_id
+
+    if not (model in ALIASES or (Path(model) / "config.json").is_file() or is_hub_id(model)):
+        raise ModelNotFound(
+            f"--model: {model!r} is no folder with a config.json, no hub id (owner/name), "
+            f"and none of: {', '.join(ALIASES)}"
+        )

@@ -1,0 +1,208 @@
+"""Opens pictures and videos: an address in, pixels out, every failure a typed ItemError.
+
+Pictures come through Pillow with their EXIF orientation applied, as RGB. Videos come through
+decord, only the frames that are asked for, together with their true place in the video. This
+module does not resize anything: pixel budgets are the processor's business.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from savs.errors import (
+    ItemError,
+    MediaTooLarge,
+    MissingMedia,
+    NotFound,
+    NoVideoSupport,
+    StorageError,
+    UnreadableMedia,
+)
+from savs.storage import open_parent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+MAX_IMAGE_BYTES = 256 * 2**20
+MAX_IMAGE_PIXELS = 64_000_000
+MAX_VIDEO_BYTES = 8 * 2**30
+MAX_VIDEO_FRAMES = 768  # frames that are handed to the model; Qwen's own limit
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+@dataclass(frozen=True)
+class FrameSampling:
+    """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
+
+    Both take the first and the last frame and spread the rest evenly between them.
+    """
+
+    frames: int | None = 16
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.frames is None) == (self.fps is None):
+            raise ValueError("give either a number of frames or frames per second")
+        if (self.frames or self.fps or 0) <= 0:
+            raise ValueError("frames and fps must be greater than zero")
+
+    def indices(self, total: int, fps: float) -> list[int]:
+        """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
+        if self.frames is not None:
+            count = self.frames
+        else:
+            assert self.fps is not None
+            count = min(max(round(total / fps * self.fps), 2), total)
+            count -= count % 2 if count > 2 else 0  # video towers merge frames two by two
+        count = min(count, MAX_VIDEO_FRAMES)
+        if count == 1:
+            return [0]
+        return [round(i * (total - 1) / (count - 1)) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames taken from a video.
+
+    frames   uint8 [T, height, width, 3], RGB
+    indices  T frame numbers in the video, from 0
+    fps      frames per second of the video, not of the T frames
+    total    frames in the video
+    """
+
+    frames: "np.ndarray"
+    indices: tuple[int, ...]
+    fps: float
+    total: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.total / self.fps
+
+
+def is_video(address: str) -> bool:
+    """Whether `address` is treated as a video, which its suffix alone decides."""
+    return address.lower().endswith(VIDEO_SUFFIXES)
+
+
+def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
+    """The picture (RGB) or the frames of the video at `address`, a local path or s3:// address.
+
+    Raises MissingMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
+    """
+    if is_video(address):
+        with _local_file(address) as path:
+            return read_video(path, sampling, address)
+    with _stream(address) as stream:
+        return read_image(stream, address)
+
+
+def read_image(stream: IO[bytes], name: str) -> "Image":
+    """The picture in `stream`: RGB, upright as its EXIF orientation says."""
+    import io
+
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    data = stream.read(MAX_IMAGE_BYTES + 1)
+    if not data:
+        raise UnreadableMedia(f"{name} is empty")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise MediaTooLarge(f"{name} has more than {MAX_IMAGE_BYTES} bytes")
+    Image.init()  # registers every format, without which naming one fails
+    try:
+        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_IMAGE_PIXELS:
+                raise MediaTooLarge(
+                    f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded"
+                )
+            image.load()
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except ItemError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableMedia(f"{name} is not a picture of a known format") from error
+    except Image.DecompressionBombError as error:
+        raise MediaTooLarge(f"{name}: {error}") from error
+    except Exception as error:  # Pillow's decoders raise almost anything on hostile bytes
+        raise UnreadableMedia(f"{name} cannot be decoded: {error or type(error).__name__}") from error
+
+
+def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
+    """The frames of the video file at `path` that `sampling` chooses."""
+    try:
+        import decord
+    except ImportError as error:
+        raise NoVideoSupport(
+            f"{name} is a video, and decord, which reads videos, has no package for this platform"
+        ) from error
+    size = path.stat().st_size
+    if size == 0:
+        raise UnreadableMedia(f"{name} is empty")
+    if size > MAX_VIDEO_BYTES:
+        raise MediaTooLarge(f"{name} has more than {MAX_VIDEO_BYTES} bytes")
+    try:
+        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+        total, fps = len(reader), float(reader.get_avg_fps())
+        if total < 1 or not fps > 0:
+            raise UnreadableMedia(f"{name} has no frames")
+        height, width, _ = reader[0].shape
+        if height * width > MAX_IMAGE_PIXELS:
+            raise MediaTooLarge(f"{name} has frames of {width} × {height} pixels")
+        indices = sampling.indices(total, fps)
+        frames = reader.get_batch(indices).asnumpy()
+    except ItemError:
+        raise
+    except Exception as error:  # decord raises its own error types and plain RuntimeError
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnreadableMedia(f"{name} cannot be decoded as a video: {reason}") from error
+    return Video(frames, tuple(indices), fps, total)
+
+
+@contextmanager
+def _stream(address: str) -> Iterator[IO[bytes]]:
+    if address.startswith(("http://", "https://")):
+        raise MissingMedia(f"{address}: media are read from folders and s3://, not from the web")
+    try:
+        store, key = open_parent(address)
+        stream = store.open(key)
+    except NotFound as error:
+        raise MissingMedia(f"{address} does not exist") from error
+    except StorageError as error:
+        raise UnreadableMedia(str(error)) from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _local_file(address: str) -> Iterator[Path]:
+    """The file itself where it is local, else a copy for as long as it is needed."""
+    if "://" not in address:
+        path = Path(address)
+        if not path.is_file():
+            raise MissingMedia(f"{address} does not exist")
+        yield path
+        return
+    with _stream(address) as stream, tempfile.NamedTemporaryFile(suffix=Path(address).suffix) as copy:
+        left = MAX_VIDEO_BYTES + 1
+        while left > 0 and (block := stream.read(min(left, 2**20))):
+            copy.write(block)
+            left -= len(block)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def content_hash(address: str) -> str:
+    """sha256 of the bytes at `address`, as hexadecimal digits. Raises as `open_media` does."""
+    with _stream(address) as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(2**20):
+            digest.update(block)
+        return digest.hexdigest()

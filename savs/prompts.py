@@ -1,0 +1,138 @@
+"""Renders items as the checkpoint's chat prompts and preprocesses them, a batch at a time.
+
+An item is shown as one user turn: its media in order, then the question, then the generation
+prompt, so that the last token is where the model is about to answer. Rows are padded on the
+right: in a causal decoder nothing after a token changes it, whatever positions a model uses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from savs.errors import ItemError, ItemTooLong, UnusablePrompt
+from savs.media import Video
+from savs.models import Model
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What processors raise for an item that they cannot take: a picture 300 times as wide as high,
+# or a question that spells out a media placeholder.
+PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError)
+MAX_QUESTION_CHARACTERS_PER_TOKEN = 64  # a longer question cannot fit, and is not tokenized
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is shown to the model for one item: pictures (RGB) and videos, then the question."""
+
+    media: tuple["Image | Video", ...]
+    question: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs of n prompts.
+
+    inputs   what the network takes, on the CPU; `input_ids` int64 [n, tokens], padded on the right
+    lengths  tokens of each prompt
+    """
+
+    inputs: dict[str, Any]
+    lengths: list[int]
+
+
+def preprocess(
+    model: Model, prompts: Sequence[Prompt]
+) -> tuple[list[tuple[list[int], Batch]], dict[int, ItemError]]:
+    """Batches of all prompts that can be shown, with their positions, and the others' errors.
+
+    The processor is called once for all prompts, so there is one batch; only where it refuses
+    are the prompts halved until the culprits are alone.
+    """
+    longest = model.context * MAX_QUESTION_CHARACTERS_PER_TOKEN
+    errors: dict[int, ItemError] = {
+        i: _too_long(model, f"a question of {len(p.question)} characters")
+        for i, p in enumerate(prompts)
+        if len(p.question) > longest
+    }
+    batches: list[tuple[list[int], Batch]] = []
+    waiting = [[i for i in range(len(prompts)) if i not in errors]]
+    while waiting:
+        these = waiting.pop()
+        if not these:
+            continue
+        try:
+            batch = _process(model, [prompts[i] for i in these])
+        except PROCESSOR_ERRORS as error:
+            half = len(these) // 2
+            if half:
+                waiting += [these[half:], these[:half]]
+            else:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                errors[these[0]] = UnusablePrompt(f"the processor refuses the item: {reason}")
+            continue
+        long = [i for i, n in zip(these, batch.lengths, strict=True) if n > model.context]
+        for i in long:
+            errors[i] = _too_long(model, f"{batch.lengths[these.index(i)]} tokens")
+        if long:
+            waiting.append([i for i in these if i not in errors])
+        else:
+            batches.append((these, batch))
+    return batches, errors
+
+
+def _too_long(model: Model, what: str) -> ItemTooLong:
+    return ItemTooLong(f"the item has {what}; {model.name} takes {model.context} tokens")
+
+
+def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
+    images = [m for p in prompts for m in p.media if not isinstance(m, Video)]
+    videos = [m for p in prompts for m in p.media if isinstance(m, Video)]
+    arguments: dict[str, Any] = {"text": render(model, prompts)}
+    if images:
+        arguments["images"] = images
+    if videos:
+        arguments["videos"] = [list(v.frames) for v in videos]
+        arguments["videos_kwargs"] = {
+            "do_sample_frames": False,
+            "video_metadata": [_metadata(v) for v in videos],
+        }
+    inputs = model.processor(
+        **arguments, padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False
+    )
+    inputs.pop("video_metadata", None)
+    return Batch(dict(inputs), inputs["attention_mask"].sum(1).tolist())
+
+
+def render(model: Model, prompts: Sequence[Prompt]) -> list[str]:
+    """The chat prompts as text, with the model's placeholders where media stand."""
+    turns = [
+        [
+            {
+                "role": "user",
+                "content": [
+                    *({"type": "video" if isinstance(m, Video) else "image"} for m in prompt.media),
+                    {"type": "text", "text": prompt.question},
+                ],
+            }
+        ]
+        for prompt in prompts
+    ]
+    text: list[str] = model.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    return text
+
+
+def _metadata(video: Video) -> Any:
+    """The frames' true times, without which Qwen's time positions are wrong."""
+    from transformers.video_utils import VideoMetadata
+
+    return VideoMetadata(
+        total_num_frames=video.total,
+        fps=video.fps,
+        duration=video.duration,
+        frames_indices=list(video.indices),
+        height=video.frames.shape[1],
+        width=video.frames.shape[2],
+        video_backend="decord",
+    )
