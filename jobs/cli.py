@@ -89,7 +89,8 @@ def reports_errors(command: Command) -> Command:
         except SavsError as error:
             _fail(str(error), kwargs.get("as_json", False), 2 if isinstance(error, wrong_usage) else 1)
         except KeyboardInterrupt:
-            _fail("stopped; `savs-submit resume NAME`, or the same command again, goes on", False, 1)
+            name = kwargs.get("name", "NAME")
+            _fail(f"stopped; `savs-submit resume {name}`, or the same command again, goes on", False, 1)
 
     return run  # type: ignore[return-value]
 
@@ -303,6 +304,9 @@ def _run(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
     else:
         for summary in summaries:
             print_summary(summary, ledger.job_url(summary["job_id"]))
+        ended = {summary["job_id"] for summary in summaries}
+        for job in [job for job in jobs if job.job_id not in ended]:
+            click.echo(f"{job.job_id}: not run, because the job before it is not done")
     sys.exit(exit_code(summaries, len(jobs)))
 
 

@@ -15,7 +15,7 @@ from jobs.messages import Message, ReduceJob, RunShard
 from jobs.reducing import reduce_job
 from jobs.shards import give_up, run_shard
 from jobs.specs import ClassifySpec, Job
-from savs.errors import SavsError
+from savs.errors import ItemError, SavsError
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -42,8 +42,12 @@ class InProcessQueue:
     def __init__(self) -> None:
         self.waiting: deque[bytes] = deque()
 
-    def publish(self, message: RunShard | ReduceJob) -> None:
-        self.waiting.append(message.model_dump_json().encode())
+    def publish(self, message: RunShard | ReduceJob, first: bool = False) -> None:
+        data = message.model_dump_json().encode()
+        if first:
+            self.waiting.appendleft(data)
+        else:
+            self.waiting.append(data)
 
     def take(self) -> RunShard | ReduceJob | None:
         return MESSAGES.validate_json(self.waiting.popleft()) if self.waiting else None
@@ -68,22 +72,19 @@ def drain(ledger: Ledger, queue: InProcessQueue, load: "Callable[[str], Model]",
     job itself are raised; any other failure of a shard is tried again, and after ATTEMPTS runs
     becomes its outcome.
     """
-    models: dict[str, Model] = {}
     started: set[str] = set()
     while (message := queue.take()) is not None:
         job = ledger.job(message.job_id)
         if isinstance(message, ReduceJob):
-            finish(ledger, queue, job)
+            reduce_job(ledger, job)
             continue
-        if job.spec.model not in models:
-            watcher.loading(job.spec.model)
-            models = {job.spec.model: load(job.spec.model)}
+        model = load(job.spec.model)
         if job.job_id not in started:
             started.add(job.job_id)
             plan, committed = ledger.plan(job.job_id), ledger.committed(job.job_id)
             done = sum(shard.rows for shard in plan.shards if shard.number in committed)
             watcher.started(job, plan.rows, done)
-        _run(ledger, queue, job, message, models[job.spec.model], watcher)
+        _run(ledger, queue, job, message, model, watcher)
 
 
 def _run(
@@ -103,25 +104,13 @@ def _run(
 
     try:
         run_shard(ledger, job, message.shard, model, progress)
-    except SavsError:
-        raise  # the job itself cannot go on: its model, its artifact or its data
     except Exception as error:
+        if isinstance(error, SavsError) and not isinstance(error, ItemError):
+            raise  # the job itself cannot go on: its model, its artifact or its data
         watcher.advanced(job, -done)
         if message.attempt < ATTEMPTS:
-            queue.waiting.appendleft(
-                message.model_copy(update={"attempt": message.attempt + 1}).model_dump_json().encode()
-            )
+            queue.publish(message.model_copy(update={"attempt": message.attempt + 1}), first=True)
             return
         reason = f"{type(error).__name__}: {error}"
         give_up(ledger, job, message.shard, reason)
         watcher.gave_up(job, message.shard.number, reason)
-
-
-def finish(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
-    """Reduces `job` and, where that went well, enqueues the jobs that wait for it."""
-    summary = reduce_job(ledger, job)
-    if summary is None or summary["status"] != "done":
-        return
-    for waiting in ledger.jobs():
-        if isinstance(waiting.spec, ClassifySpec) and waiting.spec.after == job.job_id:
-            enqueue(ledger, queue, waiting)

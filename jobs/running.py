@@ -12,21 +12,37 @@ if TYPE_CHECKING:
 
 
 def run_jobs(ledger: Ledger, jobs: list[Job], watcher: Watcher) -> list[dict[str, Any]]:
-    """Runs `jobs`, or what of them has not run yet, and answers their summaries.
+    """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
-    A job that waits for another one runs once that one is done; where it failed there is no
-    summary. Running jobs that are done changes nothing and loads no model.
+    A job that comes after one that is not done is left out. Running jobs that are done changes
+    nothing and loads no model.
     """
+    models: dict[str, Model] = {}
+
+    def load_once(name: str) -> "Model":
+        if name not in models:
+            watcher.loading(name)
+            models.clear()  # two models may not fit
+            models[name] = load(name)
+        return models[name]
+
     queue = InProcessQueue()
+    summaries = []
     for job in jobs:
-        if (
-            not isinstance(job.spec, ClassifySpec)
-            or job.spec.after is None
-            or ((before := ledger.summary(job.spec.after)) and before["status"] == "done")
-        ):
+        if not _is_done(ledger, job.job_id):
+            after = job.spec.after if isinstance(job.spec, ClassifySpec) else None
+            if after is not None and not _is_done(ledger, after):
+                continue
             enqueue(ledger, queue, job)
-    drain(ledger, queue, load, watcher)
-    return [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
+            drain(ledger, queue, load_once, watcher)
+        if (summary := ledger.summary(job.job_id)) is not None:
+            summaries.append(summary)
+    return summaries
+
+
+def _is_done(ledger: Ledger, job_id: str) -> bool:
+    summary = ledger.summary(job_id)
+    return summary is not None and summary["status"] == "done"
 
 
 def load(name: str) -> "Model":

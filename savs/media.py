@@ -40,7 +40,8 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 class FrameSampling:
     """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
 
-    Both take the first and the last frame and spread the rest evenly between them.
+    By number, from the first to the last frame, evenly, as published for LLaVA-OneVision. By rate,
+    from the first frame on at even distances, as Qwen2-VL's own sampling does.
     """
 
     frames: int | None = 16
@@ -55,15 +56,12 @@ class FrameSampling:
     def indices(self, total: int, fps: float) -> list[int]:
         """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
         if self.frames is not None:
-            count = self.frames
-        else:
-            assert self.fps is not None
-            count = min(max(round(total / fps * self.fps), 2), total)
-            count -= count % 2 if count > 2 else 0  # video towers merge frames two by two
-        count = min(count, MAX_VIDEO_FRAMES)
-        if count == 1:
-            return [0]
-        return [round(i * (total - 1) / (count - 1)) for i in range(count)]
+            count = min(self.frames, MAX_VIDEO_FRAMES)
+            return [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
+        assert self.fps is not None
+        count = min(max(round(total / fps * self.fps), 2), total, MAX_VIDEO_FRAMES)
+        count -= count % 2 if count > 2 else 0  # video towers merge frames two by two
+        return [i * total // count for i in range(count)]
 
 
 @dataclass(frozen=True)

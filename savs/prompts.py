@@ -93,13 +93,19 @@ def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
     if images:
         arguments["images"] = images
     if videos:
-        arguments["videos"] = [list(v.frames) for v in videos]
+        arguments["videos"] = [v.frames for v in videos]
         arguments["videos_kwargs"] = {
             "do_sample_frames": False,
             "video_metadata": [_metadata(v) for v in videos],
         }
+    bos = model.processor.tokenizer.bos_token
     inputs = model.processor(
-        **arguments, padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False
+        **arguments,
+        padding=True,
+        padding_side="right",
+        return_tensors="pt",
+        # As transformers does: a template that writes the first token itself must not get it twice.
+        add_special_tokens=not (bos and arguments["text"][0].startswith(bos)),
     )
     inputs.pop("video_metadata", None)
     return Batch(dict(inputs), inputs["attention_mask"].sum(1).tolist())

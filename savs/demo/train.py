@@ -10,6 +10,7 @@ question asks about, and that is what unseen tasks need.
 import argparse
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import fields
@@ -161,7 +162,8 @@ def train(steps: int, out: Path, resume: Path | None = None) -> None:
         trainee.load_state_dict(state["trainee"])
         for o, saved in zip(optimizer, state["optimizer"], strict=True):
             o.load_state_dict(saved)
-    run = torch.compile(trainee, dynamic=False)
+    # Compiling saves a third of the time on a CPU, and needs a C++ compiler.
+    run = torch.compile(trainee, dynamic=False) if shutil.which("c++") else trainee
     loader = DataLoader(Batches(tokenizer, SEED + first), batch_size=None, num_workers=1, prefetch_factor=4)
     image, video = model.config.image_token_id, model.config.video_token_id
     peaks = [o.param_groups[0]["lr"] for o in optimizer]
@@ -217,7 +219,8 @@ def train(steps: int, out: Path, resume: Path | None = None) -> None:
 
 def save(model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, out: Path) -> None:
     """Writes weights in half precision, config, tokenizer and processor into `out`."""
-    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    # The language-model head is the embedding; saved once, it costs nothing.
+    weights = {n: t.half() for n, t in model.state_dict().items() if n != "lm_head.weight"}
     model.save_pretrained(out, state_dict=weights)
     processor.save_pretrained(out)
 

@@ -1,0 +1,64 @@
+"""What all tests share: a clean environment, pictures, tiny checkpoints, and an S3 server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before torch is imported: two busy test processes on two cores must not spin at each other's barriers.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+from tests import checkpoints
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No setting of the person who runs the tests changes what they test."""
+    for name in [n for n in os.environ if n.startswith(("SAVS_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def qwen2_5_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2.5-VL on disk."""
+    return checkpoints.save_qwen2_5_vl(tmp_path_factory.mktemp("qwen2_5_vl"))
+
+
+@pytest.fixture(scope="session")
+def qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2-VL on disk."""
+    return checkpoints.save_qwen2_vl(tmp_path_factory.mktemp("qwen2_vl"))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server that speaks the real protocol."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket, reachable with boto3's and savs' own settings."""
+    from savs.storage import s3_client
+
+    monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3_client.cache_clear()
+    client = s3_client(s3_server)
+    client.create_bucket(Bucket="corpus")
+    yield "corpus"
+    for entry in client.list_objects_v2(Bucket="corpus").get("Contents", []):
+        client.delete_object(Bucket="corpus", Key=entry["Key"])
+    client.delete_bucket(Bucket="corpus")
+    s3_client.cache_clear()
