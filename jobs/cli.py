@@ -33,6 +33,9 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 workspace_option = click.option(
     "--workspace", metavar="DIR", help="Folder or s3:// address of all results [SAVS_WORKSPACE]."
 )
+broker_option = click.option(
+    "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
 train_option = click.option(
@@ -116,7 +119,7 @@ def main() -> None:
 @main.command()
 @options(train_option, data_option, name_option)
 @click.option("--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id.")
-@options(workspace_option, fit_options, size_options, json_option)
+@options(workspace_option, broker_option, fit_options, size_options, json_option)
 @reports_errors
 def run(
     train: str,
@@ -124,6 +127,7 @@ def run(
     name: str,
     model: str,
     workspace: str | None,
+    broker: str | None,
     heads: int,
     readout: str,
     shard_size: int,
@@ -143,19 +147,20 @@ def run(
     first = submit_extract(ledger, name, model, train, heads, readout, shard_size, batch_size)
     artifact = ledger.artifact_url(name, first.job_id)
     second = submit_classify(ledger, name, model, data, artifact, shard_size, batch_size, after=first.job_id)
-    _run(ledger, [first, second], as_json)
+    _run(ledger, [first, second], broker, as_json)
 
 
 @main.command()
 @options(train_option, name_option)
 @click.option("--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id.")
-@options(workspace_option, fit_options, size_options, json_option)
+@options(workspace_option, broker_option, fit_options, size_options, json_option)
 @reports_errors
 def extract(
     train: str,
     name: str,
     model: str,
     workspace: str | None,
+    broker: str | None,
     heads: int,
     readout: str,
     shard_size: int,
@@ -171,14 +176,14 @@ def extract(
     ledger = _ledger(workspace)
     check_model(model)
     job = submit_extract(ledger, name, model, train, heads, readout, shard_size, batch_size)
-    _run(ledger, [job], as_json)
+    _run(ledger, [job], broker, as_json)
 
 
 @main.command()
 @options(data_option, name_option)
 @click.option("--artifact", required=True, help="A folder, s3:// address, NAME or NAME/VERSION.")
 @click.option("--model", help="By default the model that made the artifact.")
-@options(workspace_option, size_options, json_option)
+@options(workspace_option, broker_option, size_options, json_option)
 @reports_errors
 def classify(
     data: str,
@@ -186,6 +191,7 @@ def classify(
     artifact: str,
     model: str | None,
     workspace: str | None,
+    broker: str | None,
     shard_size: int,
     batch_size: int,
     as_json: bool,
@@ -202,20 +208,20 @@ def classify(
     model = model or artifact_model(found)
     check_model(model)
     job = submit_classify(ledger, name, model, data, found, shard_size, batch_size)
-    _run(ledger, [job], as_json)
+    _run(ledger, [job], broker, as_json)
 
 
 @main.command()
 @click.argument("name")
-@options(workspace_option, json_option)
+@options(workspace_option, broker_option, json_option)
 @reports_errors
-def resume(name: str, workspace: str | None, as_json: bool) -> None:
+def resume(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
     """Go on with the jobs of NAME where they stopped.
 
     Example: savs-submit resume pets --workspace results
     """
     ledger = _ledger(workspace)
-    _run(ledger, _jobs(ledger, name), as_json)
+    _run(ledger, _jobs(ledger, name), broker, as_json)
 
 
 @main.command()
@@ -292,8 +298,13 @@ def _print_states(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
         print_jobs(states)
 
 
-def _run(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
-    """Runs `jobs` to their end and exits with the code that says how it went."""
+def _run(ledger: "Ledger", jobs: "list[Job]", broker: str | None, as_json: bool) -> None:
+    """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went."""
+    from jobs.settings import broker_of
+
+    if url := broker_of(broker):
+        _enqueue(ledger, jobs, url, as_json)
+        return
     from jobs.progress import Bars, print_summary
     from jobs.running import exit_code, run_jobs
 
@@ -308,6 +319,19 @@ def _run(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
         for job in [job for job in jobs if job.job_id not in ended]:
             click.echo(f"{job.job_id}: not run, because the job before it is not done")
     sys.exit(exit_code(summaries, len(jobs)))
+
+
+def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, as_json: bool) -> None:
+    """Puts what can be run of `jobs` on a pool's queues."""
+    from jobs.broker import Broker
+    from jobs.sweeping import enqueue_due
+
+    counts = enqueue_due(ledger, Broker(url), jobs)
+    if as_json:
+        click.echo(json.dumps(counts))
+        return
+    for job_id, count in counts.items():
+        click.echo(f"{job_id}: {count} shards enqueued")
 
 
 if __name__ == "__main__":

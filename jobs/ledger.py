@@ -108,9 +108,12 @@ class Ledger:
     def job(self, job_id: str) -> Job:
         key = _key(job_id, "job.json")
         try:
-            return parse(Job, self.store.read(key), key)
+            job = parse(Job, self.store.read(key), key)
         except NotFound as error:
             raise JobNotFound(f"no job {job_id!r} in {self.workspace}") from error
+        if job.job_id != job_id:
+            raise LedgerError(f"{key} is another job's: {job.job_id}")
+        return job
 
     def jobs(self, name: str | None = None) -> list[Job]:
         """All jobs, or those of one name, in the order they were submitted."""
@@ -150,14 +153,22 @@ class Ledger:
     def outcome(self, job_id: str, shard: int) -> Outcome | None:
         key = _commit_key(job_id, shard)
         try:
-            return parse(Outcome, self.store.read(key), key)
+            outcome = parse(Outcome, self.store.read(key), key)
         except NotFound:
             return None
+        if outcome.shard != shard:
+            raise LedgerError(f"{key} is another shard's: {outcome.shard}")
+        return outcome
 
     def committed(self, job_id: str) -> set[int]:
         """Numbers of the shards that have an outcome."""
-        keys = self.store.list(_key(job_id, "commits"))
-        return {int(key.rsplit("/", 1)[1].removesuffix(".json")) for key in keys}
+        numbers = set()
+        for key in self.store.list(_key(job_id, "commits")):
+            number = key.rsplit("/", 1)[1].removesuffix(".json")
+            if not (number.isascii() and number.isdigit()):
+                raise LedgerError(f"{key} is no outcome of a shard")
+            numbers.add(int(number))
+        return numbers
 
     def outcomes(self, job_id: str) -> list[Outcome]:
         """Every outcome, by shard number."""
@@ -192,10 +203,10 @@ class Ledger:
             summary = json.loads(self.store.read(key))
         except NotFound:
             return None
-        except ValueError as error:
-            raise LedgerError(f"{key} is not JSON: {error}") from error
-        if not isinstance(summary, dict):
-            raise LedgerError(f"{key} is not an object")
+        except (ValueError, RecursionError) as error:
+            raise LedgerError(f"{key} is not JSON ({error}); delete it and resume the job") from error
+        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
+            raise LedgerError(f"{key} is not a summary; delete it and resume the job")
         return summary
 
 

@@ -9,13 +9,23 @@ from jobs.specs import SCHEMA, Strict
 
 
 class RunShard(Strict):
-    """Run one shard. Carries what is in `shards.json`, so that it need not be read."""
+    """Run one shard. Carries what is in `shards.json`, so that it need not be read.
+
+    `epoch` and `at` are the board's, where there is one: a message whose epoch is no longer the
+    board's is dropped; `at` is when it was published, on Redis's clock.
+    """
 
     schema_version: Literal[1] = SCHEMA
     task: Literal["extract_savs", "classify_shard"]
     job_id: str
     shard: Shard
     attempt: Annotated[int, Field(ge=1)] = 1
+    epoch: Annotated[int, Field(ge=1)] = 1
+    at: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        return str(self.shard.number)
 
 
 class ReduceJob(Strict):
@@ -24,6 +34,12 @@ class ReduceJob(Strict):
     schema_version: Literal[1] = SCHEMA
     task: Literal["reduce_job"] = "reduce_job"
     job_id: str
+    epoch: Annotated[int, Field(ge=1)] = 1
+    at: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        return "reduce"
 
 
 Message = Annotated[RunShard | ReduceJob, Field(discriminator="task")]

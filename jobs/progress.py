@@ -20,6 +20,7 @@ from rich.text import Text
 from jobs.specs import Job
 
 CLASSES_SHOWN = 20  # rows of the table of classes
+TABLE_WIDTH = 140  # columns; names of jobs are never cut short
 
 
 class _Rate(ProgressColumn):
@@ -115,7 +116,9 @@ def _classes(summary: dict[str, Any]) -> Table:
 
 def print_jobs(states: list[dict[str, Any]]) -> None:
     """Jobs as a table."""
-    table = Table("job", "state", "shards", "rows", "failed", "accuracy", "submitted", box=None)
+    table = Table(box=None)
+    for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted"):
+        table.add_column(column, no_wrap=True)
     for state in states:
         accuracy = state["accuracy"]
         table.add_row(
@@ -127,4 +130,4 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
             "" if accuracy is None else f"{accuracy:.3f}",
             state["submitted"],
         )
-    Console(soft_wrap=True).print(table if states else "no jobs")
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table if states else "no jobs")

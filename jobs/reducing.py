@@ -31,7 +31,10 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
     """
     plan = ledger.plan(job.job_id)
     outcomes = ledger.outcomes(job.job_id)
-    if len(outcomes) < len(plan.shards):
+    planned, ended = {shard.number for shard in plan.shards}, {outcome.shard for outcome in outcomes}
+    if ended - planned:
+        raise LedgerError(f"job {job.job_id}: shards {sorted(ended - planned)} ended and were not planned")
+    if planned - ended:
         return None
     summary = _summary(job, plan, outcomes)
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":

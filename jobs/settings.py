@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SAVS_", toml_file=FILE, extra="ignore")
 
     workspace: str | None = None
+    broker_url: str | None = None
     s3_endpoint_url: str | None = None
 
     @classmethod
@@ -35,9 +36,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def read_settings(workspace: str | None) -> Settings:
-    """The settings in force. Raises SettingsError where one is unusable."""
-    given = {"workspace": workspace} if workspace else {}
+def read_settings(**options: str | None) -> Settings:
+    """The settings in force, `options` before all others. Raises SettingsError where one is unusable."""
+    given = {name: value for name, value in options.items() if value}
     try:
         return Settings(**given)
     except (ValidationError, ValueError) as error:
@@ -46,7 +47,7 @@ def read_settings(workspace: str | None) -> Settings:
 
 def workspace_of(option: str | None) -> str:
     """The workspace to use, absolute where it is a folder. Raises SettingsError where none is set."""
-    settings = read_settings(option)
+    settings = read_settings(workspace=option)
     if not settings.workspace:
         raise SettingsError("no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml")
     if settings.workspace.startswith("s3://"):
@@ -55,3 +56,11 @@ def workspace_of(option: str | None) -> str:
     if path.exists() and not path.is_dir():
         raise SettingsError(f"--workspace: {path} is a file; a folder is needed")
     return str(path)
+
+
+def broker_of(option: str | None) -> str | None:
+    """The broker's address, or None where jobs are to run in this process. Raises SettingsError."""
+    url = read_settings(broker_url=option).broker_url
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(f"--broker: {url.partition(':')[0]}:… is no redis:// address")
+    return url

@@ -6,15 +6,15 @@ same work again joins the job that is there, and anything else is another job.
 
 import hashlib
 import re
-from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from savs.errors import LedgerError, SettingsError
 
 SCHEMA: Literal[1] = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 HASH_DIGITS = 8
 DEFAULT_SHARD = 256  # rows
 
@@ -36,7 +36,7 @@ class ExtractSpec(Strict):
     """Fit an artifact on labelled examples."""
 
     kind: Literal["extract"] = "extract"
-    name: str
+    name: Name
     model: str
     train: Source
     heads: Annotated[int, Field(ge=1)]
@@ -53,7 +53,7 @@ class ClassifySpec(Strict):
     """Label a corpus with an artifact. `after` is the job that makes it, where it is not there yet."""
 
     kind: Literal["classify"] = "classify"
-    name: str
+    name: Name
     model: str
     data: Source
     artifact: str
@@ -75,7 +75,7 @@ class Job(Strict):
 
     schema_version: Literal[1] = SCHEMA
     job_id: str
-    submitted: datetime
+    submitted: AwareDatetime
     spec: Spec
 
 

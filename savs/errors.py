@@ -24,6 +24,7 @@ SavsError
 │   └── Changed              data is not what it was when the job was planned
 ├── JobError
 │   ├── JobNotFound
+│   ├── BrokerError          Redis does not answer
 │   └── LedgerError          the ledger contradicts itself
 └── SettingsError            an option or a setting cannot be used
 """
@@ -147,6 +148,10 @@ class JobError(SavsError):
 
 
 class JobNotFound(JobError):
+    pass
+
+
+class BrokerError(JobError):
     pass
 
 

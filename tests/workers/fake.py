@@ -1,0 +1,91 @@
+"""A worker whose model is a deterministic function of the item: `python -m tests.workers.fake gpu`.
+
+Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
+An item's name says what happens to it: `deadly` kills the process, `broken` raises.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import SimpleNamespace
+
+import numpy as np
+
+import savs.extracting
+from jobs.attempts import Times
+from jobs.broker import CPU_QUEUE, gpu_queue
+from savs.extracting import Extraction, Timings
+from savs.heads import HeadLayout, LayerHeads
+from savs.media import FrameSampling
+from savs.models import Model
+from savs.samples import Sample
+from savs.vectors import HeadVectors
+from workers import cli
+from workers.settings import WorkerSettings
+
+LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
+CLASSES = ("cat", "dog", "owl")
+
+
+def load(name: str) -> Model:
+    """Takes FAKE_LOAD_SECONDS; the model named `broken` cannot be loaded."""
+    time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
+    if name == "broken":
+        raise RuntimeError("no such weights")
+    return Model(
+        name=name,
+        revision="fake",
+        fingerprint="fake",
+        network=SimpleNamespace(dtype="fake"),
+        processor=SimpleNamespace(),
+        projections=(),
+        layout=LAYOUT,
+        context=1000,
+        sampling=FrameSampling(),
+    )
+
+
+def stream(
+    model: Model, samples: Iterable[Sample], question: str | None, batch_size: int, timings: Timings
+) -> Iterator[Extraction]:
+    """In place of savs.extracting.stream: FAKE_BATCH_SECONDS per batch."""
+    rest = iter(samples)
+    while batch := list(islice(rest, batch_size)):
+        time.sleep(float(os.environ.get("FAKE_BATCH_SECONDS", "0")))
+        for sample in batch:
+            if "deadly" in sample.id:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "broken" in sample.id:
+                raise RuntimeError(f"item {sample.id} breaks the model")
+        values = np.stack([vector(sample) for sample in batch])
+        yield Extraction(tuple(batch), HeadVectors(LAYOUT, values), {})
+
+
+def vector(sample: Sample) -> np.ndarray:
+    """float32 [64]: noise from the item's id, around a direction of the class its id names."""
+    seed = int.from_bytes(hashlib.sha256(sample.id.encode()).digest()[:8], "little")
+    noise = np.random.default_rng(seed).standard_normal(LAYOUT.width)
+    name = next(c for c in CLASSES if c in sample.id)
+    direction = np.random.default_rng(CLASSES.index(name)).standard_normal(LAYOUT.width)
+    return (direction + 0.8 * noise).astype(np.float32)
+
+
+def main(kind: str, broker: str, workspace: str, model: str) -> None:
+    savs.extracting.stream = stream
+    times = Times(
+        touch=float(os.environ.get("FAKE_TOUCH", "0.3")),
+        no_life=float(os.environ.get("FAKE_NO_LIFE", "2")),
+        sweep=float(os.environ.get("FAKE_SWEEP", "0.5")),
+    )
+    if kind == "gpu":
+        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, times), load)
+    else:
+        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, None, times), load)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

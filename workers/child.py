@@ -1,0 +1,68 @@
+"""The process that holds the model: loads it once, before the first shard, and runs tasks.
+
+CUDA does not survive a fork, so nothing here is called in the parent. Celery swallows errors of a
+starting child, so they are handed to the parent, which ends (see `workers.parent`).
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.attempts import attempt_shard
+from jobs.broker import Broker
+from jobs.ledger import Ledger
+from jobs.messages import RunShard
+from workers.settings import SOCKET_TIMEOUT, WorkerSettings
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+    from typing import Any
+
+    from savs.models import Model
+
+Loader = Callable[[str], "Model"]
+
+
+@dataclass
+class Shared:
+    """Made before the fork, seen by both sides.
+
+    ready     set once a child has its model
+    stopping  set when the worker is told to stop: children leave between batches
+    failures  why loading failed, for the parent
+    """
+
+    ready: "Event"
+    stopping: "Event"
+    failures: "Any"
+
+    @classmethod
+    def make(cls) -> "Shared":
+        context = multiprocessing.get_context("fork")
+        return cls(context.Event(), context.Event(), context.SimpleQueue())
+
+
+class Child:
+    """A worker process' tools, made in the process itself."""
+
+    def __init__(self, settings: WorkerSettings, shared: Shared, load: Loader) -> None:
+        self.settings, self.shared = settings, shared
+        self.ledger = Ledger(settings.workspace)
+        self.broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
+        self.model = load(settings.model) if settings.model else None
+        shared.ready.set()
+
+    def run_shard(self, message: RunShard) -> str:
+        """One attempt at a shard. A shard of another model is not touched: its sweep puts it back."""
+        if self.model is None or self.ledger.job(message.job_id).spec.model != self.settings.model:
+            return "another model's"
+        return attempt_shard(
+            self.ledger,
+            self.broker,
+            self.settings.queue,
+            message,
+            self.model,
+            self.settings.times,
+            self.shared.stopping.is_set,
+        )

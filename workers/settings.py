@@ -1,0 +1,52 @@
+"""What a worker is told, from options, `SAVS_…` variables or `savs.toml`, and Celery's settings.
+
+Each of Celery's settings below is there because its default loses or repeats long GPU tasks; the
+reasons are measurements on celery 5.7 and Redis 7, kept in `docs/queue.md`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.attempts import Times
+
+SOCKET_TIMEOUT = 30.0  # seconds
+CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the child is killed
+SHARD_TIME_LIMIT = 3600.0  # seconds after which a hanging shard's process is killed
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """One worker: where its queue and its ledger are, and how patient it is."""
+
+    broker_url: str
+    workspace: str
+    queue: str
+    model: str | None = None
+    times: Times = field(default_factory=Times)
+    shard_time_limit: float = SHARD_TIME_LIMIT
+
+
+def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
+    """For `app.conf.update`."""
+    return {
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_backend": None,
+        "task_ignore_result": True,
+        # The board recovers what is lost; Celery's own redelivery runs live tasks twice.
+        "task_acks_late": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "task_time_limit": settings.shard_time_limit,
+        # A child that loads a model for minutes is not dead.
+        "worker_proc_alive_timeout": CHILD_LOAD_TIMEOUT,
+        # Otherwise every blip of the network kills the child and its model.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {"socket_timeout": SOCKET_TIMEOUT, "socket_keepalive": True},
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "task_default_queue": settings.queue,
+        "worker_enable_remote_control": False,
+    }
