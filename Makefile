@@ -44,7 +44,7 @@ format: $(VENV)/installed
 
 # Kills a run with SIGKILL at ten random moments and compares with a calm run.
 kill: $(VENV)/installed
-	$(BIN)/python -m pytest -m kill tests/jobs/test_kill.py
+	$(BIN)/python -m pytest -m kill -s tests/jobs/test_kill.py
 
 # The two tables of the demo model in the README.
 evaluate: $(VENV)/installed

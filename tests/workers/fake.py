@@ -11,13 +11,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+import jobs.sweeping
 import savs.extracting
 from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
+from jobs.ledger import Ledger
 from savs.extracting import Extraction, Timings
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
@@ -74,8 +77,31 @@ def vector(sample: Sample) -> np.ndarray:
     return (direction + 0.8 * noise).astype(np.float32)
 
 
+def die_once_at(moment: str) -> None:
+    """Makes this process kill itself at `moment`, unless FAKE_DIED says that one did already."""
+    owner, name, after = {
+        "before commit": (Ledger, "commit", False),
+        "after commit": (Ledger, "commit", True),
+        "before the next job": (jobs.sweeping, "enqueue_job", False),
+    }[moment]
+    real = getattr(owner, name)
+
+    def dying(*arguments: object) -> object:
+        answer = real(*arguments) if after else None
+        try:
+            Path(os.environ["FAKE_DIED"]).touch(exist_ok=False)
+        except FileExistsError:
+            return answer if after else real(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+    setattr(owner, name, dying)
+
+
 def main(kind: str, broker: str, workspace: str, model: str) -> None:
     savs.extracting.stream = stream
+    if moment := os.environ.get("FAKE_DIE"):
+        die_once_at(moment)
     times = Times(
         touch=float(os.environ.get("FAKE_TOUCH", "0.3")),
         no_life=float(os.environ.get("FAKE_NO_LIFE", "2")),

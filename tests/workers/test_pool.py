@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+import time
+
+import pytest
 
 from jobs.broker import Broker, gpu_queue
 from jobs.sweeping import enqueue_due, sweep
+from savs.errors import BrokerError
 from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, children, queue_length, wait_until
 
 
@@ -61,6 +65,62 @@ def test_fault_2_a_killed_child_is_replaced_and_its_shard_run_again(pool: Pool) 
     assert worker.poll() is None
 
 
+def test_fault_3_a_child_killed_while_redis_is_down_loses_no_shard(pool: Pool) -> None:
+    pool.start("cpu")
+    worker = pool.start("gpu", FAKE_BATCH_SECONDS="0.3")
+    [_, classify] = pool.submit(rows=60, shard_size=20)
+    wait_until(lambda: len(pool.ledger.committed(classify.job_id)) >= 1, "a first shard is done")
+    [child] = children(worker)
+
+    pool.redis.kill()
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: child not in children(worker), "the child is gone")
+    pool.redis.start()
+
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary", patience=90)
+    ends_well(pool, 60)
+
+
+def test_fault_4_a_message_taken_by_a_frozen_worker_is_put_back(pool: Pool) -> None:
+    # given an idle worker that freezes while it waits for a message
+    frozen = pool.start("gpu")
+    wait_until(lambda: len(pool.broker.redis.client_list()) >= 2 and children(frozen), "it is connected")
+    wait_until(lambda: any(c["cmd"] == "brpop" for c in pool.broker.redis.client_list()), "it waits")
+    os.kill(frozen.pid, signal.SIGSTOP)
+
+    # when Redis has given it a shard, and it is killed
+    [_, classify] = pool.submit(rows=20, shard_size=20)
+    wait_until(lambda: queue_length(pool) < 2, "a message was taken")
+    os.killpg(frozen.pid, signal.SIGKILL)
+    pool.start("cpu")
+    pool.start("gpu")
+
+    # then the shard runs all the same
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    ends_well(pool, 20)
+
+
+def test_fault_5_a_shard_longer_than_every_limit_is_started_once(pool: Pool) -> None:
+    # given batches of 3 s, shards of 12 s, and a limit of 2 s without a sign of life
+    pool.start("cpu")
+    for _ in range(3):
+        pool.start("gpu", FAKE_BATCH_SECONDS="3")
+    board = pool.broker.board(gpu_queue(MODEL))
+    seen = set()
+
+    [_, classify] = pool.submit(rows=16, shard_size=16)
+
+    def done() -> bool:
+        seen.update((e.epoch, e.attempts) for e in board.entries())
+        return pool.finished(classify)
+
+    wait_until(done, "the classify job has a summary", patience=60)
+    ends_well(pool, 16)
+    assert pool.starts(classify) == 1
+    assert max(epoch for epoch, _ in seen) == 1
+    assert max(attempts for _, attempts in seen) == 1
+
+
 def test_fault_6_a_worker_told_to_stop_gives_its_shard_back_between_batches(pool: Pool) -> None:
     pool.start("cpu")
     worker = pool.start("gpu", FAKE_BATCH_SECONDS="0.4")
@@ -80,6 +140,28 @@ def test_fault_6_a_worker_told_to_stop_gives_its_shard_back_between_batches(pool
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
     ends_well(pool, 80)
     assert pool.starts(classify) == 2
+
+
+def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: Pool) -> None:
+    pool.start("cpu")
+    sleeper = pool.start("gpu", FAKE_BATCH_SECONDS="0.5")
+    [_, classify] = pool.submit(rows=24, shard_size=24)
+    board = pool.broker.board(gpu_queue(MODEL))
+    wait_until(
+        lambda: any(e.state == "running" and e.job_id == classify.job_id for e in board.entries()),
+        "the shard runs",
+    )
+
+    os.killpg(sleeper.pid, signal.SIGSTOP)
+    pool.start("gpu")
+    wait_until(lambda: pool.finished(classify), "another worker ran the shard")
+    before = rows(pool, classify.job_id)
+    os.killpg(sleeper.pid, signal.SIGCONT)
+    wait_until(lambda: "superseded" in pool.log(1) or pool.starts(classify) == 2, "the sleeper is done")
+
+    assert rows(pool, classify.job_id) == before
+    assert len(pool.ledger.outcomes(classify.job_id)) == 1
+    ends_well(pool, 24)
 
 
 def test_fault_8_workers_go_on_by_themselves_when_redis_comes_back(pool: Pool) -> None:
@@ -107,6 +189,25 @@ def test_fault_9_an_emptied_redis_is_filled_again_from_the_ledger(pool: Pool) ->
     ends_well(pool, 80)
 
 
+def test_fault_10_a_stalled_redis_is_an_error_within_ten_seconds_and_submitting_again_is_safe(
+    pool: Pool,
+) -> None:
+    jobs = pool.submit(rows=20, shard_size=10)
+    pool.broker.redis.flushall()
+    assert pool.redis.process is not None
+
+    pool.redis.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(BrokerError, match="submitting again is safe"):
+        enqueue_due(pool.ledger, pool.broker, jobs)
+    took = time.monotonic() - began
+    pool.redis.process.send_signal(signal.SIGCONT)
+    enqueue_due(pool.ledger, pool.broker, jobs)
+
+    assert took < 10
+    assert queue_length(pool) == len(pool.broker.board(gpu_queue(MODEL))) == 2
+
+
 def test_fault_11_a_shard_that_kills_every_worker_is_given_up_and_named(pool: Pool) -> None:
     pool.start("cpu")
     pool.start("gpu")
@@ -120,6 +221,33 @@ def test_fault_11_a_shard_that_kills_every_worker_is_given_up_and_named(pool: Po
     assert summary["status"] == "incomplete"
     assert [(lost["first_index"], lost["rows"]) for lost in summary["missing"]] == [(10, 10)]
     assert summary["labelled"] == 20
+
+
+@pytest.mark.parametrize("moment", ["before commit", "after commit"])
+def test_fault_13_a_worker_killed_around_its_commit_leaves_one_outcome(pool: Pool, moment: str) -> None:
+    died = pool.workspace.parent / "died"
+    pool.start("cpu")
+    pool.start("gpu", FAKE_DIE=moment, FAKE_DIED=str(died))
+
+    [_, classify] = pool.submit(rows=20, shard_size=10)
+
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    assert died.exists()
+    ends_well(pool, 20)
+
+
+def test_fault_13_a_reducer_killed_before_it_starts_the_next_job_starts_it_all_the_same(pool: Pool) -> None:
+    died = pool.workspace.parent / "died"
+    pool.start("gpu")
+    [_, classify] = pool.submit(rows=20, shard_size=10)
+
+    pool.start("cpu", FAKE_DIE="before the next job", FAKE_DIED=str(died))
+
+    wait_until(died.exists, "the reducer died")
+    if not pool.finished(classify):
+        pool.start("cpu")
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    ends_well(pool, 20)
 
 
 def test_fault_14_waiting_shards_are_not_published_again(redis_server: RedisServer, pool: Pool) -> None:
@@ -137,6 +265,20 @@ def test_fault_14_waiting_shards_are_not_published_again(redis_server: RedisServ
 
     # then there is still one message for each
     assert queue_length(pool) == waiting == 2
+
+
+def test_fault_14_a_stale_message_is_dropped_and_a_late_touch_creates_nothing(pool: Pool) -> None:
+    board = pool.broker.board("any")
+    [(unit, _)] = board.enqueue("job", ["7"])
+    assert board.claim("job", unit, 1) == 1
+    [entry] = board.entries()
+    assert board.requeue(entry) is not None
+
+    assert board.claim("job", unit, 1) == 0
+    assert not board.touch("job", unit, 1)
+    board.finish("job", unit)
+    assert not board.touch("job", unit, 2)
+    assert len(board) == 0
 
 
 def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:
