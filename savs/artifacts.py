@@ -80,7 +80,7 @@ class Manifest(_Strict):
     origin: Origin
     question: str | None
     readout: str
-    scores: tuple[int, ...]
+    scores: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
     training: tuple[TrainingRow, ...]
     libraries: dict[str, str]
     created: datetime
@@ -232,16 +232,18 @@ def _readout(manifest: Manifest, data: bytes, url: str) -> Readout:
         centroids: dict[int, np.ndarray] = {}
         for name in [n for n in tensors if n == "centroids" or n.startswith("centroids.")]:
             ranks = tensors.get(name.replace("centroids", "ranks"), np.arange(len(heads)))
-            centroids.update({int(r): tensors[name][:, i] for i, r in enumerate(ranks)})
-    except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as error:
+            columns = np.moveaxis(tensors[name], 1, 0)
+            centroids.update({int(r): c for r, c in zip(ranks, columns, strict=True)})
+    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
         raise ArtifactError(f"{url}/savs.safetensors is not usable: {error}") from error
     layout = manifest.origin.head_layout()
-    places = layout.slices()
+    counted = sum(layer.heads for layer in layout.layers) == len(manifest.scores)
+    places = layout.slices() if counted else {}  # a damaged count may be too large to go through
     sound = (
-        heads.ndim == 2
+        heads.shape[1:] == (2,)
         and heads.dtype == np.int32
         and sorted(centroids) == list(range(len(heads)))
-        and len(heads) > 0
+        and len({(layer, head) for layer, head in heads.tolist()}) == len(heads) > 0
         and len(manifest.scores) == len(places)
     )
     for rank, head in enumerate(heads if sound else []):

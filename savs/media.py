@@ -106,6 +106,7 @@ def read_image(stream: IO[bytes], name: str) -> "Image":
     """The picture in `stream`: RGB, upright as its EXIF orientation says."""
     import io
 
+    import numpy as np
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     data = stream.read(MAX_IMAGE_BYTES + 1)
@@ -122,7 +123,11 @@ def read_image(stream: IO[bytes], name: str) -> "Image":
                     f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded"
                 )
             image.load()
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
+                # 16-bit grey: its upper half, where `convert` would clip all but the darkest to white
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return upright.convert("RGB")
     except ItemError:
         raise
     except UnidentifiedImageError as error:
@@ -184,7 +189,11 @@ def _local_file(address: str) -> Iterator[Path]:
     """The file itself where it is local, else a copy for as long as it is needed."""
     if "://" not in address:
         path = Path(address)
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise UnreadableMedia(f"{address} cannot be read: {error.strerror}") from error
+        if not there:
             raise MissingMedia(f"{address} does not exist")
         yield path
         return

@@ -82,6 +82,7 @@ def load_model(
     Raises ModelNotFound, or UnsupportedModel where the heads cannot be read.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     folder, revision = locate_checkpoint(str(name_or_path))
@@ -95,7 +96,7 @@ def load_model(
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UnsupportedModel(
             f"{name_or_path}: not an image-text-to-text checkpoint that transformers can load: {error}"
         ) from error

@@ -9,8 +9,10 @@ import functools
 import hashlib
 import os
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
 S3_TIMEOUT = 30.0  # seconds without an answer
 S3_ATTEMPTS = 5  # boto3's own tries per request
 S3_CONFLICT_TRIES = 8  # tries of a conditional write that S3 answers with 409
@@ -157,20 +160,27 @@ class LocalStore:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # where the folder could not be made there is nothing to remove
+                temporary.unlink()
             raise StorageError(f"{path} cannot be written: {error.strerror}") from error
         return temporary
 
     def list(self, prefix: str) -> Iterator[str]:
         folder = self._path(prefix) if prefix else self.root
-        paths = (p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".tmp"))
+        paths = (p for p in folder.rglob("*") if p.is_file() and not TEMPORARY.fullmatch(p.name))
         yield from sorted(p.relative_to(self.root).as_posix() for p in paths)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise StorageError(f"{path} cannot be deleted: {error.strerror}") from error
 
     def etag(self, key: str) -> str:
         path = self._path(key)
@@ -178,7 +188,10 @@ class LocalStore:
             stat = path.stat()
         except OSError as error:
             raise NotFound(f"{path} does not exist") from error
-        return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+        try:
+            return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @functools.lru_cache(maxsize=64)
