@@ -5,8 +5,7 @@ work for no reason.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from jobs.messages import ReduceJob, RunShard
 from jobs.planning import Plan
 from jobs.shards import give_up, run_shard
 from jobs.specs import ClassifySpec, Job
-from savs.errors import ItemError, SavsError
+from savs.errors import ItemError, SavsError, StorageError
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -45,6 +44,10 @@ class Superseded(Leave):
     """The shard is another worker's by now."""
 
 
+class Cancelled(Leave):
+    """The job was cancelled."""
+
+
 def attempt_shard(
     ledger: Ledger,
     broker: Broker,
@@ -55,10 +58,13 @@ def attempt_shard(
     stopping: Callable[[], bool],
 ) -> str:
     """Runs the message's shard if it is this worker's to run; one word for what came of it:
-    "stale", "done", "given back", "superseded", "again" or "given up".
+    "stale", "done", "given back", "superseded", "cancelled", "again" or "given up".
     """
     board = broker.board(queue)
     job, shard = ledger.job(message.job_id), message.shard
+    if ledger.is_cancelled(job.job_id):
+        board.finish(job.job_id, message.unit)
+        return "cancelled"
     attempt = board.claim(job.job_id, message.unit, message.epoch)
     if attempt is None:
         if ledger.outcome(job.job_id, shard.number) is not None:
@@ -67,22 +73,29 @@ def attempt_shard(
     if not attempt:
         return "stale"
 
+    life = SignsOfLife(ledger, board, message, times.touch)
+
     def between_batches(rows: int) -> None:
         if stopping():
             raise GiveBack
+        if life.cancelled.is_set():
+            raise Cancelled
         entry = board.entry(job.job_id, message.unit)
         if entry is not None and entry.epoch != message.epoch and entry.state == "running":
             raise Superseded
 
     seen = Entry(job.job_id, message.unit, "running", message.epoch, attempt, message.at)
     try:
-        with _signs_of_life(board, message, times.touch):
+        with life:
             run_shard(ledger, job, shard, model, between_batches)
     except GiveBack:
         again(ledger, broker, queue, job, seen, refund=True)
         return "given back"
     except Superseded:
         return "superseded"
+    except Cancelled:
+        board.finish(job.job_id, message.unit)
+        return "cancelled"
     except Exception as error:
         hopeless = isinstance(error, SavsError) and not isinstance(error, ItemError)
         if not hopeless and attempt < times.attempts:
@@ -132,24 +145,30 @@ def shard_message(job: Job, plan: Plan, number: int, epoch: int, at: float) -> R
     )
 
 
-@contextmanager
-def _signs_of_life(board: Board, message: RunShard, every: float) -> Iterator[None]:
-    """Touches the board from a thread: a long batch is no reason to be taken for dead."""
-    over = threading.Event()
+class SignsOfLife:
+    """Touches the board from a thread, since a long batch is no reason to be taken for dead, and
+    looks whether the job was cancelled."""
 
-    def touch() -> None:
+    def __init__(self, ledger: Ledger, board: Board, message: RunShard, every: float) -> None:
+        self.ledger, self.board, self.message, self.every = ledger, board, message, every
+        self.over, self.cancelled = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._touch, name="signs of life", daemon=True)
+
+    def __enter__(self) -> "SignsOfLife":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _touch(self) -> None:
         from redis.exceptions import RedisError
 
-        while not over.wait(every):
+        while not self.over.wait(self.every):
             try:
-                board.touch(message.job_id, message.unit, message.epoch)
-            except RedisError:
-                continue  # Redis may come back before anybody misses the sign
-
-    thread = threading.Thread(target=touch, name="signs of life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+                self.board.touch(self.message.job_id, self.message.unit, self.message.epoch)
+                if self.ledger.is_cancelled(self.message.job_id):
+                    self.cancelled.set()
+            except (RedisError, StorageError):
+                continue  # it may come back before anybody misses the sign

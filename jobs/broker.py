@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
 PUBLISH_BATCH = 500  # messages per round trip
+WORKER_LIFE = 30  # seconds after which a worker that says nothing counts as gone
 CPU_QUEUE = "savs.cpu"
 
 
@@ -81,6 +82,14 @@ class Broker:
             raise BrokerError(
                 f"{hidden(self.url)} does not answer ({error}); submitting again is safe"
             ) from error
+
+    def show_life(self, queue: str, worker: str) -> None:
+        """Says that `worker` serves `queue`; forgotten after WORKER_LIFE seconds."""
+        self.redis.set(f"savs:worker:{queue}:{worker}", 1, ex=WORKER_LIFE)
+
+    def workers(self, queue: str) -> int:
+        """Workers that serve `queue` now, as far as their last sign of life tells."""
+        return sum(1 for _ in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000))
 
     def oldest(self, queue: str) -> float | None:
         """When the oldest waiting message of `queue` was published, in Redis's seconds; None if none."""

@@ -36,6 +36,7 @@ workspace_option = click.option(
 broker_option = click.option(
     "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
 )
+wait_option = click.option("--wait", is_flag=True, help="With a broker: stay until the jobs have ended.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
 train_option = click.option(
@@ -119,7 +120,7 @@ def main() -> None:
 @main.command()
 @options(train_option, data_option, name_option)
 @click.option("--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id.")
-@options(workspace_option, broker_option, fit_options, size_options, json_option)
+@options(workspace_option, broker_option, wait_option, fit_options, size_options, json_option)
 @reports_errors
 def run(
     train: str,
@@ -128,6 +129,7 @@ def run(
     model: str,
     workspace: str | None,
     broker: str | None,
+    wait: bool,
     heads: int,
     readout: str,
     shard_size: int,
@@ -147,13 +149,13 @@ def run(
     first = submit_extract(ledger, name, model, train, heads, readout, shard_size, batch_size)
     artifact = ledger.artifact_url(name, first.job_id)
     second = submit_classify(ledger, name, model, data, artifact, shard_size, batch_size, after=first.job_id)
-    _run(ledger, [first, second], broker, as_json)
+    _run(ledger, [first, second], broker, wait, as_json)
 
 
 @main.command()
 @options(train_option, name_option)
 @click.option("--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id.")
-@options(workspace_option, broker_option, fit_options, size_options, json_option)
+@options(workspace_option, broker_option, wait_option, fit_options, size_options, json_option)
 @reports_errors
 def extract(
     train: str,
@@ -161,6 +163,7 @@ def extract(
     model: str,
     workspace: str | None,
     broker: str | None,
+    wait: bool,
     heads: int,
     readout: str,
     shard_size: int,
@@ -176,14 +179,14 @@ def extract(
     ledger = _ledger(workspace)
     check_model(model)
     job = submit_extract(ledger, name, model, train, heads, readout, shard_size, batch_size)
-    _run(ledger, [job], broker, as_json)
+    _run(ledger, [job], broker, wait, as_json)
 
 
 @main.command()
 @options(data_option, name_option)
 @click.option("--artifact", required=True, help="A folder, s3:// address, NAME or NAME/VERSION.")
 @click.option("--model", help="By default the model that made the artifact.")
-@options(workspace_option, broker_option, size_options, json_option)
+@options(workspace_option, broker_option, wait_option, size_options, json_option)
 @reports_errors
 def classify(
     data: str,
@@ -192,6 +195,7 @@ def classify(
     model: str | None,
     workspace: str | None,
     broker: str | None,
+    wait: bool,
     shard_size: int,
     batch_size: int,
     as_json: bool,
@@ -208,20 +212,62 @@ def classify(
     model = model or artifact_model(found)
     check_model(model)
     job = submit_classify(ledger, name, model, data, found, shard_size, batch_size)
-    _run(ledger, [job], broker, as_json)
+    _run(ledger, [job], broker, wait, as_json)
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, broker_option, wait_option, json_option)
+@reports_errors
+def resume(name: str, workspace: str | None, broker: str | None, wait: bool, as_json: bool) -> None:
+    """Go on with the jobs of NAME where they stopped.
+
+    Example: savs-submit resume pets --workspace results
+    """
+    ledger = _ledger(workspace)
+    jobs = _jobs(ledger, name)
+    for job in jobs:
+        ledger.uncancel(job.job_id)
+    _run(ledger, jobs, broker, wait, as_json)
 
 
 @main.command()
 @click.argument("name")
 @options(workspace_option, broker_option, json_option)
 @reports_errors
-def resume(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
-    """Go on with the jobs of NAME where they stopped.
+def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
+    """Follow the newest jobs of NAME on a pool until they end.
 
-    Example: savs-submit resume pets --workspace results
+    Example: savs-submit watch pets --workspace results --broker redis://localhost
     """
+    from jobs.settings import broker_of
+
     ledger = _ledger(workspace)
-    _run(ledger, _jobs(ledger, name), broker, as_json)
+    newest = {job.spec.kind: job for job in _jobs(ledger, name)}
+    jobs = [newest[kind] for kind in ("extract", "classify") if kind in newest]
+    _follow(ledger, jobs, broker_of(broker), as_json)
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, broker_option)
+@reports_errors
+def cancel(name: str, workspace: str | None, broker: str | None) -> None:
+    """Stop the jobs of NAME; what is done stays, and `resume` goes on.
+
+    Example: savs-submit cancel pets --workspace results
+    """
+    from jobs.broker import Broker
+    from jobs.settings import broker_of
+    from jobs.sweeping import cancel_job
+
+    ledger, url = _ledger(workspace), broker_of(broker)
+    for job in _jobs(ledger, name):
+        if ledger.summary(job.job_id) is None:
+            cancel_job(ledger, Broker(url) if url else None, job)
+            click.echo(f"{job.job_id}: cancelled")
+        else:
+            click.echo(f"{job.job_id}: has ended")
 
 
 @main.command()
@@ -259,15 +305,40 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
-    from savs.errors import JobNotFound
+    from savs.errors import JobNotFound, SettingsError
 
     ledger = _ledger(workspace)
     labelled = [job for job in _jobs(ledger, name) if job.spec.kind == "classify"]
     if not labelled:
         raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
-    with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
-        for row in ledger.rows(labelled[-1].job_id):
-            stream.write(row)
+    try:
+        with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
+            for row in ledger.rows(labelled[-1].job_id):
+                stream.write(row)
+    except OSError as error:
+        if out is None:
+            raise  # click ends quietly where nobody reads standard output any more
+        raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, json_option)
+@reports_errors
+def logs(name: str, workspace: str | None, as_json: bool) -> None:
+    """Why rows of NAME's jobs failed: each kind of error, with examples.
+
+    Example: savs-submit logs pets --workspace results
+    """
+    from jobs.progress import print_errors
+    from jobs.reducing import summarize_errors
+
+    ledger = _ledger(workspace)
+    found = {job.job_id: summarize_errors(ledger.outcomes(job.job_id)) for job in _jobs(ledger, name)}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        print_errors(found)
 
 
 def _ledger(workspace: str | None) -> "Ledger":
@@ -298,18 +369,28 @@ def _print_states(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
         print_jobs(states)
 
 
-def _run(ledger: "Ledger", jobs: "list[Job]", broker: str | None, as_json: bool) -> None:
+def _run(ledger: "Ledger", jobs: "list[Job]", broker: str | None, wait: bool, as_json: bool) -> None:
     """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went."""
     from jobs.settings import broker_of
 
     if url := broker_of(broker):
-        _enqueue(ledger, jobs, url, as_json)
+        _enqueue(ledger, jobs, url, quiet=as_json and wait, as_json=as_json)
+        if wait:
+            _follow(ledger, jobs, url, as_json)
         return
-    from jobs.progress import Bars, print_summary
-    from jobs.running import exit_code, run_jobs
+    from jobs.progress import Bars
+    from jobs.running import run_jobs
 
     with Bars(quiet=as_json) as bars:
         summaries = run_jobs(ledger, jobs, bars)
+    _end(ledger, jobs, summaries, as_json)
+
+
+def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
+    """Prints how `jobs` ended and exits with the code that says it."""
+    from jobs.progress import print_summary
+    from jobs.running import exit_code
+
     if as_json:
         click.echo(json.dumps(summaries, ensure_ascii=False, indent=1))
     else:
@@ -321,17 +402,39 @@ def _run(ledger: "Ledger", jobs: "list[Job]", broker: str | None, as_json: bool)
     sys.exit(exit_code(summaries, len(jobs)))
 
 
-def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, as_json: bool) -> None:
-    """Puts what can be run of `jobs` on a pool's queues."""
+def _follow(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
+    """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
+    from jobs.attempts import Times
     from jobs.broker import Broker
+    from jobs.progress import PoolBars
+    from jobs.watching import follow
+
+    with PoolBars(quiet=as_json) as bars:
+        summaries = follow(ledger, Broker(url) if url else None, jobs, bars.show, Times())
+    _end(ledger, jobs, summaries, as_json)
+
+
+def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, quiet: bool, as_json: bool) -> None:
+    """Puts what can be run of `jobs` on a pool's queues."""
+    from jobs.broker import Broker, gpu_queue
     from jobs.sweeping import enqueue_due
 
-    counts = enqueue_due(ledger, Broker(url), jobs)
-    if as_json:
-        click.echo(json.dumps(counts))
+    broker = Broker(url)
+    counts = enqueue_due(ledger, broker, jobs)
+    alive = broker.workers(gpu_queue(jobs[0].spec.model))
+    if quiet:
         return
-    for job_id, count in counts.items():
-        click.echo(f"{job_id}: {count} shards enqueued")
+    if as_json:
+        click.echo(json.dumps({"jobs": [job.job_id for job in jobs], "enqueued": counts, "workers": alive}))
+        return
+    for job in jobs:
+        ended = "has ended" if ledger.summary(job.job_id) else "waits for the job before it"
+        click.echo(f"{job.job_id}: {'on the queue' if job.job_id in counts else ended}")
+    if not alive:
+        click.echo(
+            f"no worker serves this model now; start one: savs-worker gpu --model {jobs[0].spec.model}",
+            err=True,
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
         shards.json                     where its shards lie in the manifest
         parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract)
         commits/0000042.json            the shard's one outcome
+        cancelled.json                  present while the job is cancelled
         summary.json                    a pure function of all of the above
 
 A part counts only if a commit names it. A commit is created conditionally and never replaced, so
@@ -192,6 +193,16 @@ class Ledger:
         for outcome in self.outcomes(job_id):
             if outcome.status == "done":
                 yield from self.read_part(job_id, outcome).splitlines(keepends=True)
+
+    def cancel(self, job_id: str) -> None:
+        """Marks the job as cancelled; workers stop between batches."""
+        self.store.write(_key(job_id, "cancelled.json"), b"{}\n")
+
+    def uncancel(self, job_id: str) -> None:
+        self.store.delete(_key(job_id, "cancelled.json"))
+
+    def is_cancelled(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "cancelled.json"))
 
     def write_summary(self, job_id: str, summary: dict[str, Any]) -> None:
         data = json.dumps(summary, indent=1, ensure_ascii=False, default=_plain).encode()

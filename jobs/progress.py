@@ -67,6 +67,41 @@ class Bars:
         )
 
 
+class PoolBars:
+    """A bar per job of a pool, with failures, accuracy so far, and workers alive."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True, quiet=quiet),
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "PoolBars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def show(self, states: list[dict[str, Any]]) -> None:
+        for state in states:
+            job_id = state["job_id"]
+            if job_id not in self.tasks:
+                self.tasks[job_id] = self.progress.add_task(escape(job_id), total=state["rows"], note="")
+            notes = [f"{state['failed']} failed"] if state["failed"] else []
+            if state["accuracy"] is not None:
+                notes.append(f"accuracy {state['accuracy']:.3f}")
+            if state["workers"] is not None:
+                notes.append(f"{state['workers']} workers")
+            self.progress.update(self.tasks[job_id], completed=state["rows_done"], note=", ".join(notes))
+
+
 def print_summary(summary: dict[str, Any], where: str) -> None:
     """A finished job for people: counts, accuracy, classes, errors, and where the results lie."""
     console = Console(soft_wrap=True)
@@ -131,3 +166,16 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
             state["submitted"],
         )
     Console(width=max(Console().width, TABLE_WIDTH)).print(table if states else "no jobs")
+
+
+def print_errors(found: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Per job and kind of error: how many rows, and the first few."""
+    console = Console(soft_wrap=True)
+    for job_id, kinds in found.items():
+        console.print(f"[bold]{escape(job_id)}[/bold]: {'' if kinds else 'no errors'}")
+        for kind, errors in kinds.items():
+            console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows")
+            for example in errors["examples"]:
+                console.print(
+                    f"    row {example['index']} ({escape(example['id'])}): {escape(example['message'])}"
+                )

@@ -64,7 +64,7 @@ def _summary(job: Job, plan: Plan, outcomes: list[Outcome]) -> dict[str, Any]:
         "failed": counts["failed"],
         "abstained": counts["abstained"],
         "classes": dict(sorted(tally.predicted.items())),
-        "errors": _errors(outcomes),
+        "errors": summarize_errors(outcomes),
     }
     if isinstance(job.spec, ClassifySpec):
         summary["artifact"] = job.spec.artifact
@@ -91,7 +91,7 @@ def _summary(job: Job, plan: Plan, outcomes: list[Outcome]) -> dict[str, Any]:
     return summary
 
 
-def _errors(outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
+def summarize_errors(outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
     """Per kind of error, its rows and the first few of them."""
     errors: dict[str, dict[str, Any]] = {}
     for kind, count in sorted(total(o.tally.tally() for o in outcomes).errors.items()):

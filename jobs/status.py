@@ -7,7 +7,8 @@ from jobs.specs import ClassifySpec, Job
 
 
 def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """The job's progress: `status` is a summary's, or "running", "waiting" or "blocked".
+    """The job's progress: `status` is a summary's, or "running", "waiting", "blocked" or
+    "cancelled".
 
     "waiting" means that the job it comes after is not done, "blocked" that it never will be
     without help.
@@ -32,6 +33,8 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
 
 
 def _unfinished(ledger: Ledger, job: Job) -> str:
+    if ledger.is_cancelled(job.job_id):
+        return "cancelled"
     if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
         return "running"
     before = ledger.summary(job.spec.after)

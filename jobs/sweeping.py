@@ -61,6 +61,17 @@ def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, in
     return counts
 
 
+def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:
+    """Stops a job: nothing of it is begun any more, and what runs stops between batches.
+
+    What is done stays; `resume` goes on with the rest.
+    """
+    ledger.cancel(job.job_id)
+    if broker is not None:
+        broker.board(gpu_queue(job.spec.model)).forget(job.job_id)
+        broker.board(CPU_QUEUE).forget(job.job_id)
+
+
 def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
     """Reduces a job whose shards have outcomes, then enqueues the jobs that come after it."""
     summary = reduce_job(ledger, job)
@@ -73,7 +84,11 @@ def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
 
 def sweep(ledger: Ledger, broker: Broker, times: Times) -> None:
     """One round over all unfinished jobs of the workspace."""
-    jobs = {job.job_id: job for job in ledger.jobs() if ledger.summary(job.job_id) is None}
+    jobs = {
+        job.job_id: job
+        for job in ledger.jobs()
+        if ledger.summary(job.job_id) is None and not ledger.is_cancelled(job.job_id)
+    }
     emptied = not broker.redis.exists(SENTINEL)
     for queue in {CPU_QUEUE, *(gpu_queue(job.spec.model) for job in jobs.values())}:
         _put_back(ledger, broker, queue, jobs, times)

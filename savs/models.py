@@ -95,11 +95,17 @@ def load_model(
         options["device_map"] = "auto"
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        network = AutoModelForImageTextToText.from_pretrained(folder, **options)
+        network, found = AutoModelForImageTextToText.from_pretrained(
+            folder, output_loading_info=True, **options
+        )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UnsupportedModel(
             f"{name_or_path}: not an image-text-to-text checkpoint that transformers can load: {error}"
         ) from error
+    if found["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise UnsupportedModel(
+            f"{name_or_path}: the checkpoint lacks weights: {', '.join(sorted(found['missing_keys'])[:3])} …"
+        )
     if "device_map" not in options:
         network = network.to(target)
     return wrap(network.eval(), processor, str(name_or_path), revision, fingerprint(folder), sampling)

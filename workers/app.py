@@ -3,10 +3,11 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from pydantic import TypeAdapter
 
 from jobs.broker import CPU_QUEUE
@@ -20,12 +21,19 @@ MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 POLL = 0.2  # seconds between looks at a child that is loading
 
 
-def make_app(settings: WorkerSettings, load: Loader) -> Celery:
-    """An app whose children load the settings' model with `load` before they take a task."""
+def make_app(settings: WorkerSettings, load: Loader, ready: Callable[[], None]) -> Celery:
+    """An app whose children load the settings' model with `load` before they take a task.
+
+    ready  called in the parent once a child has its model
+    """
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
     shared = Shared.make()
     child: list[Child] = []
+
+    @setup_logging.connect(weak=False)
+    def keep_our_logging(**_: Any) -> None:
+        """Being there is enough: Celery then leaves logging as `savs-worker` has set it up."""
 
     @worker_process_init.connect(weak=False)
     def start_child(**_: Any) -> None:
@@ -51,6 +59,7 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
                     sys.stderr.flush()
                     os._exit(1)
             log.info("ready, queue %s", settings.queue)
+            ready()
 
     app.steps["worker"].add(WaitForModel)
 

@@ -3,11 +3,14 @@
 import logging
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.child import Loader
     from workers.settings import WorkerSettings
 
@@ -59,8 +62,29 @@ def cpu(broker: str, workspace: str) -> None:
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
     """Runs a cpu worker, with the sweeper beside it, until it is told to stop."""
-    threading.Thread(target=keep_sweeping, args=(settings,), name="sweeper", daemon=True).start()
+    start_thread(keep_sweeping, settings)
     work(settings, load)
+
+
+def start_thread(work: "Callable[[WorkerSettings], None]", settings: "WorkerSettings") -> None:
+    """Runs `work` beside the worker, for as long as it lives."""
+    threading.Thread(target=work, args=(settings,), name=work.__name__, daemon=True).start()
+
+
+def keep_showing_life(settings: "WorkerSettings") -> None:
+    """Lets commands see that this worker serves its queue."""
+    import uuid
+
+    from redis.exceptions import RedisError
+
+    from jobs.broker import WORKER_LIFE, Broker
+    from workers.settings import SOCKET_TIMEOUT
+
+    broker, me, pause = Broker(settings.broker_url, SOCKET_TIMEOUT), uuid.uuid4().hex, threading.Event()
+    while True:
+        with suppress(RedisError):  # seen again when Redis is back
+            broker.show_life(settings.queue, me)
+        pause.wait(WORKER_LIFE / 3)
 
 
 def work(settings: "WorkerSettings", load: "Loader") -> None:
@@ -68,7 +92,8 @@ def work(settings: "WorkerSettings", load: "Loader") -> None:
     from workers.app import make_app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    app = make_app(settings, load)
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    app = make_app(settings, load, lambda: start_thread(keep_showing_life, settings))
     app.worker_main(
         [
             "worker",

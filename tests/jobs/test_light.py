@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from jobs.cli import main
 from tests.jobs.conftest import Corpus, write_jsonl
 
 BLOCKED = (
@@ -49,7 +50,7 @@ def test_help_and_list_work_in_the_base_install(tmp_path: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for command in ("run", "extract", "classify", "resume", "status", "list", "results"):
+    for command in main.commands:
         shown = base_install(command, "--help")
 
         assert shown.returncode == 0

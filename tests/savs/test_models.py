@@ -213,3 +213,19 @@ def test_every_public_name_is_there() -> None:
         assert getattr(savs, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = savs.nonsense
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(qwen2_vl: Path, tmp_path: Path) -> None:
+    # given a checkpoint whose last layer has no output projection; transformers would make one up
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(qwen2_vl, broken)
+    weights = load_file(broken / "model.safetensors")
+    [missing] = [name for name in weights if name.endswith("layers.2.self_attn.o_proj.weight")]
+    save_file(
+        {n: t for n, t in weights.items() if n != missing}, broken / "model.safetensors", {"format": "pt"}
+    )
+
+    with pytest.raises(UnsupportedModel, match=r"lacks weights: .*layers\.2\.self_attn\.o_proj\.weight"):
+        savs.load_model(broken)

@@ -22,8 +22,10 @@ from jobs.ledger import Ledger
 from jobs.specs import Job
 from jobs.submitting import submit_classify, submit_extract
 from jobs.sweeping import enqueue_due
+from savs.storage import open_parent
 
-MODEL = "fake"
+MODEL = "tests/fake"  # in the form of a hub id, which the submitter does not look up
+CLASSES = ("cat", "dog", "owl")
 TIMES = Times(touch=0.3, no_life=2.0, sweep=0.5)
 PATIENCE = 40.0  # seconds until a condition that must come true counts as never
 
@@ -85,11 +87,20 @@ class Pool:
     redis: RedisServer
     workspace: Path
     logs: Path
+    remote: str | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(str(self.workspace))
+        return Ledger(self.address)
+
+    @property
+    def address(self) -> str:
+        return self.remote or str(self.workspace)
+
+    @property
+    def queue(self) -> str:
+        return gpu_queue(MODEL)
 
     @property
     def broker(self) -> Broker:
@@ -98,7 +109,7 @@ class Pool:
     def start(self, kind: str = "gpu", model: str = MODEL, **environment: str) -> subprocess.Popen[bytes]:
         log = (self.logs / f"{len(self.workers)}-{kind}.log").open("wb")
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, str(self.workspace), model],
+            [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, self.address, model],
             stdout=log,
             stderr=log,
             env=os.environ | environment,
@@ -111,19 +122,17 @@ class Pool:
         [path] = self.logs.glob(f"{number}-*.log")
         return path.read_text(errors="replace")
 
-    def submit(self, rows: int, shard_size: int, ids: Callable[[int], str] | None = None) -> list[Job]:
+    def submit(
+        self, rows: int, shard_size: int, ids: Callable[[int], str] | None = None, folder: str | None = None
+    ) -> list[Job]:
         """An extract job and the classify job that comes after it, put on the queue."""
-        name_of = ids or (lambda i: f"{('cat', 'dog', 'owl')[i % 3]}-{i}")
-        train = write_manifest(
-            self.workspace.parent / "train.jsonl", 12, lambda i: f"{['cat', 'dog', 'owl'][i % 3]}-t{i}"
-        )
-        data = write_manifest(self.workspace.parent / "data.jsonl", rows, name_of)
+        place = folder or str(self.workspace.parent)
+        train = write_manifest(f"{place}/train.jsonl", 12, lambda i: f"{CLASSES[i % 3]}-t{i}")
+        data = write_manifest(f"{place}/data.jsonl", rows, ids or (lambda i: f"{CLASSES[i % 3]}-{i}"))
         ledger = self.ledger
-        first = submit_extract(ledger, "pets", MODEL, str(train), 5, "reference", 6, 4)
+        first = submit_extract(ledger, "pets", MODEL, train, 5, "reference", 6, 4)
         artifact = ledger.artifact_url("pets", first.job_id)
-        second = submit_classify(
-            ledger, "pets", MODEL, str(data), artifact, shard_size, 4, after=first.job_id
-        )
+        second = submit_classify(ledger, "pets", MODEL, data, artifact, shard_size, 4, after=first.job_id)
         enqueue_due(ledger, self.broker, [first, second])
         return [first, second]
 
@@ -143,17 +152,15 @@ class Pool:
             worker.wait()
 
 
-def write_manifest(path: Path, rows: int, ids: Callable[[int], str]) -> Path:
+def write_manifest(url: str, rows: int, ids: Callable[[int], str]) -> str:
+    """A manifest of text-only rows, whose ids name their class; its address."""
     lines = [
-        {
-            "question": "What is it?",
-            "question_id": ids(i),
-            "label": next(c for c in ("cat", "dog", "owl") if c in ids(i)),
-        }
+        {"question": "What is it?", "question_id": ids(i), "label": next(c for c in CLASSES if c in ids(i))}
         for i in range(rows)
     ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    store, key = open_parent(url)
+    store.write(key, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    return url
 
 
 def children(worker: subprocess.Popen[bytes]) -> list[int]:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from jobs.broker import Broker, gpu_queue
-from jobs.sweeping import enqueue_due, sweep
+from jobs.sweeping import cancel_job, enqueue_due, sweep
 from savs.errors import BrokerError
 from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, children, queue_length, wait_until
 
@@ -279,6 +279,24 @@ def test_fault_14_a_stale_message_is_dropped_and_a_late_touch_creates_nothing(po
     board.finish("job", unit)
     assert not board.touch("job", unit, 2)
     assert len(board) == 0
+
+
+def test_a_cancelled_job_stops_between_batches_and_can_be_resumed(pool: Pool) -> None:
+    pool.start("cpu")
+    pool.start("gpu", FAKE_BATCH_SECONDS="0.3")
+    [extract, classify] = pool.submit(rows=120, shard_size=24)
+    wait_until(lambda: len(pool.ledger.committed(classify.job_id)) >= 1, "a first shard is done")
+
+    cancel_job(pool.ledger, pool.broker, classify)
+    wait_until(lambda: ": cancelled" in pool.log(1), "the running shard was left")
+    done = len(pool.ledger.committed(classify.job_id))
+
+    assert done < 5
+    assert len(pool.broker.board(gpu_queue(MODEL))) == 0
+    pool.ledger.uncancel(classify.job_id)
+    enqueue_due(pool.ledger, pool.broker, [extract, classify])
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    ends_well(pool, 120)
 
 
 def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:

@@ -1,0 +1,78 @@
+"""Follows jobs that a pool works on, by what the ledger says, and sweeps while it looks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.attempts import Times
+from jobs.broker import Broker, gpu_queue
+from jobs.ledger import Ledger, Outcome
+from jobs.specs import Job
+from jobs.sweeping import sweep
+from savs.metrics import score, total
+
+LOOK_EVERY = 1.0  # seconds
+
+
+@dataclass
+class Followed:
+    """What is known of a job: every commit is read once."""
+
+    job: Job
+    shards: int
+    rows: int
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def look(self, ledger: Ledger) -> None:
+        for shard in ledger.committed(self.job.job_id) - self.outcomes.keys():
+            if (outcome := ledger.outcome(self.job.job_id, shard)) is not None:
+                self.outcomes[shard] = outcome
+
+    def state(self) -> dict[str, Any]:
+        """Counts so far, and the accuracy of the rows that have a label."""
+        done = list(self.outcomes.values())
+        scores = score(total(o.tally.tally() for o in done))
+        return {
+            "job_id": self.job.job_id,
+            "shards": self.shards,
+            "shards_done": len(done),
+            "rows": self.rows,
+            "rows_done": sum(o.counts.rows for o in done),
+            "failed": sum(o.counts.failed for o in done),
+            "accuracy": scores.accuracy if scores and self.job.spec.kind == "classify" else None,
+        }
+
+
+def follow(
+    ledger: Ledger,
+    broker: Broker | None,
+    jobs: list[Job],
+    show: Callable[[list[dict[str, Any]]], None],
+    times: Times,
+) -> list[dict[str, Any]]:
+    """Looks every second, tells `show`, and answers the summaries once no job will get any further.
+
+    With a broker it sweeps too, so that a job ends even where no cpu worker lives to see to it.
+    """
+    followed = [Followed(job, len((plan := ledger.plan(job.job_id)).shards), plan.rows) for job in jobs]
+    swept = 0.0
+    while True:
+        for one in followed:
+            one.look(ledger)
+        show(
+            [
+                one.state() | {"workers": broker.workers(gpu_queue(one.job.spec.model)) if broker else None}
+                for one in followed
+            ]
+        )
+        summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
+        stuck = any(s["status"] != "done" for s in summaries) or any(
+            ledger.is_cancelled(job.job_id) for job in jobs
+        )
+        if len(summaries) == len(jobs) or stuck:
+            return summaries
+        if broker is not None and time.monotonic() - swept > times.sweep:
+            sweep(ledger, broker, times)
+            swept = time.monotonic()
+        time.sleep(LOOK_EVERY)
