@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.board import Board, Entry
 from jobs.broker import CPU_QUEUE, Broker
+from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import ReduceJob, RunShard
 from jobs.planning import Plan
@@ -56,6 +57,7 @@ def attempt_shard(
     model: "Model",
     times: Times,
     stopping: Callable[[], bool],
+    roots: Roots | None = None,
 ) -> str:
     """Runs the message's shard if it is this worker's to run; one word for what came of it:
     "stale", "done", "given back", "superseded", "cancelled", "again" or "given up".
@@ -87,7 +89,7 @@ def attempt_shard(
     seen = Entry(job.job_id, message.unit, "running", message.epoch, attempt, message.at)
     try:
         with life:
-            run_shard(ledger, job, shard, model, between_batches)
+            run_shard(ledger, job, shard, model, between_batches, roots)
     except GiveBack:
         again(ledger, broker, queue, job, seen, refund=True)
         return "given back"

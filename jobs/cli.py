@@ -141,15 +141,17 @@ def run(
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
     """
-    from jobs.submitting import check_model, make_source, submit_classify, submit_extract
+    from jobs.submitting import check_model, make_source, plan_classify, plan_extract
 
     ledger = _ledger(workspace)
     make_source(data, "--data")  # before anything is written
     check_model(model)
-    first = submit_extract(ledger, name, model, train, heads, readout, shard_size, batch_size)
-    artifact = ledger.artifact_url(name, first.job_id)
-    second = submit_classify(ledger, name, model, data, artifact, shard_size, batch_size, after=first.job_id)
-    _run(ledger, [first, second], broker, wait, as_json)
+    first = plan_extract(name, model, train, heads, readout, shard_size, batch_size)
+    after = first[0].job_id
+    artifact = ledger.artifact_url(name, after)
+    second = plan_classify(name, model, data, artifact, shard_size, batch_size, after)
+    # Both are planned before one is written, so that whoever resumes finds both.
+    _run(ledger, [ledger.create_job(*first), ledger.create_job(*second)], broker, wait, as_json)
 
 
 @main.command()

@@ -1,9 +1,10 @@
 """Shows people how a run goes on: progress bars on standard error, tables on standard output."""
 
+import re
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +22,12 @@ from jobs.specs import Job
 
 CLASSES_SHOWN = 20  # rows of the table of classes
 TABLE_WIDTH = 140  # columns; names of jobs are never cut short
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
+
+
+def escape(text: str) -> str:
+    """`text`, a user's, as rich prints it literally; control characters are spelt out."""
+    return markup.escape(CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text))
 
 
 class _Rate(ProgressColumn):
@@ -33,7 +40,7 @@ class Bars:
     """A progress bar per job. Without a terminal only the first and the last state are printed."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet, emoji=False)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -78,7 +85,7 @@ class PoolBars:
             _Rate(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True, quiet=quiet),
+            console=Console(stderr=True, quiet=quiet, emoji=False),
         )
         self.tasks: dict[str, TaskID] = {}
 
@@ -104,7 +111,7 @@ class PoolBars:
 
 def print_summary(summary: dict[str, Any], where: str) -> None:
     """A finished job for people: counts, accuracy, classes, errors, and where the results lie."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
     console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
     if "reason" in summary:
@@ -170,7 +177,7 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
 
 def print_errors(found: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Per job and kind of error: how many rows, and the first few."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     for job_id, kinds in found.items():
         console.print(f"[bold]{escape(job_id)}[/bold]: {'' if kinds else 'no errors'}")
         for kind, errors in kinds.items():

@@ -50,11 +50,18 @@ def workspace_of(option: str | None) -> str:
     settings = read_settings(workspace=option)
     if not settings.workspace:
         raise SettingsError("no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml")
-    if settings.workspace.startswith("s3://"):
+    scheme, separator, bucket = settings.workspace.partition("://")
+    if separator and (scheme != "s3" or not bucket.strip("/")):
+        raise SettingsError(f"--workspace: {settings.workspace} is neither a folder nor s3://bucket/prefix")
+    if separator:
         return settings.workspace.rstrip("/")
     path = Path(settings.workspace).expanduser().resolve()
-    if path.exists() and not path.is_dir():
-        raise SettingsError(f"--workspace: {path} is a file; a folder is needed")
+    try:
+        nearest = next(place for place in (path, *path.parents) if place.exists())
+    except OSError as error:
+        raise SettingsError(f"--workspace: {path}: {error.strerror}") from error
+    if not nearest.is_dir():
+        raise SettingsError(f"--workspace: {nearest} is a file; a folder is needed")
     return str(path)
 
 

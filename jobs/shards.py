@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from jobs.guarding import Roots
 from jobs.ledger import EXAMPLES, Counts, ErrorExample, Ledger, Outcome, Tallied
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job
-from savs.errors import BadRow, ItemError
+from savs.errors import BadRow, ForbiddenMedia, ItemError
 from savs.metrics import Tally
 from savs.samples import Sample, folder_of, parse_line, read_lines
 from savs.storage import open_parent
@@ -40,12 +41,20 @@ class Entry:
 
 
 def run_shard(
-    ledger: Ledger, job: Job, shard: Shard, model: "Model", progress: Progress = lambda rows: None
+    ledger: Ledger,
+    job: Job,
+    shard: Shard,
+    model: "Model",
+    progress: Progress = lambda rows: None,
+    roots: Roots | None = None,
 ) -> Outcome:
     """Runs `shard` of `job` and commits its outcome; one that has an outcome is left as it is.
 
+    roots  where may be read; None for everywhere, as a person's own process may
+
     Raises ArtifactMismatch where the artifact was made with another model, Changed where the
-    manifest is not what was planned.
+    manifest is not what was planned, and ForbiddenAddress where manifest or artifact lie outside
+    `roots`.
     """
     if (outcome := ledger.outcome(job.job_id, shard.number)) is not None:
         progress(shard.rows)
@@ -54,25 +63,39 @@ def run_shard(
 
     timings = Timings()
     with timings.stage("read"):
-        entries = read_entries(job, shard)
+        entries = read_entries(job, shard, roots)
     ending = classify_rows if isinstance(job.spec, ClassifySpec) else extract_rows
     return ending(ledger, job, shard, model, entries, timings, progress)
 
 
-def read_entries(job: Job, shard: Shard) -> list[Entry]:
+def read_entries(job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
     """The shard's rows. Raises Changed where the manifest is no longer the one that was planned."""
     source = job.spec.source
+    if roots is not None:
+        roots.check_address(source.url)
+        if isinstance(job.spec, ClassifySpec):
+            roots.check_address(job.spec.artifact)
     store, key = open_parent(source.url)
     data = store.read_range(key, shard.offset, shard.length, source.etag)
     entries = []
     for line in read_lines(BytesIO(data), shard.first_index, shard.first_line):
         try:
             sample = parse_line(line, folder_of(source.url), labelled=job.spec.kind == "extract")
-            entries.append(Entry(line.index, line.number, sample, None))
+            refused = _refused(sample, roots)
+            entries.append(Entry(line.index, line.number, sample, refused))
         except BadRow as error:
             bad = BadRow(f"{source.url}:{line.number}: {error}")
             entries.append(Entry(line.index, line.number, None, bad))
     return entries
+
+
+def _refused(sample: Sample, roots: Roots | None) -> ForbiddenMedia | None:
+    try:
+        if roots is not None:
+            roots.check_media(sample)
+    except ForbiddenMedia as error:
+        return error
+    return None
 
 
 def read_out(
@@ -86,7 +109,7 @@ def read_out(
     """The head vectors of those entries that are samples, a batch at a time."""
     from savs.extracting import stream
 
-    samples = [entry.sample for entry in entries if entry.sample is not None]
+    samples = [entry.sample for entry in entries if entry.sample is not None and entry.error is None]
     progress(len(entries) - len(samples))
     for part in stream(model, samples, question, job.spec.batch_size, timings):
         yield part
@@ -181,7 +204,7 @@ def extract_rows(
 
     assert isinstance(job.spec, ExtractSpec)
     vectors = [np.zeros((0, model.layout.width), np.float32)]
-    errors: dict[int, ItemError] = {}
+    errors = {entry.index: entry.error for entry in entries if entry.error is not None}
     for part in read_out(job, model, entries, None, timings, progress):
         vectors.append(part.vectors.values)
         errors |= part.errors

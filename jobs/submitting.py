@@ -4,20 +4,23 @@ Everything that can be checked without a model is checked here, before anything 
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.ledger import Ledger
-from jobs.planning import plan_manifest
-from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, checked_name, job_id
+from jobs.planning import Plan, plan_manifest
+from jobs.specs import NAME, ClassifySpec, ExtractSpec, Job, Source, checked_name, job_id
 from savs.errors import ArtifactNotFound, ModelNotFound, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 
 def make_source(url: str, option: str) -> Source:
     """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
+    if "://" in url and not url.startswith("s3://"):
+        raise SettingsError(f"{option}: {url}: only local paths and s3:// addresses can be read")
     place = url if url.startswith("s3://") else str(Path(url).expanduser().resolve())
-    if not place.startswith("s3://") and Path(place).is_dir():
+    if not place.startswith("s3://") and answers(Path(place).is_dir):
         raise SettingsError(f"{option}: {url} is a folder; a JSONL file is needed")
     store, key = open_parent(place)
     try:
@@ -26,9 +29,17 @@ def make_source(url: str, option: str) -> Source:
         raise SettingsError(f"{option}: {error}") from error
 
 
+def answers(question: Callable[[], bool]) -> bool:
+    """`question()` of a path; False where the system refuses: no permission, a name too long."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
 def resolve_model(model: str) -> str:
     """A folder by its absolute path; an alias or a hub id as it is."""
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+    return str(Path(model).resolve()) if answers(Path(model).is_dir) else model
 
 
 def submit_extract(
@@ -41,10 +52,14 @@ def submit_extract(
     shard_size: int,
     batch_size: int,
 ) -> Job:
-    """An extract job in the ledger, or the one that is there already.
+    """An extract job in the ledger, or the one that is there already. Raises as `plan_extract`."""
+    return ledger.create_job(*plan_extract(name, model, train, heads, readout, shard_size, batch_size))
 
-    Raises ManifestError where rows of `train` are unusable.
-    """
+
+def plan_extract(
+    name: str, model: str, train: str, heads: int, readout: str, shard_size: int, batch_size: int
+) -> tuple[Job, Plan]:
+    """An extract job that is not written yet. Raises ManifestError where rows of `train` are unusable."""
     spec = ExtractSpec.model_validate(
         {
             "name": checked_name(name),
@@ -56,8 +71,7 @@ def submit_extract(
             "batch_size": batch_size,
         }
     )
-    plan = plan_manifest(spec.train.url, shard_size, labelled=True)
-    return ledger.create_job(_job(spec), plan)
+    return _job(spec), plan_manifest(spec.train.url, shard_size, labelled=True)
 
 
 def submit_classify(
@@ -70,7 +84,20 @@ def submit_classify(
     batch_size: int,
     after: str | None = None,
 ) -> Job:
-    """A classify job in the ledger, or the one that is there already.
+    """A classify job in the ledger, or the one that is there already. See `plan_classify`."""
+    return ledger.create_job(*plan_classify(name, model, data, artifact, shard_size, batch_size, after))
+
+
+def plan_classify(
+    name: str,
+    model: str,
+    data: str,
+    artifact: str,
+    shard_size: int,
+    batch_size: int,
+    after: str | None = None,
+) -> tuple[Job, Plan]:
+    """A classify job that is not written yet.
 
     artifact  its address; where `after` names the job that will make it, it need not exist yet
     """
@@ -83,8 +110,7 @@ def submit_classify(
         shard_size=shard_size,
         batch_size=batch_size,
     )
-    plan = plan_manifest(spec.data.url, shard_size, labelled=False)
-    return ledger.create_job(_job(spec), plan)
+    return _job(spec), plan_manifest(spec.data.url, shard_size, labelled=False)
 
 
 def _job(spec: ExtractSpec | ClassifySpec) -> Job:
@@ -97,10 +123,11 @@ def find_artifact(ledger: Ledger, artifact: str) -> str:
     the workspace. Raises ArtifactNotFound."""
     if artifact.startswith("s3://"):
         return artifact
-    if (Path(artifact) / "manifest.json").is_file():
+    if answers((Path(artifact) / "manifest.json").is_file):
         return str(Path(artifact).resolve())
     name, _, version = artifact.partition("/")
-    if version and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
+    inside = NAME.fullmatch(name) and NAME.fullmatch(version)
+    if inside and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
         return ledger.artifact_url(name, version)
     made = [
         job.job_id
@@ -122,7 +149,7 @@ def artifact_model(url: str) -> str:
         return str(manifest["origin"]["model"]["id"])
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactNotFound(f"{url}/manifest.json is not an artifact's") from error
 
 
@@ -130,7 +157,7 @@ def check_model(model: str) -> None:
     """Raises ModelNotFound where `model` can be no checkpoint. Loads nothing and asks no network."""
     from savs.models import ALIASES, is_hub_id
 
-    if not (model in ALIASES or (Path(model) / "config.json").is_file() or is_hub_id(model)):
+    if not (model in ALIASES or answers((Path(model) / "config.json").is_file) or is_hub_id(model)):
         raise ModelNotFound(
             f"--model: {model!r} is no folder with a config.json, no hub id (owner/name), "
             f"and none of: {', '.join(ALIASES)}"

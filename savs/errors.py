@@ -5,6 +5,7 @@ SavsError
 ├── ItemError                one item cannot be labelled; becomes the `error` of its row
 │   ├── BadRow               its line of the manifest is not a sample
 │   ├── MissingMedia         a file is not there
+│   ├── ForbiddenMedia       a file lies outside a worker's allowed roots
 │   ├── UnreadableMedia      a file is there and is no picture or video
 │   ├── MediaTooLarge        a file is over a limit of size, pixels or frames
 │   ├── NoVideoSupport       this machine has no video decoder
@@ -24,6 +25,7 @@ SavsError
 │   └── Changed              data is not what it was when the job was planned
 ├── JobError
 │   ├── JobNotFound
+│   ├── ForbiddenAddress     a manifest or artifact lies outside a worker's allowed roots
 │   ├── BrokerError          Redis does not answer
 │   └── LedgerError          the ledger contradicts itself
 └── SettingsError            an option or a setting cannot be used
@@ -73,6 +75,10 @@ class BadRow(ItemError):
 
 class MissingMedia(ItemError):
     kind = "missing_media"
+
+
+class ForbiddenMedia(ItemError):
+    kind = "forbidden_media"
 
 
 class UnreadableMedia(ItemError):
@@ -148,6 +154,10 @@ class JobError(SavsError):
 
 
 class JobNotFound(JobError):
+    pass
+
+
+class ForbiddenAddress(JobError):
     pass
 
 

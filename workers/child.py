@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.attempts import attempt_shard
 from jobs.broker import Broker
+from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
@@ -65,4 +66,5 @@ class Child:
             self.model,
             self.settings.times,
             self.shared.stopping.is_set,
+            Roots.of([self.settings.workspace, *self.settings.roots]),
         )

@@ -20,6 +20,14 @@ broker_option = click.option(
 workspace_option = click.option(
     "--workspace", envvar="SAVS_WORKSPACE", required=True, help="Folder or s3:// [SAVS_WORKSPACE]."
 )
+roots_option = click.option(
+    "--allowed-root",
+    "roots",
+    multiple=True,
+    envvar="SAVS_ALLOWED_ROOTS",
+    help="Folder or s3:// address below which it may read, besides the workspace; may be repeated "
+    "[SAVS_ALLOWED_ROOTS, separated by blanks].",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +39,8 @@ def main() -> None:
 @click.option("--model", required=True, help="The one model that this worker loads.")
 @broker_option
 @workspace_option
-def gpu(model: str, broker: str, workspace: str) -> None:
+@roots_option
+def gpu(model: str, broker: str, workspace: str, roots: tuple[str, ...]) -> None:
     """Reads out one model's heads, shard after shard.
 
     Example: savs-worker gpu --model qwen2.5_vl
@@ -42,7 +51,7 @@ def gpu(model: str, broker: str, workspace: str) -> None:
     from workers.settings import WorkerSettings
 
     name = resolve_model(model)
-    work(WorkerSettings(broker, workspace, gpu_queue(name), name), load)
+    work(WorkerSettings(broker, workspace, gpu_queue(name), name, roots), load)
 
 
 @main.command()

@@ -16,12 +16,13 @@ SHARD_TIME_LIMIT = 3600.0  # seconds after which a hanging shard's process is ki
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """One worker: where its queue and its ledger are, and how patient it is."""
+    """One worker: its queue and its ledger, where else it may read, and how patient it is."""
 
     broker_url: str
     workspace: str
     queue: str
     model: str | None = None
+    roots: tuple[str, ...] = ()
     times: Times = field(default_factory=Times)
     shard_time_limit: float = SHARD_TIME_LIMIT
 

@@ -112,7 +112,7 @@ class Pool:
             [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, self.address, model],
             stdout=log,
             stderr=log,
-            env=os.environ | environment,
+            env=os.environ | {"FAKE_ROOTS": f"{self.workspace.parent} s3://corpus/manifests"} | environment,
             start_new_session=True,
         )
         self.workers.append(worker)

@@ -107,10 +107,11 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         no_life=float(os.environ.get("FAKE_NO_LIFE", "2")),
         sweep=float(os.environ.get("FAKE_SWEEP", "0.5")),
     )
+    roots = tuple(os.environ["FAKE_ROOTS"].split())
     if kind == "gpu":
-        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, times), load)
+        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, roots, times), load)
     else:
-        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, None, times), load)
+        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, times=times), load)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from jobs.broker import Broker, gpu_queue
+from jobs.submitting import submit_classify
 from jobs.sweeping import cancel_job, enqueue_due, sweep
 from savs.errors import BrokerError
 from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, children, queue_length, wait_until
@@ -297,6 +298,26 @@ def test_a_cancelled_job_stops_between_batches_and_can_be_resumed(pool: Pool) ->
     enqueue_due(pool.ledger, pool.broker, [extract, classify])
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
     ends_well(pool, 120)
+
+
+def test_a_picture_outside_the_allowed_roots_costs_its_row_and_no_other(pool: Pool) -> None:
+    pool.start("cpu")
+    pool.start("gpu")
+    pool.submit(rows=3, shard_size=3)
+    data = pool.workspace.parent / "mixed.jsonl"
+    lines = [{"question": "What is it?", "question_id": f"cat-{i}"} for i in range(3)]
+    lines[1]["image"] = "/etc/hostname"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [extract] = [job for job in pool.ledger.jobs("pets") if job.spec.kind == "extract"]
+    artifact = pool.ledger.artifact_url("pets", extract.job_id)
+    wait_until(lambda: pool.finished(extract), "the artifact is there")
+
+    job = submit_classify(pool.ledger, "mixed", MODEL, str(data), artifact, 3, 4)
+    enqueue_due(pool.ledger, pool.broker, [job])
+
+    wait_until(lambda: pool.finished(job), "the job has a summary")
+    found = rows(pool, job.job_id)
+    assert [row.get("error", {}).get("kind") for row in found] == [None, "forbidden_media", None]
 
 
 def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:
