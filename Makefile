@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint format kill evaluate clean
+.PHONY: demo test lint format kill chaos evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -45,6 +45,10 @@ format: $(VENV)/installed
 # Kills a run with SIGKILL at ten random moments and compares with a calm run.
 kill: $(VENV)/installed
 	$(BIN)/python -m pytest -m kill -s tests/jobs/test_kill.py
+
+# Kills workers, children and Redis while S3 fails, and compares with a calm run. The last line is JSON.
+chaos: $(VENV)/installed
+	$(BIN)/python -m tests.workers.chaos
 
 # The two tables of the demo model in the README.
 evaluate: $(VENV)/installed

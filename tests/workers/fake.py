@@ -1,7 +1,8 @@
 """A worker whose model is a deterministic function of the item: `python -m tests.workers.fake gpu`.
 
 Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
-An item's name says what happens to it: `deadly` kills the process, `broken` raises.
+An item's name says what happens to it: `deadly` kills the process, `broken` raises, `rotten` costs
+its row.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import savs.extracting
 from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
+from savs.errors import UnreadableMedia
 from savs.extracting import Extraction, Timings
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
@@ -64,8 +66,10 @@ def stream(
                 os.kill(os.getpid(), signal.SIGKILL)
             if "broken" in sample.id:
                 raise RuntimeError(f"item {sample.id} breaks the model")
-        values = np.stack([vector(sample) for sample in batch])
-        yield Extraction(tuple(batch), HeadVectors(LAYOUT, values), {})
+        rotten = {s.index: UnreadableMedia(f"{s.id} cannot be decoded") for s in batch if "rotten" in s.id}
+        good = [s for s in batch if s.index not in rotten]
+        values = np.array([vector(s) for s in good], dtype=np.float32).reshape(-1, LAYOUT.width)
+        yield Extraction(tuple(good), HeadVectors(LAYOUT, values), dict(rotten))
 
 
 def vector(sample: Sample) -> np.ndarray:
@@ -106,6 +110,7 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         touch=float(os.environ.get("FAKE_TOUCH", "0.3")),
         no_life=float(os.environ.get("FAKE_NO_LIFE", "2")),
         sweep=float(os.environ.get("FAKE_SWEEP", "0.5")),
+        attempts=int(os.environ.get("FAKE_ATTEMPTS", "3")),
     )
     roots = tuple(os.environ["FAKE_ROOTS"].split())
     if kind == "gpu":
