@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.inprocess import InProcessQueue, Watcher, drain, enqueue
 from jobs.ledger import Ledger
 from jobs.specs import ClassifySpec, Job
-from savs.errors import JobError
+from savs.errors import Changed, JobError
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -15,7 +15,8 @@ def run_jobs(ledger: Ledger, jobs: list[Job], watcher: Watcher) -> list[dict[str
     """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
     A job that comes after one that is not done is left out. Running jobs that are done changes
-    nothing and loads no model.
+    nothing and loads no model. Raises Changed, once the other jobs have run, where one's data is
+    not what was planned.
     """
     models: dict[str, Model] = {}
 
@@ -26,17 +27,22 @@ def run_jobs(ledger: Ledger, jobs: list[Job], watcher: Watcher) -> list[dict[str
             models[name] = load(name)
         return models[name]
 
-    queue = InProcessQueue()
-    summaries = []
+    summaries, changed = [], []
     for job in jobs:
         if not _is_done(ledger, job.job_id):
             after = job.spec.after if isinstance(job.spec, ClassifySpec) else None
             if after is not None and not _is_done(ledger, after):
                 continue
+            queue = InProcessQueue()
             enqueue(ledger, queue, job)
-            drain(ledger, queue, load_once, watcher)
+            try:
+                drain(ledger, queue, load_once, watcher)
+            except Changed as error:
+                changed.append(error)
         if (summary := ledger.summary(job.job_id)) is not None:
             summaries.append(summary)
+    if changed:
+        raise changed[0]
     return summaries
 
 

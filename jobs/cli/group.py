@@ -1,0 +1,136 @@
+"""What all commands share: the group, their options, and how errors are reported."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from jobs.ledger import Ledger
+    from jobs.specs import Job
+
+DEFAULT_HEADS = 20  # as published
+DEFAULT_SHARD = 256  # rows
+DEFAULT_BATCH = 16  # items
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(chosen):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+workspace_option = click.option(
+    "--workspace", metavar="DIR", help="Folder or s3:// address of all results [SAVS_WORKSPACE]."
+)
+broker_option = click.option(
+    "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
+)
+wait_option = click.option("--wait", is_flag=True, help="With a broker: stay until the jobs have ended.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
+train_option = click.option(
+    "--train", required=True, metavar="FILE", help="Labelled examples: JSONL, a local path or s3://."
+)
+data_option = click.option(
+    "--data", required=True, metavar="FILE", help="The corpus: JSONL, a local path or s3://."
+)
+size_options = options(
+    click.option(
+        "--shard-size",
+        type=click.IntRange(min=1),
+        default=DEFAULT_SHARD,
+        show_default=True,
+        help="Rows per shard: what is done again after a crash.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=DEFAULT_BATCH,
+        show_default=True,
+        help="Items in one forward pass.",
+    ),
+)
+fit_options = options(
+    click.option(
+        "--heads",
+        type=click.IntRange(min=1),
+        default=DEFAULT_HEADS,
+        show_default=True,
+        help="Attention heads that vote.",
+    ),
+    click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
+)
+
+
+def reports_errors(command: Command) -> Command:
+    """Prints savs' own errors as one message: exit code 2 where nothing was begun, else 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from savs.errors import (
+            ArtifactNotFound,
+            JobNotFound,
+            ManifestError,
+            ModelNotFound,
+            SavsError,
+            SettingsError,
+        )
+
+        wrong_usage = (SettingsError, ManifestError, JobNotFound, ArtifactNotFound, ModelNotFound)
+        try:
+            return command(*args, **kwargs)
+        except SavsError as error:
+            _fail(str(error), kwargs.get("as_json", False), 2 if isinstance(error, wrong_usage) else 1)
+        except KeyboardInterrupt:
+            name = kwargs.get("name", "NAME")
+            _fail(f"stopped; `savs-submit resume {name}`, or the same command again, goes on", False, 1)
+
+    return run  # type: ignore[return-value]
+
+
+def _fail(message: str, as_json: bool, code: int) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"error": message}))
+    click.echo(f"savs-submit: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="savs", prog_name="savs-submit")
+def main() -> None:
+    """Labels image and video corpora from a few examples per class.
+
+    \b
+    savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
+        --workspace results --name pets
+    """
+
+
+def ledger_of(workspace: str | None) -> "Ledger":
+    """The ledger of the workspace that option or settings name."""
+    from jobs.ledger import Ledger
+    from jobs.settings import workspace_of
+
+    return Ledger(workspace_of(workspace))
+
+
+def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
+    """All jobs of a name. Raises JobNotFound, which lists the known names."""
+    from savs.errors import JobNotFound
+
+    jobs = ledger.jobs(name)
+    if not jobs:
+        known = sorted({job.spec.name for job in ledger.jobs()})
+        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; there is: {', '.join(known) or 'none'}")
+    return jobs

@@ -1,0 +1,121 @@
+"""Commands that look: `status`, `list`, `watch`, `results`, `logs`."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.group import (
+    broker_option,
+    jobs_of,
+    json_option,
+    ledger_of,
+    main,
+    options,
+    reports_errors,
+    workspace_option,
+)
+from jobs.cli.submit import follow_jobs
+
+if TYPE_CHECKING:
+    from jobs.ledger import Ledger
+    from jobs.specs import Job
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, json_option)
+@reports_errors
+def status(name: str, workspace: str | None, as_json: bool) -> None:
+    """How far the jobs of NAME are.
+
+    Example: savs-submit status pets --workspace results
+    """
+    ledger = ledger_of(workspace)
+    _print_states(ledger, jobs_of(ledger, name), as_json)
+
+
+@main.command("list")
+@options(workspace_option, json_option)
+@reports_errors
+def list_jobs(workspace: str | None, as_json: bool) -> None:
+    """All jobs of the workspace.
+
+    Example: savs-submit list --workspace results
+    """
+    ledger = ledger_of(workspace)
+    _print_states(ledger, ledger.jobs(), as_json)
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, broker_option, json_option)
+@reports_errors
+def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
+    """Follow the newest jobs of NAME on a pool until they end.
+
+    Example: savs-submit watch pets --workspace results --broker redis://localhost
+    """
+    from jobs.settings import broker_of
+
+    ledger = ledger_of(workspace)
+    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
+    jobs = [newest[kind] for kind in ("extract", "classify") if kind in newest]
+    follow_jobs(ledger, jobs, broker_of(broker), as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write; by default standard output.")
+@workspace_option
+@reports_errors
+def results(name: str, out: str | None, workspace: str | None) -> None:
+    """The newest labels of NAME: a JSON object per row, in manifest order.
+
+    Example: savs-submit results pets --workspace results --out labels.jsonl
+    """
+    from savs.errors import JobNotFound, SettingsError
+
+    ledger = ledger_of(workspace)
+    labelled = [job for job in jobs_of(ledger, name) if job.spec.kind == "classify"]
+    if not labelled:
+        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    try:
+        with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
+            for row in ledger.rows(labelled[-1].job_id):
+                stream.write(row)
+    except OSError as error:
+        if out is None:
+            raise  # click ends quietly where nobody reads standard output any more
+        raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
+
+
+@main.command()
+@click.argument("name")
+@options(workspace_option, json_option)
+@reports_errors
+def logs(name: str, workspace: str | None, as_json: bool) -> None:
+    """Why rows of NAME's jobs failed: each kind of error, with examples.
+
+    Example: savs-submit logs pets --workspace results
+    """
+    from jobs.progress import print_errors
+    from jobs.reducing import summarize_errors
+
+    ledger = ledger_of(workspace)
+    found = {job.job_id: summarize_errors(ledger.outcomes(job.job_id)) for job in jobs_of(ledger, name)}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        print_errors(found)
+
+
+def _print_states(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
+    from jobs.progress import print_jobs
+    from jobs.status import job_state
+
+    states = [job_state(ledger, job) for job in jobs]
+    if as_json:
+        click.echo(json.dumps(states, ensure_ascii=False, indent=1))
+    else:
+        print_jobs(states)
