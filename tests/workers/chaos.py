@@ -45,9 +45,8 @@ def name(i: int) -> str:
     return f"{CLASSES[i % 3]}-{i}{'-rotten' if rotten else ''}"
 
 
-def start(root: Path, s3: str, bucket: str, url: str) -> Pool:
-    """A pool on a Redis of its own, with its workspace in `bucket`, seen through `url`."""
-    os.environ["SAVS_S3_ENDPOINT_URL"] = url
+def start(root: Path, s3: str, bucket: str) -> Pool:
+    """A pool on a Redis of its own, with its workspace in `bucket`."""
     s3_client(s3).create_bucket(Bucket=bucket)
     for folder in ("redis", "logs"):
         (root / bucket / folder).mkdir(parents=True)
@@ -63,12 +62,12 @@ def submit(pool: Pool) -> Job:
     return pool.submit(SHARDS * SHARD_ROWS, SHARD_ROWS, name, folder="s3://corpus/manifests")[1]
 
 
-def blows(pool: Pool, rng: random.Random) -> Counter[str]:
+def blows(pool: Pool, rng: random.Random, environment: dict[str, str]) -> Counter[str]:
     """Deals them all, in a random order, and starts again what was killed."""
     waiting = [kind for kind, count in KILLS.items() for _ in range(count)]
     rng.shuffle(waiting)
     dealt: Counter[str] = Counter()
-    gpus = [pool.start("gpu", **CHAOS) for _ in range(WORKERS)]
+    gpus = [pool.start("gpu", **environment) for _ in range(WORKERS)]
     for kind in waiting:
         time.sleep(rng.uniform(*PAUSE))
         if kind == "redis":
@@ -81,7 +80,7 @@ def blows(pool: Pool, rng: random.Random) -> Counter[str]:
             victim = rng.randrange(WORKERS)
             os.killpg(gpus[victim].pid, signal.SIGKILL)
             gpus[victim].wait()
-            gpus[victim] = pool.start("gpu", **CHAOS)
+            gpus[victim] = pool.start("gpu", **environment)
         else:
             wait_until(lambda: all_children(gpus), "a child is there")
             os.kill(rng.choice(all_children(gpus)), signal.SIGKILL)
@@ -110,11 +109,12 @@ def main(seed: int) -> int:
     moto = ThreadedMotoServer(port=0)
     moto.start()
     s3 = f"http://127.0.0.1:{moto.get_host_and_port()[1]}"
+    os.environ["SAVS_S3_ENDPOINT_URL"] = s3  # this process looks on undisturbed
     s3_client(s3).create_bucket(Bucket="corpus")
     proxy = FaultyS3(s3, now_and_then(S3_FAULTS, seed))
     began = time.monotonic()
 
-    calm = start(root, s3, "calm", s3)
+    calm = start(root, s3, "calm")
     calm.start("cpu")
     for _ in range(2):
         calm.start("gpu")
@@ -125,11 +125,12 @@ def main(seed: int) -> int:
     calm.redis.kill()
     print(f"the calm run took {time.monotonic() - began:.0f} s", flush=True)
 
-    wild = start(root, s3, "wild", proxy.url)
+    wild = start(root, s3, "wild")
+    environment = CHAOS | {"SAVS_S3_ENDPOINT_URL": proxy.url}
     for _ in range(2):
-        wild.start("cpu", **CHAOS)
+        wild.start("cpu", **environment)
     job = submit(wild)
-    dealt = blows(wild, rng)
+    dealt = blows(wild, rng, environment)
     done = len(wild.ledger.committed(job.job_id))
     print(f"all blows dealt, {done} of {SHARDS} shards done", flush=True)
     wait_until(lambda: wild.finished(job), "the wild run ends", PATIENCE)
