@@ -1,10 +1,13 @@
 """Trains the demo model from nothing: `python -m savs.demo.train`.
 
 Writes the checkpoint (half precision) and `training.jsonl`, its log, into `savs/demo/checkpoint`.
-Uses a CUDA device where there is one; the committed checkpoint took 80 minutes on two busy CPU cores
-with bfloat16 instructions, was resumed once, at step 2000, and a resumed run draws other scenes. The loss is the cross-entropy of answer tokens only, plus a small
-pixel-reconstruction term whose decoder is thrown away: it keeps in the visual tokens what no
-question asks about, and that is what unseen tasks need.
+Uses a CUDA device where there is one. The committed checkpoint took 80 minutes on two busy CPU
+cores with bfloat16 instructions; it was resumed once, at step 2000, and a resumed run draws other
+scenes than one that was not.
+
+The loss is the cross-entropy of answer tokens only, plus a small pixel-reconstruction term whose
+decoder is thrown away: it keeps in the visual tokens what no question asks about, and that is what
+unseen tasks need.
 """
 
 import argparse

@@ -35,12 +35,12 @@ def test_it_answers_what_it_was_taught(demo: Model) -> None:
         assert found[task] >= bar - 0.10, f"{task}: {found[task]:.2f} on 60 scenes"
 
 
-def test_its_heads_know_a_tint_it_has_no_word_for(demo: Model) -> None:
-    [task] = [t for t in unseen.TASKS if t.name == "tint"]
+def test_its_heads_know_a_layout_it_has_no_word_for(demo: Model) -> None:
+    [task] = [t for t in unseen.TASKS if t.name == "layout"]
 
     zero_shot, votes = evaluate.unseen_scores(demo, task, items=90)
 
-    assert votes >= 0.85
+    assert votes >= 0.8
     assert votes - zero_shot >= 0.2
 
 

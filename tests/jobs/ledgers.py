@@ -1,0 +1,83 @@
+"""Ledgers written by hand: jobs, plans and outcomes without a model."""
+
+from datetime import UTC, datetime, timedelta
+
+from jobs.ledger import Counts, ErrorExample, Ledger, Outcome, Tallied
+from jobs.planning import Plan, Shard
+from jobs.rows import Row, RowError
+from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
+from savs.metrics import Tally
+
+MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
+SOURCE = Source(url="/data/rows.jsonl", etag="0" * 64)
+
+
+def extract_job(name: str = "pets", minute: int = 0, heads: int = 5) -> Job:
+    spec = ExtractSpec(
+        name=name, model="demo", train=SOURCE, heads=heads, readout="reference", shard_size=2, batch_size=2
+    )
+    return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
+
+
+def classify_job(name: str = "pets", minute: int = 0, after: str | None = None) -> Job:
+    spec = ClassifySpec(
+        name=name, model="demo", data=SOURCE, artifact="/a", after=after, shard_size=2, batch_size=2
+    )
+    return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
+
+
+def plan_of(*sizes: int) -> Plan:
+    """Shards of so many rows; the bytes are nobody's."""
+    shards, first = [], 0
+    for number, rows in enumerate(sizes):
+        shards.append(
+            Shard(
+                number=number,
+                offset=100 * first,
+                length=100 * rows,
+                first_index=first,
+                first_line=first + 1,
+                rows=rows,
+            )
+        )
+        first += rows
+    return Plan(rows=first, shards=tuple(shards))
+
+
+def row(index: int, prediction: str | None, label: str | None = None, error: str | None = None) -> Row:
+    return Row(
+        index=index,
+        id=f"row-{index}",
+        task="pets",
+        prediction=prediction,
+        votes={prediction: 5} if prediction else {},
+        confidence=1.0 if prediction else None,
+        label=label,
+        error=RowError(kind=error, message=f"row {index} is spoilt") if error else None,
+    )
+
+
+def write_outcome(ledger: Ledger, job: Job, shard: int, rows: list[Row], **changes: object) -> Outcome:
+    """Stores `rows` as a shard's part and commits what follows from them."""
+    tally = Tally()
+    for one in rows:
+        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
+    failed = [one for one in rows if one.error]
+    data = b"".join(one.line() for one in rows)
+    attempt, part, digest = ledger.write_part(job.job_id, shard, ".jsonl", data)
+    outcome = Outcome(
+        shard=shard,
+        status="done",
+        attempt=attempt,
+        part=part,
+        sha256=digest,
+        counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
+        tally=Tallied.of(tally),
+        examples=tuple(
+            ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
+            for one in failed
+            if one.error
+        ),
+        timings={"decode": 0.5, "forward": 0.25},
+    )
+    return ledger.commit(job.job_id, outcome.model_copy(update=changes))
