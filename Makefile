@@ -18,17 +18,17 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
 	$(BIN)/python -m savs.demo.corpus $(DEMO)
-	$(BIN)/savs-submit run --model demo --name figures --workspace $(DEMO)/results \
-		--train $(DEMO)/figure/train.jsonl --data $(DEMO)/figure/corpus.jsonl
+	$(BIN)/savs-submit run --model demo --name strokes --workspace $(DEMO)/results \
+		--train $(DEMO)/stroke/train.jsonl --data $(DEMO)/stroke/corpus.jsonl
 	$(BIN)/savs-submit run --model demo --name movements --workspace $(DEMO)/results \
 		--train $(DEMO)/movement/train.jsonl --data $(DEMO)/movement/corpus.jsonl
-	$(BIN)/savs-submit results figures --workspace $(DEMO)/results --out $(DEMO)/figures.jsonl
+	$(BIN)/savs-submit results strokes --workspace $(DEMO)/results --out $(DEMO)/strokes.jsonl
 	$(BIN)/savs-submit results movements --workspace $(DEMO)/results --out $(DEMO)/movements.jsonl
 	@echo
-	@echo "Labels:     $(DEMO)/figures.jsonl and $(DEMO)/movements.jsonl"
+	@echo "Labels:     $(DEMO)/strokes.jsonl and $(DEMO)/movements.jsonl"
 	@echo "Summaries:  $$(echo $(DEMO)/results/jobs/*-classify-*/summary.json)"
 	@echo "Artifacts:  $(DEMO)/results/artifacts"
-	@head -n 1 $(DEMO)/figures.jsonl $(DEMO)/movements.jsonl
+	@head -n 1 $(DEMO)/strokes.jsonl $(DEMO)/movements.jsonl
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

@@ -17,7 +17,7 @@ from savs.demo.unseen import TASKS, Media, UnseenTask
 
 SEED = 1118
 EXAMPLES = 20  # per class
-CORPUS = {"figure": 300, "movement": 90}  # items
+CORPUS = {"stroke": 300, "movement": 90}  # items
 
 
 def write_corpus(folder: Path, task: UnseenTask, items: int, seed: int = SEED) -> None:
