@@ -17,10 +17,14 @@ from jobs.messages import ReduceJob, RunShard
 from jobs.planning import Plan
 from jobs.shards import give_up, run_shard
 from jobs.specs import ClassifySpec, Job
-from savs.errors import ItemError, SavsError, StorageError
+from savs.errors import ArtifactError, Changed, ForbiddenAddress, ModelError, StorageError
 
 if TYPE_CHECKING:
     from savs.models import Model
+
+
+# What another attempt would meet again. Anything else may be the machine's or the network's fault.
+HOPELESS = (ModelError, ArtifactError, Changed, ForbiddenAddress)
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ def attempt_shard(
         board.finish(job.job_id, message.unit)
         return "cancelled"
     except Exception as error:
-        hopeless = isinstance(error, SavsError) and not isinstance(error, ItemError)
-        if not hopeless and attempt < times.attempts:
+        if not isinstance(error, HOPELESS) and attempt < times.attempts:
             again(ledger, broker, queue, job, seen)
             return "again"
         give_up(ledger, job, shard, f"{type(error).__name__}: {error}")

@@ -2,7 +2,7 @@
 
 Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
 An item's name says what happens to it: `deadly` kills the process, `broken` raises, `rotten` costs
-its row.
+its row, `unlucky` meets a storage error once.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ import savs.extracting
 from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
-from savs.errors import UnreadableMedia
+from savs.errors import StorageError, UnreadableMedia
 from savs.extracting import Extraction, Timings
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
@@ -64,6 +64,9 @@ def stream(
         for sample in batch:
             if "deadly" in sample.id:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if "unlucky" in sample.id and not (met := Path(os.environ["FAKE_DIED"])).exists():
+                met.touch()
+                raise StorageError("S3 did not answer, however often boto3 asked")
             if "broken" in sample.id:
                 raise RuntimeError(f"item {sample.id} breaks the model")
         rotten = {s.index: UnreadableMedia(f"{s.id} cannot be decoded") for s in batch if "rotten" in s.id}

@@ -237,6 +237,29 @@ def test_fault_13_a_worker_killed_around_its_commit_leaves_one_outcome(pool: Poo
     ends_well(pool, 20)
 
 
+def test_fault_12_a_storage_error_costs_an_attempt_and_not_the_shard(pool: Pool) -> None:
+    pool.start("cpu")
+    pool.start("gpu", FAKE_DIED=str(pool.workspace.parent / "met"))
+
+    [_, classify] = pool.submit(rows=6, shard_size=3, ids=lambda i: f"cat-{i}{'-unlucky' * (i == 4)}")
+
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    assert (pool.workspace.parent / "met").exists()
+    ends_well(pool, 6)
+
+
+def test_a_shard_that_always_fails_is_given_up_with_its_reason(pool: Pool) -> None:
+    pool.start("cpu")
+    pool.start("gpu")
+
+    [_, classify] = pool.submit(rows=6, shard_size=3, ids=lambda i: f"cat-{i}{'-broken' * (i == 4)}")
+
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    [lost] = pool.ledger.summary(classify.job_id)["missing"]
+    assert (lost["first_index"], lost["rows"]) == (3, 3)
+    assert "breaks the model" in lost["reason"]
+
+
 def test_fault_13_a_reducer_killed_before_it_starts_the_next_job_starts_it_all_the_same(pool: Pool) -> None:
     died = pool.workspace.parent / "died"
     pool.start("gpu")
