@@ -54,19 +54,23 @@ def plan_manifest(url: str, shard_size: int, *, labelled: bool) -> Plan:
 
     With `labelled` every row is validated, and ManifestError lists those that are unusable;
     otherwise an unusable row is left for its shard, where it becomes an error row. Raises
-    SettingsError where there is not one row, and NotFound.
+    SettingsError where there is not one row, or with `labelled` only one class, and NotFound.
     """
     store, key = open_parent(url)
     shards: list[Shard] = []
     bad: list[BadLine] = []
+    labels: set[str] = set()
     wrong = 0
     current: _Open | None = None
     with store.open(key) as stream:
         for line in read_lines(stream):
-            if labelled and (reason := _unusable(line, folder_of(url))):
-                wrong += 1
-                if len(bad) < ManifestError.SHOWN:
-                    bad.append(BadLine(line.number, reason))
+            if labelled:
+                try:
+                    labels.add(parse_line(line, folder_of(url), labelled=True).label or "")
+                except BadRow as error:
+                    wrong += 1
+                    if len(bad) < ManifestError.SHOWN:
+                        bad.append(BadLine(line.number, str(error)))
             if current is None:
                 current = _Open(line, line.offset, 0)
             current.end, current.rows = line.offset + line.length, current.rows + 1
@@ -79,12 +83,6 @@ def plan_manifest(url: str, shard_size: int, *, labelled: bool) -> Plan:
         shards.append(current.close(len(shards)))
     if not shards:
         raise SettingsError(f"{url} has no rows")
+    if len(labels) == 1:
+        raise SettingsError(f"{url}: every label is {labels.pop()!r}; at least two classes are needed")
     return Plan(rows=sum(s.rows for s in shards), shards=tuple(shards))
-
-
-def _unusable(line: Line, base: str) -> str | None:
-    try:
-        parse_line(line, base, labelled=True)
-    except BadRow as error:
-        return str(error)
-    return None

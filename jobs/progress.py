@@ -36,19 +36,23 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f} items/s" if speed else "")
 
 
+def _progress(quiet: bool, *more: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        *more,
+        console=Console(stderr=True, quiet=quiet, emoji=False),
+    )
+
+
 class Bars:
     """A progress bar per job. Without a terminal only the first and the last state are printed."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, emoji=False)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=self.console,
-        )
+        self.progress = _progress(quiet)
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
@@ -78,15 +82,7 @@ class PoolBars:
     """A bar per job of a pool, with failures, accuracy so far, and workers alive."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True, quiet=quiet, emoji=False),
-        )
+        self.progress = _progress(quiet, TextColumn("{task.fields[note]}"))
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "PoolBars":

@@ -27,7 +27,7 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
         "rows_done": sum(o.counts.rows for o in outcomes),
         "failed": sum(o.counts.failed for o in outcomes),
         "accuracy": summary.get("accuracy"),
-        "submitted": job.submitted.isoformat(),
+        "submitted": job.submitted.isoformat(timespec="seconds"),
         "url": ledger.job_url(job.job_id),
     }
 

@@ -114,8 +114,7 @@ def plan_classify(
 
 
 def _job(spec: ExtractSpec | ClassifySpec) -> Job:
-    now = datetime.now(UTC).replace(microsecond=0)
-    return Job(job_id=job_id(spec), submitted=now, spec=spec)
+    return Job(job_id=job_id(spec), submitted=datetime.now(UTC), spec=spec)
 
 
 def find_artifact(ledger: Ledger, artifact: str) -> str:

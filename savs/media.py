@@ -7,6 +7,7 @@ module does not resize anything: pixel budgets are the processor's business.
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,8 @@ def read_image(stream: IO[bytes], name: str) -> "Image":
     if len(data) > MAX_IMAGE_BYTES:
         raise MediaTooLarge(f"{name} has more than {MAX_IMAGE_BYTES} bytes")
     Image.init()  # registers every format, without which naming one fails
+    # Pillow warns before it says how large a picture is; the limit below is stricter and an error.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
             width, height = image.size

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -21,10 +20,10 @@ MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 POLL = 0.2  # seconds between looks at a child that is loading
 
 
-def make_app(settings: WorkerSettings, load: Loader, ready: Callable[[], None]) -> Celery:
+def make_app(settings: WorkerSettings, load: Loader) -> Celery:
     """An app whose children load the settings' model with `load` before they take a task.
 
-    ready  called in the parent once a child has its model
+    The process that calls this forks children at any time later, so it must have no other threads.
     """
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
@@ -59,7 +58,6 @@ def make_app(settings: WorkerSettings, load: Loader, ready: Callable[[], None]) 
                     sys.stderr.flush()
                     os._exit(1)
             log.info("ready, queue %s", settings.queue)
-            ready()
 
     app.steps["worker"].add(WaitForModel)
 

@@ -5,12 +5,17 @@ starting child, so they are handed to the parent, which ends (see `workers.paren
 """
 
 import multiprocessing
+import threading
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
+
 from jobs.attempts import attempt_shard
-from jobs.broker import Broker
+from jobs.broker import WORKER_LIFE, Broker
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
@@ -52,7 +57,16 @@ class Child:
         self.ledger = Ledger(settings.workspace)
         self.broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
         self.model = load(settings.model) if settings.model else None
+        threading.Thread(target=self._show_life, name="life", daemon=True).start()
         shared.ready.set()
+
+    def _show_life(self) -> None:
+        """Lets commands see that a worker with its model serves the queue."""
+        me, pause = uuid.uuid4().hex, threading.Event()
+        while True:
+            with suppress(RedisError):  # seen again when Redis is back
+                self.broker.show_life(self.settings.queue, me)
+            pause.wait(WORKER_LIFE / 3)
 
     def run_shard(self, message: RunShard) -> str:
         """One attempt at a shard. A shard of another model is not touched: its sweep puts it back."""

@@ -2,15 +2,11 @@
 
 import logging
 import sys
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from workers.child import Loader
     from workers.settings import WorkerSettings
 
@@ -71,29 +67,10 @@ def cpu(broker: str, workspace: str) -> None:
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
     """Runs a cpu worker, with the sweeper beside it, until it is told to stop."""
-    start_thread(keep_sweeping, settings)
+    from workers.sweeper import start_sweeper
+
+    start_sweeper(settings)
     work(settings, load)
-
-
-def start_thread(work: "Callable[[WorkerSettings], None]", settings: "WorkerSettings") -> None:
-    """Runs `work` beside the worker, for as long as it lives."""
-    threading.Thread(target=work, args=(settings,), name=work.__name__, daemon=True).start()
-
-
-def keep_showing_life(settings: "WorkerSettings") -> None:
-    """Lets commands see that this worker serves its queue."""
-    import uuid
-
-    from redis.exceptions import RedisError
-
-    from jobs.broker import WORKER_LIFE, Broker
-    from workers.settings import SOCKET_TIMEOUT
-
-    broker, me, pause = Broker(settings.broker_url, SOCKET_TIMEOUT), uuid.uuid4().hex, threading.Event()
-    while True:
-        with suppress(RedisError):  # seen again when Redis is back
-            broker.show_life(settings.queue, me)
-        pause.wait(WORKER_LIFE / 3)
 
 
 def work(settings: "WorkerSettings", load: "Loader") -> None:
@@ -102,7 +79,7 @@ def work(settings: "WorkerSettings", load: "Loader") -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("celery").setLevel(logging.WARNING)
-    app = make_app(settings, load, lambda: start_thread(keep_showing_life, settings))
+    app = make_app(settings, load)
     app.worker_main(
         [
             "worker",
@@ -115,33 +92,6 @@ def work(settings: "WorkerSettings", load: "Loader") -> None:
             "--loglevel=WARNING",
         ]
     )
-
-
-def keep_sweeping(settings: "WorkerSettings") -> None:
-    """Sweeps every `times.sweep` seconds, unless another cpu worker does."""
-    import uuid
-
-    from redis.exceptions import RedisError
-
-    from jobs.broker import Broker
-    from jobs.ledger import Ledger
-    from jobs.sweeping import sweep
-    from savs.errors import SavsError
-    from workers.settings import SOCKET_TIMEOUT
-
-    log = logging.getLogger("savs.sweeper")
-    ledger, broker = Ledger(settings.workspace), Broker(settings.broker_url, SOCKET_TIMEOUT)
-    me, lease = uuid.uuid4().hex, int(settings.times.sweep * 2000)
-    pause = threading.Event()
-    while True:
-        try:
-            leader = broker.redis.set("savs:watcher", me, nx=True, px=lease)
-            if leader or broker.redis.get("savs:watcher") == me.encode():
-                broker.redis.pexpire("savs:watcher", lease)
-                sweep(ledger, broker, settings.times)
-        except (SavsError, RedisError) as error:
-            log.warning("sweep failed, and will be repeated: %s", error)
-        pause.wait(settings.times.sweep)
 
 
 if __name__ == "__main__":

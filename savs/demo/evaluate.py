@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from PIL import Image
 
 import savs
 from savs.demo import questions
@@ -51,7 +52,7 @@ class Question:
     answer: str
 
 
-def show(media: Media) -> tuple[object, ...]:
+def show(media: Media) -> tuple[Image.Image | Video, ...]:
     """A picture, or a clip as the video reader would hand it over."""
     if len(media) == 1:
         return tuple(media)
@@ -65,7 +66,7 @@ def taught(task: str, rng: random.Random) -> Question:
     scene = random_scene(rng)
     if task == "comparison":
         other = questions.matching_scene(scene, rng)
-        media: tuple[object, ...] = (draw_scene(scene, rng), draw_scene(other, rng))
+        media: tuple[Image.Image | Video, ...] = (draw_scene(scene, rng), draw_scene(other, rng))
         turn = next(t for t in questions.pair_turns(scene, other, rng) if t.answer in ("yes", "no"))
     elif task == "motion":
         motion = rng.choice(MOTIONS)
@@ -76,7 +77,7 @@ def taught(task: str, rng: random.Random) -> Question:
         known = questions.facts(scene)
         statement = task == "statement"
         turn = questions.statement(known, rng) if statement else questions.ask(task, known[task], rng)
-    return Question(Prompt(media, turn.question), turn.answer)  # type: ignore[arg-type]
+    return Question(Prompt(media, turn.question), turn.answer)
 
 
 def likeliest(model: Model, prompts: list[Prompt], names: tuple[str, ...]) -> list[str]:
@@ -131,7 +132,7 @@ def zero_shot_table(model: Model, items: int) -> dict[str, float]:
 
 def draw(task: UnseenTask, per_class: int, rng: random.Random) -> list[Question]:
     return [
-        Question(Prompt(show(task.draw(name, rng)), task.question), name)  # type: ignore[arg-type]
+        Question(Prompt(show(task.draw(name, rng)), task.question), name)
         for _ in range(per_class)
         for name in task.classes
     ]

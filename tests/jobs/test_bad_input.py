@@ -271,13 +271,16 @@ def test_more_heads_than_the_model_has_fail_the_job(corpus: Corpus, qwen2_vl: Pa
     assert result.exit_code == 1 and "13 heads were asked for; the model has 12" in result.stdout
 
 
-def test_one_class_alone_fails_the_job(own_corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
+def test_one_class_alone_is_refused_before_anything_is_written(
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
     rows = [row for row in read_jsonl(own_corpus.train) if row["label"] == "star"]
     result = savs_submit(
         *("extract", "--train", write_jsonl(own_corpus.train, rows), "--name", "shapes"),
         *("--model", qwen2_vl, "--workspace", workspace, "--heads", 3),
     )
-    assert result.exit_code == 1 and "at least two classes are needed" in result.stdout
+    assert result.exit_code == 2 and "at least two classes are needed" in result.stderr
+    assert not workspace.exists()
 
 
 HOSTILE = [

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -341,6 +342,37 @@ def test_a_picture_outside_the_allowed_roots_costs_its_row_and_no_other(pool: Po
     wait_until(lambda: pool.finished(job), "the job has a summary")
     found = rows(pool, job.job_id)
     assert [row.get("error", {}).get("kind") for row in found] == [None, "forbidden_media", None]
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_the_process_that_forks_children_has_no_other_thread(pool: Pool, kind: str) -> None:
+    # a child forked while another thread holds a lock would wait for it for ever
+    worker = pool.start(kind)
+    wait_until(lambda: "ready, queue" in pool.log(0), "the worker is ready")
+
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+
+    assert "Threads:\t1\n" in status
+
+
+def test_the_sweeper_ends_with_its_worker(pool: Pool) -> None:
+    worker = pool.start("cpu")
+    wait_until(lambda: "ready, queue" in pool.log(0), "the worker is ready")
+    processes = children(worker)
+    assert len(processes) >= 2  # the child that reduces, and the sweeper
+
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+    # the sweeper and multiprocessing's own tracker go; Celery's child is killed with the group
+    wait_until(lambda: sum(sweeps(pid) for pid in processes) == 0, "no sweeper is left")
+
+
+def sweeps(pid: int) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:
