@@ -5,14 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from jobs.attempts import Times
 from jobs.broker import Broker, gpu_queue
 from jobs.ledger import Ledger, Outcome
 from jobs.specs import Job
 from jobs.sweeping import sweep
+from savs.errors import StorageError
 from savs.metrics import score, total
 
 LOOK_EVERY = 1.0  # seconds
+BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
 
 
 @dataclass
@@ -56,23 +60,31 @@ def follow(
     With a broker it sweeps too, so that a job ends even where no cpu worker lives to see to it.
     """
     followed = [Followed(job, len((plan := ledger.plan(job.job_id)).shards), plan.rows) for job in jobs]
-    swept = 0.0
+    swept, blind = 0.0, 0
     while True:
-        for one in followed:
-            one.look(ledger)
-        show(
-            [
-                one.state() | {"workers": broker.workers(gpu_queue(one.job.spec.model)) if broker else None}
-                for one in followed
-            ]
-        )
-        summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
-        stuck = any(s["status"] != "done" for s in summaries) or any(
-            ledger.is_cancelled(job.job_id) for job in jobs
-        )
-        if len(summaries) == len(jobs) or stuck:
-            return summaries
-        if broker is not None and time.monotonic() - swept > times.sweep:
-            sweep(ledger, broker, times)
-            swept = time.monotonic()
+        try:
+            show([_look(one, ledger, broker) for one in followed])
+            summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
+            if len(summaries) == len(jobs) or _is_stuck(ledger, jobs, summaries):
+                return summaries
+            if broker is not None and time.monotonic() - swept > times.sweep:
+                sweep(ledger, broker, times)
+                swept = time.monotonic()
+            blind = 0
+        except (StorageError, RedisError):
+            blind += 1  # the pool goes on, and so does who looks at it
+            if blind == BLIND_LOOKS:
+                raise
         time.sleep(LOOK_EVERY)
+
+
+def _look(one: Followed, ledger: Ledger, broker: Broker | None) -> dict[str, Any]:
+    one.look(ledger)
+    alive = broker.workers(gpu_queue(one.job.spec.model)) if broker else None
+    return one.state() | {"workers": alive}
+
+
+def _is_stuck(ledger: Ledger, jobs: list[Job], summaries: list[dict[str, Any]]) -> bool:
+    """Whether a job has ended otherwise than well, or was cancelled, so that others wait in vain."""
+    ended_badly = any(summary["status"] != "done" for summary in summaries)
+    return ended_badly or any(ledger.is_cancelled(job.job_id) for job in jobs)

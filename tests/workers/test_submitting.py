@@ -1,12 +1,14 @@
 """`savs-submit` with a broker: a pool does the work, and commands follow it."""
 
 import json
+import threading
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from jobs.cli import main
-from tests.workers.conftest import MODEL, Pool, RedisServer, wait_until, write_manifest
+from jobs.watching import follow
+from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, wait_until, write_manifest
 
 
 def submit(pool: Pool, *arguments: str) -> Result:
@@ -69,6 +71,24 @@ def test_watch_alone_sees_to_it_that_a_job_ends(pool: Pool, tmp_path: Path) -> N
     watched = submit(pool, "watch", "pets", "--json")
 
     assert watched.exit_code == 0
+
+
+def test_watch_outlives_a_redis_that_goes_away_and_comes_back(pool: Pool, tmp_path: Path) -> None:
+    pool.start("cpu")
+    pool.start("gpu", FAKE_BATCH_SECONDS="0.3")
+    run_pets(pool, tmp_path)
+    looks = 0
+
+    def show(states: list[dict[str, object]]) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            pool.redis.kill()
+            threading.Timer(2.0, pool.redis.start).start()
+
+    summaries = follow(pool.ledger, pool.broker, pool.ledger.jobs("pets"), show, TIMES)
+
+    assert [s["status"] for s in summaries] == ["done", "done"]
 
 
 def test_a_live_worker_is_seen(pool: Pool, tmp_path: Path) -> None:
