@@ -4,6 +4,7 @@ the results of one run that nobody disturbed."""
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -107,7 +108,14 @@ def run_arguments(
 def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """`savs-submit` in a process of its own, which does not outlive the block."""
     command = [str(Path(sys.executable).with_name("savs-submit")), *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background deaf to Ctrl-C, and processes inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         yield process
     finally:
