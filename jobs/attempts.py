@@ -6,8 +6,11 @@ work for no reason.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
 
 from jobs.board import Board, Entry
 from jobs.broker import CPU_QUEUE, Broker
@@ -86,7 +89,9 @@ def attempt_shard(
             raise GiveBack
         if life.cancelled.is_set():
             raise Cancelled
-        entry = board.entry(job.job_id, message.unit)
+        entry = None
+        with suppress(RedisError):  # the commit decides; a blip is no reason to lose work
+            entry = board.entry(job.job_id, message.unit)
         if entry is not None and entry.epoch != message.epoch and entry.state == "running":
             raise Superseded
 
@@ -168,8 +173,6 @@ class SignsOfLife:
         self.thread.join()
 
     def _touch(self) -> None:
-        from redis.exceptions import RedisError
-
         while not self.over.wait(self.every):
             try:
                 self.board.touch(self.message.job_id, self.message.unit, self.message.epoch)
