@@ -8,7 +8,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
 
-    from jobs.messages import ReduceJob, RunShard
+    from jobs.messages import PlanJob, ReduceJob, RunShard
 
 SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
 PUBLISH_BATCH = 500  # messages per round trip
 WORKER_LIFE = 30  # seconds after which a worker that says nothing counts as gone
 CPU_QUEUE = "savs.cpu"
+LANES = 8  # lists per queue; a worker takes from them in turn, so that many jobs are served at once
 
 
 def gpu_queue(model: str) -> str:
@@ -33,6 +35,21 @@ def gpu_queue(model: str) -> str:
         return f"savs.gpu.{model}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2])
     return f"savs.gpu.{stem}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A worker that serves a queue: where it runs, its workspace, and where else it may read."""
+
+    host: str
+    pid: int
+    workspace: str
+    roots: tuple[str, ...] = ()
+
+
+def lanes(queue: str) -> list[str]:
+    """The Redis lists of a queue. A job's messages all lie in one of them, in order."""
+    return [f"{queue}:{lane}" for lane in range(LANES)]
 
 
 class Broker:
@@ -62,8 +79,17 @@ class Broker:
     def board(self, queue: str) -> Board:
         return Board(self.redis, queue)
 
-    def publish(self, queue: str, messages: "Iterable[RunShard | ReduceJob]") -> None:
-        """Sends messages to `queue`, in batches. Raises BrokerError where Redis does not answer."""
+    def free_lane(self, queue: str) -> int:
+        """The lane of `queue` with the fewest messages: a new job waits for as few others as can be."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for lane in lanes(queue):
+                pipeline.llen(lane)
+            lengths = pipeline.execute()
+        return int(lengths.index(min(lengths)))
+
+    def publish(self, queue: str, lane: int, messages: "Iterable[RunShard | PlanJob | ReduceJob]") -> None:
+        """Sends messages to a lane of `queue`, in batches. Raises BrokerError where Redis does not
+        answer."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 
@@ -73,7 +99,7 @@ class Broker:
                     self.app.send_task(
                         message.task,
                         args=[message.model_dump(mode="json")],
-                        queue=queue,
+                        queue=lanes(queue)[lane],
                         producer=producer,
                         ignore_result=True,
                         retry=False,
@@ -83,18 +109,29 @@ class Broker:
                 f"{hidden(self.url)} does not answer ({error}); submitting again is safe"
             ) from error
 
-    def show_life(self, queue: str, worker: str) -> None:
+    def show_life(self, queue: str, worker: Serving) -> None:
         """Says that `worker` serves `queue`; forgotten after WORKER_LIFE seconds."""
-        self.redis.set(f"savs:worker:{queue}:{worker}", 1, ex=WORKER_LIFE)
+        name = f"savs:worker:{queue}:{worker.host}:{worker.pid}"
+        self.redis.set(name, json.dumps(asdict(worker)), ex=WORKER_LIFE)
+
+    def serving(self, queue: str) -> "Iterator[Serving]":
+        """The workers that serve `queue` now, as far as their last sign of life tells."""
+        for key in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000):
+            if (found := self.redis.get(key)) is not None:
+                about = json.loads(found)
+                yield Serving(about["host"], about["pid"], about["workspace"], tuple(about["roots"]))
 
     def workers(self, queue: str) -> int:
-        """Workers that serve `queue` now, as far as their last sign of life tells."""
+        """How many workers serve `queue` now."""
         return sum(1 for _ in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000))
 
-    def oldest(self, queue: str) -> float | None:
-        """When the oldest waiting message of `queue` was published, in Redis's seconds; None if none."""
-        raw = self.redis.lindex(queue, -1)
-        return None if raw is None else message_time(raw)
+    def oldest(self, queue: str) -> list[float | None]:
+        """Per lane of `queue`: when its oldest waiting message was published, in Redis's seconds;
+        None where none waits."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for lane in lanes(queue):
+                pipeline.lindex(lane, -1)
+            return [None if raw is None else message_time(raw) for raw in pipeline.execute()]
 
 
 def message_time(raw: bytes | str) -> float:
@@ -115,6 +152,7 @@ def publishing_app(url: str, timeout: float) -> "Celery":
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "socket_keepalive": True,
+        "priority_steps": [0],
     }
     app.conf.update(
         task_serializer="json",

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import TypeAdapter
 
+from jobs.braking import brake
+from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.messages import Message, ReduceJob, RunShard
+from jobs.messages import Message, PlanJob, ReduceJob, RunShard
 from jobs.reducing import reduce_job
 from jobs.shards import give_up, run_shard
 from jobs.specs import ClassifySpec, Job
-from savs.errors import ItemError, SavsError
+from jobs.submitting import plan_job
+from savs.errors import ItemError, JobStopped, SavsError
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -42,35 +45,43 @@ class InProcessQueue:
     def __init__(self) -> None:
         self.waiting: deque[bytes] = deque()
 
-    def publish(self, message: RunShard | ReduceJob, first: bool = False) -> None:
+    def publish(self, message: RunShard | PlanJob | ReduceJob, first: bool = False) -> None:
         data = message.model_dump_json().encode()
         if first:
             self.waiting.appendleft(data)
         else:
             self.waiting.append(data)
 
-    def take(self) -> RunShard | ReduceJob | None:
+    def take(self) -> RunShard | PlanJob | ReduceJob | None:
         return MESSAGES.validate_json(self.waiting.popleft()) if self.waiting else None
 
 
 def enqueue(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
-    """Publishes every shard of `job` without an outcome, then its reduction."""
+    """Publishes every shard of `job` without an outcome, then its reduction; plans it if need be."""
+    if not ledger.is_planned(job.job_id):
+        ledger.create_plan(job.job_id, plan_job(ledger, job))
     task: Literal["classify_shard", "extract_savs"] = (
         "classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs"
     )
     committed = ledger.committed(job.job_id)
-    for shard in ledger.plan(job.job_id).shards:
+    for shard in ledger.planned(job.job_id):
         if shard.number not in committed:
             queue.publish(RunShard(task=task, job_id=job.job_id, shard=shard))
     queue.publish(ReduceJob(job_id=job.job_id))
 
 
-def drain(ledger: Ledger, queue: InProcessQueue, load: "Callable[[str], Model]", watcher: Watcher) -> None:
+def drain(
+    ledger: Ledger,
+    queue: InProcessQueue,
+    load: "Callable[[str], Model]",
+    watcher: Watcher,
+    roots: Roots | None = None,
+) -> None:
     """Works until the queue is empty.
 
     `load` gives the model of a name and is asked at the first shard, not before. Errors of the
-    job itself are raised; any other failure of a shard is tried again, and after ATTEMPTS runs
-    becomes its outcome.
+    job itself are raised, and JobStopped where its first rows mostly fail; any other failure of a
+    shard is tried again, and after ATTEMPTS runs becomes its outcome.
     """
     started: set[str] = set()
     while (message := queue.take()) is not None:
@@ -81,10 +92,13 @@ def drain(ledger: Ledger, queue: InProcessQueue, load: "Callable[[str], Model]",
         model = load(job.spec.model)
         if job.job_id not in started:
             started.add(job.job_id)
-            plan, committed = ledger.plan(job.job_id), ledger.committed(job.job_id)
-            done = sum(shard.rows for shard in plan.shards if shard.number in committed)
-            watcher.started(job, plan.rows, done)
-        _run(ledger, queue, job, message, model, watcher)
+            planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
+            done = sum(planned.shard(number).rows for number in committed)
+            watcher.started(job, sum(shard.rows for shard in planned), done)
+        assert isinstance(message, RunShard), "a job is planned before it is put on this queue"
+        _run(ledger, queue, job, message, model, watcher, roots)
+        if brake(ledger, job, message.shard):
+            raise JobStopped(f"{job.job_id} was stopped: {ledger.why_cancelled(job.job_id)}")
 
 
 def _run(
@@ -94,6 +108,7 @@ def _run(
     message: RunShard,
     model: "Model",
     watcher: Watcher,
+    roots: Roots | None,
 ) -> None:
     done = 0
 
@@ -103,7 +118,7 @@ def _run(
         watcher.advanced(job, rows)
 
     try:
-        run_shard(ledger, job, message.shard, model, progress)
+        run_shard(ledger, job, message.shard, model, progress, roots)
     except Exception as error:
         if isinstance(error, SavsError) and not isinstance(error, ItemError):
             raise  # the job itself cannot go on: its model, its artifact or its data

@@ -1,90 +1,38 @@
 """The ledger: a job's state, as objects in its workspace. Nothing else is the truth.
 
     <workspace>/artifacts/<name>/<version>/        made by savs.artifacts
+    <workspace>/rates/<queue>.json                 items a second of one worker, as last measured
+    <workspace>/active/<job_id>                    present while a pool is to see to the job
     <workspace>/jobs/<job_id>/
         job.json                        the job, as submitted
         shards.json                     where its shards lie in the manifest
+        retries/0000.json               further shards, which redo rows
         parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract)
         commits/0000042.json            the shard's one outcome
+        brake.json                      whether the first rows were good enough to go on
         cancelled.json                  present while the job is cancelled
         summary.json                    a pure function of all of the above
 
 A part counts only if a commit names it. A commit is created conditionally and never replaced, so
-a shard has one outcome however often it ran. See `docs/ledger.md`.
+a shard has one outcome however often it ran. On a store that ignores conditions the last outcome
+counts, and parts have fixed names. See `docs/ledger.md`.
 """
 
 import hashlib
 import json
 import uuid
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Any
 
-from pydantic import Field
-
+from jobs.ahead import ahead
+from jobs.outcomes import Outcome
 from jobs.planning import Plan
-from jobs.specs import SCHEMA, Job, Strict, parse
-from savs.errors import JobNotFound, LedgerError, NotFound
-from savs.metrics import Tally
+from jobs.retries import Planned, Retry
+from jobs.specs import Job, parse
+from savs.errors import JobNotFound, LedgerError, NotFound, SavsError
 from savs.storage import Store, join, open_store
-
-EXAMPLES = 3  # error rows that a commit quotes per kind
-
-
-class Counts(Strict):
-    """Rows of a shard: each is labelled, abstained or failed."""
-
-    rows: int = 0
-    labelled: int = 0
-    abstained: int = 0
-    failed: int = 0
-
-
-class ErrorExample(Strict):
-    index: int
-    id: str
-    kind: str
-    message: str
-
-
-class Tallied(Strict):
-    """A `Tally` in JSON: the confusion as (label, prediction, rows)."""
-
-    predicted: dict[str, int] = Field(default_factory=dict)
-    confusion: tuple[tuple[str, str, int], ...] = ()
-    errors: dict[str, int] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, tally: Tally) -> "Tallied":
-        return cls(
-            predicted=dict(sorted(tally.predicted.items())),
-            confusion=tuple((a, b, n) for (a, b), n in sorted(tally.confusion.items())),
-            errors=dict(sorted(tally.errors.items())),
-        )
-
-    def tally(self) -> Tally:
-        return Tally(
-            Counter(self.predicted),
-            Counter({(a, b): n for a, b, n in self.confusion}),
-            Counter(self.errors),
-        )
-
-
-class Outcome(Strict):
-    """`commits/<shard>.json`: what became of a shard, once and for all."""
-
-    schema_version: Literal[1] = SCHEMA
-    shard: Annotated[int, Field(ge=0)]
-    status: Literal["done", "failed"]
-    attempt: str
-    part: str | None = None
-    sha256: str | None = None
-    counts: Counts = Counts()
-    tally: Tallied = Tallied()
-    examples: tuple[ErrorExample, ...] = ()
-    timings: dict[str, float] = Field(default_factory=dict)
-    reason: str | None = None
 
 
 class Ledger:
@@ -94,17 +42,37 @@ class Ledger:
         self.workspace = workspace
         self.store: Store = open_store(workspace)
 
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether the workspace's store writes on conditions; tried out at the first question."""
+        return self.store.honours_conditions()
+
     def artifact_url(self, name: str, version: str) -> str:
         return join(self.workspace, "artifacts", name, version)
 
     def job_url(self, job_id: str) -> str:
         return join(self.workspace, "jobs", job_id)
 
-    def create_job(self, job: Job, plan: Plan) -> Job:
-        """Writes the plan, then the job. Where the job is there already, that one is the answer."""
-        self.store.create(_key(job.job_id, "shards.json"), plan.model_dump_json().encode())
+    # Jobs and their plans
+
+    def create_job(self, job: Job, plan: Plan | None = None) -> Job:
+        """Writes the plan, where there is one yet, then the job. Where the job is there already,
+        that one is the answer."""
+        if plan is not None:
+            self.create_plan(job.job_id, plan)
         self.store.create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
         return self.job(job.job_id)
+
+    def create_plan(self, job_id: str, plan: Plan) -> None:
+        """Writes the plan, unless there is one."""
+        self.store.create(_key(job_id, "shards.json"), plan.to_json())
+
+    def create_retry(self, job_id: str, retry: Retry) -> None:
+        """Raises LedgerError where another retry was planned meanwhile."""
+        if not self.store.create(
+            _key(job_id, f"retries/{retry.number:04d}.json"), retry.model_dump_json().encode()
+        ):
+            raise LedgerError(f"job {job_id} is being retried by somebody else; see its status")
 
     def job(self, job_id: str) -> Job:
         key = _key(job_id, "job.json")
@@ -116,32 +84,71 @@ class Ledger:
             raise LedgerError(f"{key} is another job's: {job.job_id}")
         return job
 
-    def jobs(self, name: str | None = None) -> list[Job]:
-        """All jobs, or those of one name, in the order they were submitted."""
-        ids = [
-            key.split("/")[1]
-            for key in self.store.list("jobs")
-            if key.count("/") == 2 and key.endswith("/job.json")
+    def job_ids(self, name: str | None = None) -> list[str]:
+        """Ids of all jobs, or of those of one name, without reading them."""
+        ids = self.store.folders("jobs")
+        if name is None:
+            return list(ids)
+        return [
+            i for i in ids if i == name or i.rpartition("-")[0] in (f"{name}-extract", f"{name}-classify")
         ]
-        found = [self.job(job_id) for job_id in ids]
-        return sorted(
-            (job for job in found if name is None or job.spec.name == name or job.job_id == name),
-            key=lambda job: (job.submitted, job.spec.kind == "classify", job.job_id),
-        )
 
-    def plan(self, job_id: str) -> Plan:
+    def jobs(self, name: str | None = None, spoilt: Callable[[SavsError], None] | None = None) -> list[Job]:
+        """All jobs, or those of one name, in the order they were submitted.
+
+        A folder without a job.json is no job. One whose job.json cannot be used is told to `spoilt`,
+        where that is given, else it is raised.
+        """
+        found = []
+        for answer in ahead(self._job_or_error, self.job_ids(name)):
+            if isinstance(answer, Job):
+                found.append(answer)
+            elif isinstance(answer, JobNotFound):
+                continue
+            elif spoilt is None:
+                raise answer
+            else:
+                spoilt(answer)
+        return sorted(found, key=lambda job: (job.submitted, job.spec.kind == "classify", job.job_id))
+
+    def _job_or_error(self, job_id: str) -> Job | SavsError:
+        try:
+            return self.job(job_id)
+        except (LedgerError, JobNotFound) as error:
+            return error
+
+    def is_planned(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "shards.json"))
+
+    def planned(self, job_id: str) -> Planned:
+        """All shards of the job. Raises LedgerError where it is not planned."""
         key = _key(job_id, "shards.json")
         try:
-            return parse(Plan, self.store.read(key), key)
+            plan = Plan.from_json(self.store.read(key), key)
+        except NotFound as error:
+            raise LedgerError(f"job {job_id} has no {key}: it is not planned") from error
+        retries = [self.retry(job_id, number) for number in self._retry_numbers(job_id)]
+        return Planned(plan, tuple(retries))
+
+    def _retry_numbers(self, job_id: str) -> range:
+        return range(sum(1 for _ in self.store.list(_key(job_id, "retries"))))
+
+    def retry(self, job_id: str, number: int) -> Retry:
+        key = _key(job_id, f"retries/{number:04d}.json")
+        try:
+            return parse(Retry, self.store.read(key), key)
         except NotFound as error:
             raise LedgerError(f"job {job_id} has no {key}") from error
 
-    def write_part(self, job_id: str, shard: int, suffix: str, data: bytes) -> tuple[str, str, str]:
-        """Stores an attempt's part under a name of its own: (attempt, name, sha256)."""
+    # Parts and commits
+
+    def write_part(self, job_id: str, shard: int, suffix: str, data: bytes) -> tuple[str, str, str | None]:
+        """Stores an attempt's part: (attempt, name, sha256). The name is the attempt's own, and the
+        sha256 binding, where the store writes on conditions."""
         attempt = uuid.uuid4().hex[:16]
-        name = f"{shard:07d}-{attempt}{suffix}"
+        name = f"{shard:07d}-{attempt}{suffix}" if self.conditional else f"{shard:07d}{suffix}"
         self.store.write(_key(job_id, f"parts/{name}"), data)
-        return attempt, name, hashlib.sha256(data).hexdigest()
+        return attempt, name, hashlib.sha256(data).hexdigest() if self.conditional else None
 
     def commit(self, job_id: str, outcome: Outcome) -> Outcome:
         """Makes `outcome` the shard's outcome, unless it has one. Answers the one that counts."""
@@ -171,10 +178,12 @@ class Ledger:
             numbers.add(int(number))
         return numbers
 
-    def outcomes(self, job_id: str) -> list[Outcome]:
-        """Every outcome, by shard number."""
-        found = (self.outcome(job_id, shard) for shard in sorted(self.committed(job_id)))
-        return [outcome for outcome in found if outcome is not None]
+    def outcomes(self, job_id: str, shards: Iterable[int] | None = None) -> Iterator[Outcome]:
+        """Every outcome, or those of `shards`, by shard number; few are held at a time."""
+        numbers = self.committed(job_id) if shards is None else shards
+        for outcome in ahead(lambda shard: self.outcome(job_id, shard), sorted(numbers)):
+            if outcome is not None:
+                yield outcome
 
     def read_part(self, job_id: str, outcome: Outcome) -> bytes:
         """The part that `outcome` names. Raises LedgerError where it is not what was committed."""
@@ -184,19 +193,43 @@ class Ledger:
             data = self.store.read(_key(job_id, f"parts/{outcome.part}"))
         except NotFound as error:
             raise LedgerError(f"job {job_id}: {outcome.part} was committed and is gone") from error
-        if hashlib.sha256(data).hexdigest() != outcome.sha256:
+        if outcome.sha256 is not None and hashlib.sha256(data).hexdigest() != outcome.sha256:
             raise LedgerError(f"job {job_id}: {outcome.part} is not what was committed (sha256)")
         return data
 
-    def rows(self, job_id: str) -> Iterator[bytes]:
-        """The result rows of a classify job's finished shards in manifest order, a line each."""
-        for outcome in self.outcomes(job_id):
-            if outcome.status == "done":
-                yield from self.read_part(job_id, outcome).splitlines(keepends=True)
+    def parts(self, job_id: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, bytes]]:
+        """The outcomes that have a part, in their order, each with it; few are held at a time."""
+        done = (outcome for outcome in outcomes if outcome.status == "done")
+        return ahead(lambda outcome: (outcome, self.read_part(job_id, outcome)), done)
 
-    def cancel(self, job_id: str) -> None:
+    def orphans(self, job_id: str) -> Iterator[str]:
+        """Keys of parts that no commit names, of shards that have an outcome."""
+        if not self.conditional:
+            return
+        named = {outcome.shard: outcome.part for outcome in self.outcomes(job_id)}
+        for key in self.store.list(_key(job_id, "parts")):
+            name = key.rsplit("/", 1)[1]
+            number = name.partition("-")[0]
+            if number.isdigit() and int(number) in named and named[int(number)] != name:
+                yield key
+
+    # Marks
+
+    def activate(self, job_id: str) -> None:
+        """Says that a pool is to see to the job."""
+        self.store.write(f"active/{job_id}", b"")
+
+    def deactivate(self, job_id: str) -> None:
+        self.store.delete(f"active/{job_id}")
+
+    def active(self) -> list[str]:
+        """Ids of the jobs that a pool is to see to."""
+        return [key.rpartition("/")[2] for key in self.store.list("active")]
+
+    def cancel(self, job_id: str, reason: str | None = None) -> None:
         """Marks the job as cancelled; workers stop between batches."""
-        self.store.write(_key(job_id, "cancelled.json"), b"{}\n")
+        data = json.dumps({"reason": reason} if reason else {}).encode()
+        self.store.write(_key(job_id, "cancelled.json"), data + b"\n")
 
     def uncancel(self, job_id: str) -> None:
         self.store.delete(_key(job_id, "cancelled.json"))
@@ -204,9 +237,29 @@ class Ledger:
     def is_cancelled(self, job_id: str) -> bool:
         return self.store.exists(_key(job_id, "cancelled.json"))
 
+    def why_cancelled(self, job_id: str) -> str | None:
+        """The reason, where the job was not cancelled by a person."""
+        try:
+            found = json.loads(self.store.read(_key(job_id, "cancelled.json")))
+            return str(found["reason"])
+        except (NotFound, ValueError, KeyError, TypeError):
+            return None
+
+    def judge(self, job_id: str, verdict: dict[str, Any]) -> bool:
+        """Stores what the brake found, once and for all; False where it was stored before."""
+        return self.store.create(_key(job_id, "brake.json"), json.dumps(verdict).encode() + b"\n")
+
+    def is_judged(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "brake.json"))
+
+    # Summaries and rates
+
     def write_summary(self, job_id: str, summary: dict[str, Any]) -> None:
         data = json.dumps(summary, indent=1, ensure_ascii=False, default=_plain).encode()
         self.store.write(_key(job_id, "summary.json"), data + b"\n")
+
+    def forget_summary(self, job_id: str) -> None:
+        self.store.delete(_key(job_id, "summary.json"))
 
     def summary(self, job_id: str) -> dict[str, Any] | None:
         key = _key(job_id, "summary.json")
@@ -219,6 +272,27 @@ class Ledger:
         if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
             raise LedgerError(f"{key} is not a summary; delete it and resume the job")
         return summary
+
+    def write_rates(self, queue: str, rates: dict[str, float]) -> None:
+        self.store.write(f"rates/{queue}.json", json.dumps(rates).encode() + b"\n")
+
+    def rates(self, queue: str) -> dict[str, float]:
+        """Items a second of one worker of `queue` per kind of row; empty where none was measured."""
+        try:
+            found = json.loads(self.store.read(f"rates/{queue}.json"))
+            return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
+        except (NotFound, ValueError, TypeError, AttributeError):
+            return {}
+
+    def delete(self, job_id: str) -> None:
+        """Removes the job with all its rows. Its artifact stays."""
+        self.deactivate(job_id)
+        # The job itself goes last, so that it can be deleted again if this is interrupted.
+        keys = sorted(self.store.list(f"jobs/{job_id}"), key=lambda key: key.endswith("/job.json"))
+        *rest, last = keys or [_key(job_id, "job.json")]
+        for _ in ahead(self.store.delete, rest):
+            pass
+        self.store.delete(last)
 
 
 def _key(job_id: str, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.planning import Shard
-from jobs.specs import SCHEMA, Strict
+from jobs.specs import SCHEMA, JobId, Strict
 
 
 class RunShard(Strict):
@@ -17,7 +17,7 @@ class RunShard(Strict):
 
     schema_version: Literal[1] = SCHEMA
     task: Literal["extract_savs", "classify_shard"]
-    job_id: str
+    job_id: JobId
     shard: Shard
     attempt: Annotated[int, Field(ge=1)] = 1
     epoch: Annotated[int, Field(ge=1)] = 1
@@ -28,12 +28,26 @@ class RunShard(Strict):
         return str(self.shard.number)
 
 
+class PlanJob(Strict):
+    """Cut a job's manifest into shards and, if it waits for nothing, enqueue them."""
+
+    schema_version: Literal[1] = SCHEMA
+    task: Literal["plan_job"] = "plan_job"
+    job_id: JobId
+    epoch: Annotated[int, Field(ge=1)] = 1
+    at: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        return "plan"
+
+
 class ReduceJob(Strict):
     """Add up a job whose shards have outcomes, and start what waits for it."""
 
     schema_version: Literal[1] = SCHEMA
     task: Literal["reduce_job"] = "reduce_job"
-    job_id: str
+    job_id: JobId
     epoch: Annotated[int, Field(ge=1)] = 1
     at: float = 0.0
 
@@ -42,4 +56,4 @@ class ReduceJob(Strict):
         return "reduce"
 
 
-Message = Annotated[RunShard | ReduceJob, Field(discriminator="task")]
+Message = Annotated[RunShard | PlanJob | ReduceJob, Field(discriminator="task")]

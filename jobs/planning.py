@@ -1,18 +1,38 @@
-"""Cuts a manifest into shards by byte offset, in one pass, without keeping its rows."""
+"""Cuts a manifest into shards by byte offset, in one pass that validates every row and keeps none.
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+A plan of 10^8 rows is two columns of numbers. What has failed may be planned again, as further
+shards (`Retry`); see `jobs.retrying`.
+"""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from jobs.specs import SCHEMA, Strict
-from savs.errors import BadLine, BadRow, ManifestError, SettingsError
-from savs.samples import Line, folder_of, parse_line, read_lines
+from savs.errors import BadLine, BadRow, LedgerError, ManifestError, SettingsError
+from savs.media import is_video
+from savs.samples import Sample, folder_of, parse_line, read_lines
 from savs.storage import open_parent
+
+Kind = Literal["image", "video", "text"]
+
+SHARD_SECONDS = 120.0  # of one worker's time that a shard aims at, where the model's rate is known
+SHARD_ROWS: Mapping[Kind, int] = {"image": 256, "video": 64, "text": 256}  # where it is not
+MAX_SHARD_ROWS = 20_000  # a shard's rows and answers are in a worker's memory
+MIN_SHARD_ROWS = 16
 
 
 class Shard(Strict):
-    """A run of rows in the manifest: where its bytes lie, and the first row's index and line."""
+    """A run of rows in the manifest: where its bytes lie, and the first row's index and line.
+
+    retry  where the rows are redone: the number of the `Retry` that lists them; `first_index` is
+           the first of them, and the other places mean nothing
+    """
 
     number: Annotated[int, Field(ge=0)]
     offset: Annotated[int, Field(ge=0)]
@@ -20,69 +40,178 @@ class Shard(Strict):
     first_index: Annotated[int, Field(ge=0)]
     first_line: Annotated[int, Field(ge=1)]
     rows: Annotated[int, Field(ge=1)]
+    retry: Annotated[int, Field(ge=0)] | None = None
 
 
-class Plan(Strict):
-    """`shards.json`."""
+@dataclass(frozen=True)
+class Plan:
+    """`shards.json`: every shard but the last has `shard_rows` rows.
 
-    schema_version: Literal[1] = SCHEMA
+    offsets  byte offset of each shard's first row; lines, that row's line from 1
+    end      byte offset behind the last shard
+    kind     what the first row shows: a model's rate differs by far
+    problems rows that are unusable and will be error rows
+    """
+
     rows: int
-    shards: tuple[Shard, ...]
+    shard_rows: int
+    end: int
+    kind: Kind
+    problems: int
+    offsets: "array[int]"
+    lines: "array[int]"
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def shard(self, number: int) -> Shard:
+        offset, first = self.offsets[number], number * self.shard_rows
+        end = self.offsets[number + 1] if number + 1 < len(self) else self.end
+        return Shard(
+            number=number,
+            offset=offset,
+            length=end - offset,
+            first_index=first,
+            first_line=self.lines[number],
+            rows=min(self.shard_rows, self.rows - first),
+        )
+
+    def __iter__(self) -> Iterator[Shard]:
+        return map(self.shard, range(len(self)))
+
+    def to_json(self) -> bytes:
+        columns = {"offsets": self.offsets.tolist(), "lines": self.lines.tolist()}
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        plan = {"schema_version": SCHEMA, "kind": self.kind, **numbers, **columns}
+        return json.dumps(plan, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Plan":
+        """Raises LedgerError naming `where`."""
+        try:
+            found = json.loads(data)
+            if found["schema_version"] != SCHEMA:
+                raise ValueError(f"its schema is {found['schema_version']}, and this savs knows {SCHEMA}")
+            plan = cls(
+                kind=found["kind"],
+                offsets=array("q", found["offsets"]),
+                lines=array("q", found["lines"]),
+                **{name: _count(found[name]) for name in _NUMBERS},
+            )
+            plan._check()
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise LedgerError(f"{where} is not a usable plan: {error!r}") from error
+        return plan
+
+    def _check(self) -> None:
+        ends = [*self.offsets[1:], self.end]
+        if self.kind not in SHARD_ROWS or self.shard_rows < 1 or len(self.lines) != len(self):
+            raise ValueError("it contradicts itself")
+        if len(self) != -(-self.rows // self.shard_rows) or not len(self):
+            raise ValueError(f"{self.rows} rows do not fill {len(self)} shards of {self.shard_rows}")
+        if self.offsets[0] < 0 or any(a >= b for a, b in zip(self.offsets, ends, strict=True)):
+            raise ValueError("its offsets do not ascend")
+        if self.lines[0] < 1 or any(a >= b for a, b in zip(self.lines, self.lines[1:], strict=False)):
+            raise ValueError("its lines do not ascend")
+
+
+_NUMBERS = ("rows", "shard_rows", "end", "problems")
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
 
 
 @dataclass
-class _Open:
-    """The shard that is being filled."""
+class Survey:
+    """What a pass over a manifest finds besides its shards.
 
-    first: Line
-    end: int
-    rows: int
-
-    def close(self, number: int) -> Shard:
-        return Shard(
-            number=number,
-            offset=self.first.offset,
-            length=self.end - self.first.offset,
-            first_index=self.first.index,
-            first_line=self.first.number,
-            rows=self.rows,
-        )
-
-
-def plan_manifest(url: str, shard_size: int, *, labelled: bool) -> Plan:
-    """The shards of the manifest at `url`, of `shard_size` rows each.
-
-    With `labelled` every row is validated, and ManifestError lists those that are unusable;
-    otherwise an unusable row is left for its shard, where it becomes an error row. Raises
-    SettingsError where there is not one row, or with `labelled` only one class, and NotFound.
+    labels  rows per label; kept for `MAX_LABELS` labels at most
+    bad     the first unusable rows
     """
+
+    MAX_LABELS = 100_000
+
+    good_rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    bad: list[BadLine] = field(default_factory=list)
+    problems: int = 0
+    kind: Kind | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.good_rows + self.problems
+
+    def good(self, sample: Sample) -> None:
+        self.good_rows += 1
+        label = sample.label
+        if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
+            self.labels[label] += 1
+        if self.kind is None:
+            self.kind = kind_of(sample)
+
+    def wrong(self, line: int, reason: str) -> None:
+        self.problems += 1
+        if len(self.bad) < ManifestError.SHOWN:
+            self.bad.append(BadLine(line, reason))
+
+
+def kind_of(sample: Sample) -> Kind:
+    if any(is_video(address) for address in sample.media):
+        return "video"
+    return "image" if sample.media else "text"
+
+
+def plan_manifest(
+    url: str,
+    shard_rows: int | None,
+    *,
+    labelled: bool,
+    rates: Mapping[str, float] | None = None,
+    survey: Survey | None = None,
+) -> Plan:
+    """The shards of the manifest at `url`.
+
+    shard_rows  rows of a shard; None: as many as take SHARD_SECONDS
+    rates       items a second of one worker per kind of row, as far as they were measured
+    survey      is filled on the way
+
+    With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted
+    and left to their shards, where they become error rows. Raises SettingsError where there is not
+    one row, or with `labelled` only one class; and NotFound.
+    """
+    found = survey or Survey()
     store, key = open_parent(url)
-    shards: list[Shard] = []
-    bad: list[BadLine] = []
-    labels: set[str] = set()
-    wrong = 0
-    current: _Open | None = None
+    base = folder_of(url)
+    offsets, lines = array("q"), array("q")
+    rows = end = 0
+    size = shard_rows
     with store.open(key) as stream:
         for line in read_lines(stream):
-            if labelled:
-                try:
-                    labels.add(parse_line(line, folder_of(url), labelled=True).label or "")
-                except BadRow as error:
-                    wrong += 1
-                    if len(bad) < ManifestError.SHOWN:
-                        bad.append(BadLine(line.number, str(error)))
-            if current is None:
-                current = _Open(line, line.offset, 0)
-            current.end, current.rows = line.offset + line.length, current.rows + 1
-            if current.rows == shard_size:
-                shards.append(current.close(len(shards)))
-                current = None
-    if wrong:
-        raise ManifestError(url, bad, wrong)
-    if current is not None:
-        shards.append(current.close(len(shards)))
-    if not shards:
+            try:
+                found.good(parse_line(line, base, labelled=labelled))
+            except BadRow as error:
+                found.wrong(line.number, str(error))
+            if size is None:
+                size = shard_rows_for(found.kind or "image", rates or {})
+            if rows % size == 0:
+                offsets.append(line.offset)
+                lines.append(line.number)
+            rows, end = rows + 1, line.offset + line.length
+    if labelled and found.problems:
+        raise ManifestError(url, found.bad, found.problems)
+    if size is None or not rows:
         raise SettingsError(f"{url} has no rows")
-    if len(labels) == 1:
-        raise SettingsError(f"{url}: every label is {labels.pop()!r}; at least two classes are needed")
-    return Plan(rows=sum(s.rows for s in shards), shards=tuple(shards))
+    if labelled and len(found.labels) == 1:
+        [label] = found.labels
+        raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
+    return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines)
+
+
+def shard_rows_for(kind: Kind, rates: Mapping[str, float]) -> int:
+    """Rows that take one worker SHARD_SECONDS, where its rate is known."""
+    if kind not in rates:
+        return SHARD_ROWS[kind]
+    return int(min(max(rates[kind] * SHARD_SECONDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS))

@@ -3,68 +3,84 @@
 Everything here follows from the ledger alone, so running it twice changes nothing.
 """
 
-import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from jobs.ledger import EXAMPLES, Ledger, Outcome
-from jobs.planning import Plan
-from jobs.rows import ExampleRow
+from jobs.broker import gpu_queue
+from jobs.ledger import Ledger
+from jobs.outcomes import Sums
+from jobs.results import examples
+from jobs.retries import Planned
 from jobs.specs import ClassifySpec, ExtractSpec, Job
 from savs.errors import FitError, LedgerError
-from savs.metrics import score, total
-
-if TYPE_CHECKING:
-    from savs.artifacts import Origin
-    from savs.vectors import HeadVectors
+from savs.metrics import score
 
 STAGES = ("read", "decode", "preprocess", "forward", "readout", "write")
+RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
     """Writes and returns the job's summary; None while shards are without an outcome.
 
     The `status` in it is "done", "incomplete" (shards were given up), or "failed" (nothing could
-    be fitted; see `reason`).
+    be fitted; see `reason`). Memory does not grow with the number of shards that were done.
     """
-    plan = ledger.plan(job.job_id)
-    outcomes = ledger.outcomes(job.job_id)
-    planned, ended = {shard.number for shard in plan.shards}, {outcome.shard for outcome in outcomes}
-    if ended - planned:
-        raise LedgerError(f"job {job.job_id}: shards {sorted(ended - planned)} ended and were not planned")
-    if planned - ended:
+    planned = ledger.planned(job.job_id)
+    ended = ledger.committed(job.job_id)
+    if beyond := sorted(n for n in ended if n >= len(planned)):
+        raise LedgerError(f"job {job.job_id}: shards {beyond} ended and were not planned")
+    if len(ended) < len(planned):
         return None
-    summary = _summary(job, plan, outcomes)
+    sums, redone = add_up(ledger, job, planned, ended)
+    summary = _summary(job, planned, sums, redone)
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
-        summary |= _fit(ledger, job, job.spec, outcomes)
+        summary |= _fit(ledger, job, job.spec)
     ledger.write_summary(job.job_id, summary)
+    _remember_rate(ledger, job, planned, summary)
     return summary
 
 
-def _summary(job: Job, plan: Plan, outcomes: list[Outcome]) -> dict[str, Any]:
-    dead = [o for o in outcomes if o.status == "failed"]
-    tally = total(outcome.tally.tally() for outcome in outcomes)
-    counts: Counter[str] = Counter()
-    for outcome in outcomes:
-        counts.update(outcome.counts.model_dump())
-    if counts["rows"] != plan.rows or counts["rows"] != sum(
+def add_up(
+    ledger: Ledger, job: Job, planned: Planned, shards: set[int], onto: Sums | None = None
+) -> tuple[Sums, set[int]]:
+    """The outcomes of `shards`, added to `onto`; and those given up of which all rows were redone."""
+    sums, redone = Sums() if onto is None else onto, set[int]()
+    for outcome in ledger.outcomes(job.job_id, shards):
+        if outcome.shard < len(planned.plan):
+            sums.add(outcome)
+            continue
+        _, again = planned.redone(outcome.shard)
+        sums.redo(outcome, again.replaced, again.errors)
+        if outcome.status == "done":
+            redone |= {pick.shard.number for pick in again.picks if pick.indices is None}
+    return sums, redone
+
+
+def _summary(job: Job, planned: Planned, sums: Sums, redone: set[int]) -> dict[str, Any]:
+    dead = {n: why for n, why in sorted(sums.dead.items()) if n < len(planned.plan) and n not in redone}
+    counts, tally = sums.counts, sums.tally
+    if counts["rows"] != planned.rows or counts["rows"] != sum(
         counts[k] for k in ("labelled", "abstained", "failed")
     ):
-        raise LedgerError(f"job {job.job_id}: {plan.rows} rows were planned and {dict(counts)} counted")
+        raise LedgerError(f"job {job.job_id}: {planned.rows} rows were planned and {dict(counts)} counted")
     summary: dict[str, Any] = {
         "schema_version": 1,
         "job_id": job.job_id,
         "name": job.spec.name,
         "kind": job.spec.kind,
         "status": "incomplete" if dead else "done",
-        "rows": plan.rows,
+        "rows": planned.rows,
+        "shards": len(planned),
         "labelled": counts["labelled"],
         "failed": counts["failed"],
         "abstained": counts["abstained"],
         "classes": dict(sorted(tally.predicted.items())),
-        "errors": summarize_errors(outcomes),
+        "errors": errors_of(sums),
+        "warnings": [
+            f"shard {n}, which redid rows that had failed, was given up ({why}); they stay as they were"
+            for n, why in sorted(sums.dead.items())
+            if n >= len(planned.plan)
+        ],
     }
     if isinstance(job.spec, ClassifySpec):
         summary["artifact"] = job.spec.artifact
@@ -76,52 +92,78 @@ def _summary(job: Job, plan: Plan, outcomes: list[Outcome]) -> dict[str, Any]:
                 "confusion": scores.confusion,
             }
     if dead:
-        shards = {shard.number: shard for shard in plan.shards}
         summary["missing"] = [
-            {
-                "shard": o.shard,
-                "first_index": shards[o.shard].first_index,
-                "rows": shards[o.shard].rows,
-                "reason": o.reason,
-            }
-            for o in dead
+            {"shard": n, "first_index": s.first_index, "rows": s.rows, "reason": why}
+            for n, why in dead.items()
+            for s in [planned.shard(n)]
         ]
-    summary["timings"] = _timings(outcomes, counts["labelled"])
+        summary["advice"] = (
+            f"mend what the reasons say, then: savs-submit resume {job.spec.name} --retry-failed-shards"
+        )
+    elif counts["failed"] and isinstance(job.spec, ClassifySpec):
+        summary["advice"] = (
+            f"savs-submit logs {job.spec.name} says why rows failed; mend that, then: "
+            f"savs-submit retry {job.spec.name}"
+        )
+    summary["timings"] = _timings(sums.timings, counts["rows"], counts["labelled"])
     summary["created"] = job.submitted
     return summary
 
 
-def summarize_errors(outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
+def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
     """Per kind of error, its rows and the first few of them."""
-    errors: dict[str, dict[str, Any]] = {}
-    for kind, count in sorted(total(o.tally.tally() for o in outcomes).errors.items()):
-        quoted = [e.model_dump() for o in outcomes for e in o.examples if e.kind == kind]
-        errors[kind] = {"rows": count, "examples": quoted[:EXAMPLES]}
-    return errors
-
-
-def _timings(outcomes: list[Outcome], items: int) -> dict[str, Any]:
-    """Seconds per stage over all shards, and items per second of each stage alone."""
-    seconds: Counter[str] = Counter()
-    for outcome in outcomes:
-        seconds.update(outcome.timings)
     return {
-        "seconds": {stage: round(seconds[stage], 3) for stage in STAGES},
-        "items_per_second": {
-            stage: round(items / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
-        },
+        kind: {"rows": rows, "examples": [e.model_dump() for e in sums.examples.get(kind, [])]}
+        for kind, rows in sorted(sums.tally.errors.items())
+        if rows
     }
 
 
-def _fit(ledger: Ledger, job: Job, spec: ExtractSpec, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Fits and stores the artifact; what that adds to the summary."""
-    from savs.artifacts import TrainingRow, make_artifact, save_artifact
-    from savs.fitting import fit
+def summarize_errors(ledger: Ledger, job: Job) -> dict[str, dict[str, Any]]:
+    """As in the summary, of the shards that have ended so far."""
+    if not ledger.is_planned(job.job_id):
+        return {}
+    sums, _ = add_up(ledger, job, ledger.planned(job.job_id), ledger.committed(job.job_id))
+    return errors_of(sums)
 
-    rows, vectors, origin = _gather(ledger, job, outcomes)
+
+def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
+    """Seconds per stage over all shards, labelled rows per second of each stage alone, and rows per
+    second of a worker."""
+    timings: dict[str, Any] = {
+        "seconds": {stage: round(seconds[stage], 3) for stage in STAGES},
+        "items_per_second": {
+            stage: round(labelled / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
+        },
+        "worker_seconds": round(seconds["worker"], 3),
+    }
+    if seconds["worker"] > 0:
+        timings["items_per_worker_second"] = round(rows / seconds["worker"], 2)
+    return timings
+
+
+def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
+    timings = summary["timings"]
+    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+        return
+    queue = gpu_queue(job.spec.model)
+    rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
+    ledger.write_rates(queue, rates)
+
+
+def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
+    """Fits and stores the artifact; what that adds to the summary."""
+    from savs.artifacts import Origin, TrainingRow, make_artifact, save_artifact
+    from savs.fitting import fit
+    from savs.vectors import HeadVectors
+
+    rows, values, described = examples(ledger, job)
+    origin = Origin.model_validate_json(described)
+    layout = origin.head_layout()
     good = [row for row in rows if row.error is None]
     classes = list(dict.fromkeys(row.label for row in rows))
     try:
+        vectors = HeadVectors(layout, values.reshape(-1, layout.width))
         readout = fit(vectors, [row.label for row in good], spec.heads, spec.readout, classes)
     except FitError as error:
         lost = f" ({len(rows) - len(good)} examples could not be read)" if len(good) < len(rows) else ""
@@ -146,36 +188,26 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec, outcomes: list[Outcome]) -
     }
 
 
-def _gather(
-    ledger: Ledger, job: Job, outcomes: list[Outcome]
-) -> "tuple[list[ExampleRow], HeadVectors, Origin]":
-    """Examples and vectors of all shards, in manifest order, and the model that read them."""
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    from savs.artifacts import Origin
-    from savs.vectors import HeadVectors
-
-    rows: list[ExampleRow] = []
-    values, origins = [], set()
-    for outcome in outcomes:
-        data = ledger.read_part(job.job_id, outcome)
-        try:
-            values.append(load(data)["vectors"])
-            metadata = _metadata(data)
-            rows += TypeAdapter(list[ExampleRow]).validate_json(metadata["rows"])
-        except (SafetensorError, KeyError, ValueError, ValidationError) as error:
-            raise LedgerError(f"job {job.job_id}: part {outcome.part} is not usable: {error}") from error
-        origins.add(metadata["origin"])
-    if len(origins) != 1:
-        raise LedgerError(f"job {job.job_id}: its shards were read out by different models")
-    origin = Origin.model_validate_json(origins.pop())
-    return rows, HeadVectors(origin.head_layout(), np.concatenate(values)), origin
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: JSON behind 8 bytes that say how long it is."""
-    length = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
-    return metadata
+def fail_job(ledger: Ledger, job: Job, reason: str) -> dict[str, Any]:
+    """Ends a job that cannot go on, before any row of it counts, with `reason`."""
+    summary = {
+        "schema_version": 1,
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "kind": job.spec.kind,
+        "status": "failed",
+        "reason": reason,
+        "rows": 0,
+        "shards": 0,
+        "labelled": 0,
+        "failed": 0,
+        "abstained": 0,
+        "classes": {},
+        "errors": {},
+        "warnings": [],
+        "advice": f"mend that, then: savs-submit resume {job.spec.name}",
+        "timings": _timings(Counter(), 0, 0),
+        "created": job.submitted,
+    }
+    ledger.write_summary(job.job_id, summary)
+    return summary

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jobs.guarding import Roots
 from jobs.inprocess import InProcessQueue, Watcher, drain, enqueue
 from jobs.ledger import Ledger
 from jobs.specs import ClassifySpec, Job
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
     from savs.models import Model
 
 
-def run_jobs(ledger: Ledger, jobs: list[Job], watcher: Watcher) -> list[dict[str, Any]]:
+def run_jobs(
+    ledger: Ledger, jobs: list[Job], watcher: Watcher, roots: Roots | None = None
+) -> list[dict[str, Any]]:
     """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
     A job that comes after one that is not done is left out. Running jobs that are done changes
     nothing and loads no model. Raises Changed, once the other jobs have run, where one's data is
-    not what was planned.
+    not what was planned, and JobStopped where a job's first rows mostly fail.
     """
     models: dict[str, Model] = {}
 
@@ -36,7 +39,7 @@ def run_jobs(ledger: Ledger, jobs: list[Job], watcher: Watcher) -> list[dict[str
             queue = InProcessQueue()
             enqueue(ledger, queue, job)
             try:
-                drain(ledger, queue, load_once, watcher)
+                drain(ledger, queue, load_once, watcher, roots)
             except Changed as error:
                 changed.append(error)
         if (summary := ledger.summary(job.job_id)) is not None:

@@ -6,14 +6,16 @@ that has changed) is raised and leaves the shard without an outcome.
 """
 
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from jobs.guarding import Roots
-from jobs.ledger import EXAMPLES, Counts, ErrorExample, Ledger, Outcome, Tallied
+from jobs.ledger import Ledger
+from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome, Tallied
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job
@@ -62,19 +64,51 @@ def run_shard(
     from savs.extracting import Timings
 
     timings = Timings()
+    began = time.perf_counter()
     with timings.stage("read"):
-        entries = read_entries(job, shard, roots)
+        entries = read_entries(ledger, job, shard, roots)
     ending = classify_rows if isinstance(job.spec, ClassifySpec) else extract_rows
-    return ending(ledger, job, shard, model, entries, timings, progress)
+    rows, suffix, part, tally = ending(job, model, entries, timings, progress)
+    with timings.stage("write"):
+        attempt, name, digest = ledger.write_part(job.job_id, shard.number, suffix, part)
+    timings.add("worker", time.perf_counter() - began)
+    failed = sum(row.error is not None for row in rows)
+    return ledger.commit(
+        job.job_id,
+        Outcome(
+            shard=shard.number,
+            status="done",
+            attempt=attempt,
+            part=name,
+            sha256=digest,
+            counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
+            tally=Tallied.of(tally),
+            examples=_examples(rows),
+            timings={name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
+        ),
+    )
 
 
-def read_entries(job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
+def read_entries(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
     """The shard's rows. Raises Changed where the manifest is no longer the one that was planned."""
     source = job.spec.source
     if roots is not None:
         roots.check_address(source.url)
         if isinstance(job.spec, ClassifySpec):
             roots.check_address(job.spec.artifact)
+    if shard.retry is None:
+        return _read_span(job, shard, roots)
+    retry = ledger.retry(job.job_id, shard.retry)
+    found = []
+    for pick in retry.shards[shard.number - retry.first].picks:
+        entries = _read_span(job, pick.shard, roots)
+        wanted = None if pick.indices is None else set(pick.indices)
+        found += [entry for entry in entries if wanted is None or entry.index in wanted]
+    return found
+
+
+def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
+    source = job.spec.source
     store, key = open_parent(source.url)
     data = store.read_range(key, shard.offset, shard.length, source.etag)
     entries = []
@@ -116,15 +150,12 @@ def read_out(
         progress(len(part.samples) + len(part.errors))
 
 
+Ending = tuple[Sequence[Row | ExampleRow], str, bytes, Tally]  # rows, the part's suffix, the part, counts
+
+
 def classify_rows(
-    ledger: Ledger,
-    job: Job,
-    shard: Shard,
-    model: "Model",
-    entries: list[Entry],
-    timings: "Timings",
-    progress: Progress,
-) -> Outcome:
+    job: Job, model: "Model", entries: list[Entry], timings: "Timings", progress: Progress
+) -> Ending:
     """Labels the entries with the job's artifact; the part is their result rows."""
     from savs.artifacts import load_artifact
     from savs.classifying import classify
@@ -149,11 +180,7 @@ def classify_rows(
     tally = Tally()
     for row in rows:
         tally.add(row.prediction, row.label, row.error.kind if row.error else None)
-    with timings.stage("write"):
-        attempt, name, digest = ledger.write_part(
-            job.job_id, shard.number, ".jsonl", b"".join(row.line() for row in rows)
-        )
-    return _commit(ledger, job, shard, attempt, name, digest, rows, tally, timings)
+    return rows, ".jsonl", b"".join(row.line() for row in rows), tally
 
 
 def _labelled_row(entry: Entry, task: str, answer: "Answer") -> Row:
@@ -184,14 +211,8 @@ def _error_row(entry: Entry, task: str, error: ItemError) -> Row:
 
 
 def extract_rows(
-    ledger: Ledger,
-    job: Job,
-    shard: Shard,
-    model: "Model",
-    entries: list[Entry],
-    timings: "Timings",
-    progress: Progress,
-) -> Outcome:
+    job: Job, model: "Model", entries: list[Entry], timings: "Timings", progress: Progress
+) -> Ending:
     """Reads the entries' head vectors; the part is a safetensors file of them.
 
     `vectors` float32 [n, width] has a row for every example without an error; the examples lie
@@ -217,11 +238,7 @@ def extract_rows(
         "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
         "origin": describe(model).model_dump_json(),
     }
-    with timings.stage("write"):
-        attempt, name, digest = ledger.write_part(
-            job.job_id, shard.number, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata)
-        )
-    return _commit(ledger, job, shard, attempt, name, digest, rows, tally, timings)
+    return rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally
 
 
 def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow:
@@ -241,40 +258,16 @@ def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow
     )
 
 
-def _commit(
-    ledger: Ledger,
-    job: Job,
-    shard: Shard,
-    attempt: str,
-    part: str,
-    digest: str,
-    rows: "list[Row] | list[ExampleRow]",
-    tally: Tally,
-    timings: "Timings",
-) -> Outcome:
-    failed = sum(row.error is not None for row in rows)
+def _examples(rows: Sequence[Row | ExampleRow]) -> tuple[ErrorExample, ...]:
+    """The first few error rows of each kind."""
     quoted: Counter[str] = Counter()
-    examples = []
+    found = []
     for row in rows:
         if row.error is not None and quoted[row.error.kind] < EXAMPLES:
             quoted[row.error.kind] += 1
-            examples.append(
-                ErrorExample(index=row.index, id=row.id, kind=row.error.kind, message=row.error.message)
-            )
-    return ledger.commit(
-        job.job_id,
-        Outcome(
-            shard=shard.number,
-            status="done",
-            attempt=attempt,
-            part=part,
-            sha256=digest,
-            counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
-            tally=Tallied.of(tally),
-            examples=tuple(examples),
-            timings={name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
-        ),
-    )
+            error = row.error
+            found.append(ErrorExample(index=row.index, id=row.id, kind=error.kind, message=error.message))
+    return tuple(found)
 
 
 def give_up(ledger: Ledger, job: Job, shard: Shard, reason: str) -> Outcome:

@@ -5,6 +5,7 @@ same work again joins the job that is there, and anything else is another job.
 """
 
 import hashlib
+import json
 import re
 from typing import Annotated, Literal, TypeVar
 
@@ -16,7 +17,9 @@ SCHEMA: Literal[1] = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 HASH_DIGITS = 8
-DEFAULT_SHARD = 256  # rows
+JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
+MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
+MAX_NOTE = 1000  # characters
 
 
 class Strict(BaseModel):
@@ -41,7 +44,7 @@ class ExtractSpec(Strict):
     train: Source
     heads: Annotated[int, Field(ge=1)]
     readout: Literal["reference"]
-    shard_size: Annotated[int, Field(ge=1)]
+    shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_size: Annotated[int, Field(ge=1)]
 
     @property
@@ -57,8 +60,8 @@ class ClassifySpec(Strict):
     model: str
     data: Source
     artifact: str
-    after: str | None = None
-    shard_size: Annotated[int, Field(ge=1)]
+    after: JobId | None = None
+    shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_size: Annotated[int, Field(ge=1)]
 
     @property
@@ -71,12 +74,14 @@ Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
 
 
 class Job(Strict):
-    """`job.json`."""
+    """`job.json`: the spec, and what may differ between two submissions of the same work."""
 
     schema_version: Literal[1] = SCHEMA
-    job_id: str
+    job_id: JobId
     submitted: AwareDatetime
     spec: Spec
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = MAX_FAILURE_RATE
+    note: Annotated[str, Field(max_length=MAX_NOTE)] | None = None
 
 
 def job_id(spec: ExtractSpec | ClassifySpec) -> str:
@@ -100,4 +105,14 @@ def parse(model: type[T], data: bytes, where: str) -> T:
     try:
         return model.model_validate_json(data)
     except (ValidationError, RecursionError) as error:
+        if is_newer(data):
+            raise LedgerError(f"{where} was written by a newer savs; upgrade this one") from error
         raise LedgerError(f"{where} is not usable: {error}") from error
+
+
+def is_newer(data: bytes) -> bool:
+    """Whether JSON that cannot be used says that its schema is a later one."""
+    try:
+        return bool(json.loads(data)["schema_version"] > SCHEMA)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

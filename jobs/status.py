@@ -3,38 +3,69 @@
 from typing import Any
 
 from jobs.ledger import Ledger
+from jobs.reducing import add_up
 from jobs.specs import ClassifySpec, Job
+from savs.metrics import score
 
 
 def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """The job's progress: `status` is a summary's, or "running", "waiting", "blocked" or
-    "cancelled".
+    """The job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked"
+    or "cancelled".
 
     "waiting" means that the job it comes after is not done, "blocked" that it never will be
-    without help.
+    without help; `reason` says more, where there is more to say.
     """
-    plan = ledger.plan(job.job_id)
-    summary = ledger.summary(job.job_id) or {}
-    outcomes = ledger.outcomes(job.job_id)
-    return {
+    state: dict[str, Any] = {
         "job_id": job.job_id,
         "name": job.spec.name,
         "kind": job.spec.kind,
-        "status": summary.get("status") or _unfinished(ledger, job),
-        "shards": len(plan.shards),
-        "shards_done": len(outcomes),
-        "rows": plan.rows,
-        "rows_done": sum(o.counts.rows for o in outcomes),
-        "failed": sum(o.counts.failed for o in outcomes),
-        "accuracy": summary.get("accuracy"),
+        "status": "planning",
+        "shards": 0,
+        "shards_done": 0,
+        "rows": 0,
+        "rows_done": 0,
+        "failed": 0,
+        "accuracy": None,
         "submitted": job.submitted.isoformat(timespec="seconds"),
+        "note": job.note,
+        "reason": None,
         "url": ledger.job_url(job.job_id),
+    }
+    summary = ledger.summary(job.job_id)
+    if summary is not None:
+        return state | _ended(summary)
+    if ledger.is_planned(job.job_id):
+        planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
+        sums, _ = add_up(ledger, job, planned, committed)
+        scores = score(sums.tally)
+        state |= {
+            "status": _unfinished(ledger, job),
+            "shards": len(planned),
+            "shards_done": len(committed),
+            "rows": planned.rows,
+            "rows_done": sums.counts["rows"],
+            "failed": sums.counts["failed"],
+            "accuracy": scores.accuracy if scores and job.spec.kind == "classify" else None,
+        }
+    if ledger.is_cancelled(job.job_id):
+        state |= {"status": "cancelled", "reason": ledger.why_cancelled(job.job_id)}
+    return state
+
+
+def _ended(summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "status": summary["status"],
+        "shards": summary["shards"],
+        "shards_done": summary["shards"],
+        "rows": summary["rows"],
+        "rows_done": summary["rows"],
+        "failed": summary["failed"],
+        "accuracy": summary.get("accuracy"),
+        "reason": summary.get("reason"),
     }
 
 
 def _unfinished(ledger: Ledger, job: Job) -> str:
-    if ledger.is_cancelled(job.job_id):
-        return "cancelled"
     if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
         return "running"
     before = ledger.summary(job.spec.after)

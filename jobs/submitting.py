@@ -4,14 +4,24 @@ Everything that can be checked without a model is checked here, before anything 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobs.broker import gpu_queue
 from jobs.ledger import Ledger
 from jobs.planning import Plan, plan_manifest
-from jobs.specs import NAME, ClassifySpec, ExtractSpec, Job, Source, checked_name, job_id
-from savs.errors import ArtifactNotFound, ModelNotFound, NotFound, SettingsError
+from jobs.specs import (
+    MAX_FAILURE_RATE,
+    NAME,
+    ClassifySpec,
+    ExtractSpec,
+    Job,
+    Source,
+    checked_name,
+    job_id,
+)
+from savs.errors import ArtifactNotFound, Changed, ModelNotFound, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 
@@ -42,24 +52,19 @@ def resolve_model(model: str) -> str:
     return str(Path(model).resolve()) if answers(Path(model).is_dir) else model
 
 
-def submit_extract(
-    ledger: Ledger,
+def extract_job(
     name: str,
     model: str,
     train: str,
+    *,
     heads: int,
     readout: str,
-    shard_size: int,
+    shard_size: int | None,
     batch_size: int,
+    max_failure_rate: float = MAX_FAILURE_RATE,
+    note: str | None = None,
 ) -> Job:
-    """An extract job in the ledger, or the one that is there already. Raises as `plan_extract`."""
-    return ledger.create_job(*plan_extract(name, model, train, heads, readout, shard_size, batch_size))
-
-
-def plan_extract(
-    name: str, model: str, train: str, heads: int, readout: str, shard_size: int, batch_size: int
-) -> tuple[Job, Plan]:
-    """An extract job that is not written yet. Raises ManifestError where rows of `train` are unusable."""
+    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at."""
     spec = ExtractSpec.model_validate(
         {
             "name": checked_name(name),
@@ -71,33 +76,22 @@ def plan_extract(
             "batch_size": batch_size,
         }
     )
-    return _job(spec), plan_manifest(spec.train.url, shard_size, labelled=True)
+    return _job(spec, max_failure_rate, note)
 
 
-def submit_classify(
-    ledger: Ledger,
+def classify_job(
     name: str,
     model: str,
     data: str,
     artifact: str,
-    shard_size: int,
+    *,
+    shard_size: int | None,
     batch_size: int,
     after: str | None = None,
+    max_failure_rate: float = MAX_FAILURE_RATE,
+    note: str | None = None,
 ) -> Job:
-    """A classify job in the ledger, or the one that is there already. See `plan_classify`."""
-    return ledger.create_job(*plan_classify(name, model, data, artifact, shard_size, batch_size, after))
-
-
-def plan_classify(
-    name: str,
-    model: str,
-    data: str,
-    artifact: str,
-    shard_size: int,
-    batch_size: int,
-    after: str | None = None,
-) -> tuple[Job, Plan]:
-    """A classify job that is not written yet.
+    """A job that labels `data`. It is not written yet, and its rows are not looked at.
 
     artifact  its address; where `after` names the job that will make it, it need not exist yet
     """
@@ -110,11 +104,51 @@ def plan_classify(
         shard_size=shard_size,
         batch_size=batch_size,
     )
-    return _job(spec), plan_manifest(spec.data.url, shard_size, labelled=False)
+    return _job(spec, max_failure_rate, note)
 
 
-def _job(spec: ExtractSpec | ClassifySpec) -> Job:
-    return Job(job_id=job_id(spec), submitted=datetime.now(UTC), spec=spec)
+def _job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
+    return Job(
+        job_id=job_id(spec),
+        submitted=datetime.now(UTC),
+        spec=spec,
+        max_failure_rate=max_failure_rate,
+        note=note,
+    )
+
+
+def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> list[Job]:
+    """Writes `jobs` to the ledger; those that are there already are the answer instead.
+
+    All are planned before one is written, so that whoever resumes finds all of them or none.
+
+    plan_remote  False leaves manifests on S3 to be planned by a worker
+
+    Raises as `plan_manifest`.
+    """
+    plans = [
+        plan_job(ledger, job)
+        if (plan_remote or not job.spec.source.url.startswith("s3://")) and not ledger.is_planned(job.job_id)
+        else None
+        for job in jobs
+    ]
+    return [ledger.create_job(job, plan) for job, plan in zip(jobs, plans, strict=True)]
+
+
+def plan_job(ledger: Ledger, job: Job) -> Plan:
+    """The plan of a job whose manifest is still the one that was submitted. Raises as
+    `plan_manifest`, and Changed."""
+    source = job.spec.source
+    plan = plan_manifest(
+        source.url,
+        job.spec.shard_size,
+        labelled=job.spec.kind == "extract",
+        rates=ledger.rates(gpu_queue(job.spec.model)),
+    )
+    store, key = open_parent(source.url)
+    if store.etag(key) != source.etag:
+        raise Changed(f"{source.url} has changed since the job was submitted; submit it again")
+    return plan
 
 
 def find_artifact(ledger: Ledger, artifact: str) -> str:

@@ -2,105 +2,66 @@
 
 Run every half minute by one cpu worker, and by `savs-submit watch` and `resume`. Every step may be
 repeated, and by two processes at once: the board compares before it sets, and the ledger decides.
+Only jobs that were handed to a pool are seen to (`Ledger.active`).
 """
 
-from collections.abc import Iterator
+import logging
 
-from jobs.attempts import Times, again, ask_to_reduce, shard_message
+from jobs.attempts import Times, again, ask_to_plan, ask_to_reduce, finish_shard
 from jobs.board import Entry
-from jobs.broker import CPU_QUEUE, Broker, gpu_queue, hidden
+from jobs.broker import CPU_QUEUE, Broker, gpu_queue
+from jobs.enqueueing import SENTINEL, enqueue_job, is_due
 from jobs.ledger import Ledger
-from jobs.messages import RunShard
-from jobs.reducing import reduce_job
+from jobs.reducing import fail_job
 from jobs.shards import give_up
-from jobs.specs import ClassifySpec, Job
-from savs.errors import BrokerError
+from jobs.specs import Job
+from savs.errors import JobNotFound, LedgerError
 
-SENTINEL = "savs:board"  # is there unless Redis was emptied
-
-
-def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
-    """Puts every shard without an outcome on the board and its message on the queue, once.
-
-    A job without such shards is reduced. Answers how many shards were put there.
-    """
-    queue = gpu_queue(job.spec.model)
-    plan, committed = ledger.plan(job.job_id), ledger.committed(job.job_id)
-    open_shards = [shard.number for shard in plan.shards if shard.number not in committed]
-    count = 0
-
-    def messages() -> Iterator[RunShard]:
-        nonlocal count
-        for unit, at in broker.board(queue).enqueue(job.job_id, map(str, open_shards)):
-            count += 1
-            yield shard_message(job, plan, int(unit), 1, at)
-
-    broker.publish(queue, messages())
-    broker.redis.set(SENTINEL, 1)
-    if not open_shards:
-        ask_to_reduce(broker, job)
-    return count
-
-
-def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, int]:
-    """Enqueues those of `jobs` that are not done and wait for nothing: job id → new shards.
-
-    Raises BrokerError where Redis does not answer; doing it again is safe.
-    """
-    from redis.exceptions import RedisError
-
-    counts = {}
-    try:
-        for job in jobs:
-            if ledger.summary(job.job_id) is None and _is_due(ledger, job):
-                counts[job.job_id] = enqueue_job(ledger, broker, job)
-    except RedisError as error:
-        raise BrokerError(
-            f"{hidden(broker.url)} does not answer ({error}); submitting again is safe"
-        ) from error
-    return counts
-
-
-def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:
-    """Stops a job: nothing of it is begun any more, and what runs stops between batches.
-
-    What is done stays; `resume` goes on with the rest.
-    """
-    ledger.cancel(job.job_id)
-    if broker is not None:
-        broker.board(gpu_queue(job.spec.model)).forget(job.job_id)
-        broker.board(CPU_QUEUE).forget(job.job_id)
-
-
-def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
-    """Reduces a job whose shards have outcomes, then enqueues the jobs that come after it."""
-    summary = reduce_job(ledger, job)
-    broker.board(CPU_QUEUE).finish(job.job_id, "reduce")
-    if summary is not None and summary["status"] == "done":
-        for waiting in ledger.jobs():
-            if isinstance(waiting.spec, ClassifySpec) and waiting.spec.after == job.job_id:
-                enqueue_job(ledger, broker, waiting)
+log = logging.getLogger("savs.sweeper")
 
 
 def sweep(ledger: Ledger, broker: Broker, times: Times) -> None:
-    """One round over all unfinished jobs of the workspace."""
-    jobs = {
-        job.job_id: job
-        for job in ledger.jobs()
-        if ledger.summary(job.job_id) is None and not ledger.is_cancelled(job.job_id)
-    }
+    """One round over all jobs that the pool is to see to."""
+    jobs = _unfinished(ledger)
     emptied = not broker.redis.exists(SENTINEL)
     for queue in {CPU_QUEUE, *(gpu_queue(job.spec.model) for job in jobs.values())}:
         _put_back(ledger, broker, queue, jobs, times)
     for job in jobs.values():
-        if _is_due(ledger, job):
-            missing = len(ledger.plan(job.job_id).shards) - len(ledger.committed(job.job_id))
-            if missing and (emptied or not _is_on_board(broker, job)):
-                enqueue_job(ledger, broker, job)
-            elif not missing:
-                ask_to_reduce(broker, job)
+        try:
+            _see_to(ledger, broker, job, emptied)
+        except LedgerError as error:  # one spoilt job is no reason to leave the others
+            log.warning("job %s: %s", job.job_id, error)
     if emptied:
         broker.redis.set(SENTINEL, 1)
+
+
+def _unfinished(ledger: Ledger) -> dict[str, Job]:
+    jobs = {}
+    for job_id in ledger.active():
+        try:
+            if ledger.summary(job_id) is None:
+                if not ledger.is_cancelled(job_id):
+                    jobs[job_id] = ledger.job(job_id)
+            else:
+                ledger.deactivate(job_id)
+        except JobNotFound:
+            continue  # it is being submitted, or was deleted
+        except LedgerError as error:
+            log.warning("job %s: %s", job_id, error)
+    return jobs
+
+
+def _see_to(ledger: Ledger, broker: Broker, job: Job, emptied: bool) -> None:
+    """Puts on the board what is missing there: the job's planning, shards, or reduction."""
+    if not ledger.is_planned(job.job_id):
+        ask_to_plan(broker, job)
+        return
+    if not is_due(ledger, job) or (broker.board(gpu_queue(job.spec.model)).left(job.job_id) and not emptied):
+        return
+    if len(ledger.committed(job.job_id)) == len(ledger.planned(job.job_id)):
+        ask_to_reduce(broker, job)
+    else:
+        enqueue_job(ledger, broker, job)
 
 
 def _put_back(ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], times: Times) -> None:
@@ -109,30 +70,23 @@ def _put_back(ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], 
     oldest = broker.oldest(queue)
     for entry in list(board.entries()):
         job = jobs.get(entry.job_id)
-        if job is None or not _is_lost(entry, now, oldest, times.no_life):
+        if job is None or not _is_lost(entry, now, oldest[entry.lane], times.no_life):
             continue
-        if entry.unit != "reduce" and entry.attempts >= times.attempts:
-            shard = ledger.plan(job.job_id).shards[int(entry.unit)]
-            give_up(ledger, job, shard, f"no sign of life in {entry.attempts} attempts")
+        if entry.attempts < times.attempts:
+            again(ledger, broker, queue, job, entry)
+            continue
+        reason = f"no sign of life in {entry.attempts} attempts"
+        if entry.unit in ("plan", "reduce"):
+            fail_job(ledger, job, f"{entry.unit}: {reason}")
             board.finish(job.job_id, entry.unit)
         else:
-            again(ledger, broker, queue, job, entry)
+            shard = ledger.planned(job.job_id).shard(int(entry.unit))
+            give_up(ledger, job, shard, reason)
+            finish_shard(ledger, broker, queue, job, shard)
 
 
 def _is_lost(entry: Entry, now: float, oldest: float | None, no_life: float) -> bool:
     """A running unit without a sign of life; or a queued one whose message is no longer waiting,
-    which shows in younger messages being next."""
+    which shows in younger messages being next in its lane."""
     horizon = now if entry.state == "running" or oldest is None else oldest
     return entry.at + no_life < horizon
-
-
-def _is_due(ledger: Ledger, job: Job) -> bool:
-    after = job.spec.after if isinstance(job.spec, ClassifySpec) else None
-    if after is None:
-        return True
-    before = ledger.summary(after)
-    return before is not None and before["status"] == "done"
-
-
-def _is_on_board(broker: Broker, job: Job) -> bool:
-    return any(e.job_id == job.job_id for e in broker.board(gpu_queue(job.spec.model)).entries())

@@ -9,11 +9,14 @@ from redis.exceptions import RedisError
 
 from jobs.attempts import Times
 from jobs.broker import Broker, gpu_queue
-from jobs.ledger import Ledger, Outcome
+from jobs.ledger import Ledger
+from jobs.outcomes import Sums
+from jobs.reducing import add_up
+from jobs.retries import Planned
 from jobs.specs import Job
 from jobs.sweeping import sweep
 from savs.errors import StorageError
-from savs.metrics import score, total
+from savs.metrics import score
 
 LOOK_EVERY = 1.0  # seconds
 BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
@@ -24,26 +27,30 @@ class Followed:
     """What is known of a job: every commit is read once."""
 
     job: Job
-    shards: int
-    rows: int
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    planned: Planned | None = None
+    seen: set[int] = field(default_factory=set)
+    sums: Sums = field(default_factory=Sums)
 
     def look(self, ledger: Ledger) -> None:
-        for shard in ledger.committed(self.job.job_id) - self.outcomes.keys():
-            if (outcome := ledger.outcome(self.job.job_id, shard)) is not None:
-                self.outcomes[shard] = outcome
+        if self.planned is None:
+            if not ledger.is_planned(self.job.job_id):
+                return
+            self.planned = ledger.planned(self.job.job_id)
+        new = ledger.committed(self.job.job_id) - self.seen
+        add_up(ledger, self.job, self.planned, new, self.sums)
+        self.seen |= new
 
     def state(self) -> dict[str, Any]:
         """Counts so far, and the accuracy of the rows that have a label."""
-        done = list(self.outcomes.values())
-        scores = score(total(o.tally.tally() for o in done))
+        scores = score(self.sums.tally)
         return {
             "job_id": self.job.job_id,
-            "shards": self.shards,
-            "shards_done": len(done),
-            "rows": self.rows,
-            "rows_done": sum(o.counts.rows for o in done),
-            "failed": sum(o.counts.failed for o in done),
+            "planned": self.planned is not None,
+            "shards": len(self.planned) if self.planned else 0,
+            "shards_done": len(self.seen),
+            "rows": self.planned.rows if self.planned else 0,
+            "rows_done": self.sums.counts["rows"],
+            "failed": self.sums.counts["failed"],
             "accuracy": scores.accuracy if scores and self.job.spec.kind == "classify" else None,
         }
 
@@ -59,7 +66,7 @@ def follow(
 
     With a broker it sweeps too, so that a job ends even where no cpu worker lives to see to it.
     """
-    followed = [Followed(job, len((plan := ledger.plan(job.job_id)).shards), plan.rows) for job in jobs]
+    followed = [Followed(job) for job in jobs]
     swept, blind = 0.0, 0
     while True:
         try:

@@ -5,8 +5,8 @@ SavsError
 ├── ItemError                one item cannot be labelled; becomes the `error` of its row
 │   ├── BadRow               its line of the manifest is not a sample
 │   ├── MissingMedia         a file is not there
-│   ├── ForbiddenMedia       a file lies outside a worker's allowed roots
-│   ├── UnreadableMedia      a file is there and is no picture or video
+│   ├── ForbiddenMedia       a file lies outside a worker's allowed roots, or not on the public web
+│   ├── UnreadableMedia      a file is there and is no picture or video, or is not given
 │   ├── MediaTooLarge        a file is over a limit of size, pixels or frames
 │   ├── NoVideoSupport       this machine has no video decoder
 │   ├── NoQuestion           neither the row nor the artifact has a question
@@ -26,7 +26,9 @@ SavsError
 ├── JobError
 │   ├── JobNotFound
 │   ├── ForbiddenAddress     a manifest or artifact lies outside a worker's allowed roots
+│   ├── JobStopped           its first rows mostly failed
 │   ├── BrokerError          Redis does not answer
+│   ├── MessageError         a message that no worker of this version can use
 │   └── LedgerError          the ledger contradicts itself
 └── SettingsError            an option or a setting cannot be used
 """
@@ -157,6 +159,10 @@ class JobNotFound(JobError):
     pass
 
 
+class JobStopped(JobError):
+    pass
+
+
 class ForbiddenAddress(JobError):
     pass
 
@@ -166,6 +172,10 @@ class BrokerError(JobError):
 
 
 class LedgerError(JobError):
+    pass
+
+
+class MessageError(JobError):
     pass
 
 

@@ -24,6 +24,7 @@ from savs.errors import (
     UnreadableMedia,
 )
 from savs.storage import open_parent
+from savs.web import fetch, is_web, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,19 +89,24 @@ class Video:
 
 def is_video(address: str) -> bool:
     """Whether `address` is treated as a video, which its suffix alone decides."""
-    return address.lower().endswith(VIDEO_SUFFIXES)
+    return _name(address).lower().endswith(VIDEO_SUFFIXES)
+
+
+def _name(address: str) -> str:
+    """`address` as messages call it: without the query of the web, which may be a signature."""
+    return shown(address) if is_web(address) else address
 
 
 def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
-    """The picture (RGB) or the frames of the video at `address`, a local path or s3:// address.
+    """The picture (RGB) or the frames of the video at `address`: a local path, s3://, http(s)://.
 
-    Raises MissingMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
+    Raises MissingMedia, ForbiddenMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
     """
     if is_video(address):
         with _local_file(address) as path:
-            return read_video(path, sampling, address)
+            return read_video(path, sampling, _name(address))
     with _stream(address) as stream:
-        return read_image(stream, address)
+        return read_image(stream, _name(address))
 
 
 def read_image(stream: IO[bytes], name: str) -> "Image":
@@ -174,8 +180,10 @@ def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
 
 @contextmanager
 def _stream(address: str) -> Iterator[IO[bytes]]:
-    if address.startswith(("http://", "https://")):
-        raise MissingMedia(f"{address}: media are read from folders and s3://, not from the web")
+    if is_web(address):
+        with fetch(address, MAX_VIDEO_BYTES if is_video(address) else MAX_IMAGE_BYTES) as stream:
+            yield stream
+        return
     try:
         store, key = open_parent(address)
         stream = store.open(key)
@@ -200,7 +208,7 @@ def _local_file(address: str) -> Iterator[Path]:
             raise MissingMedia(f"{address} does not exist")
         yield path
         return
-    with _stream(address) as stream, tempfile.NamedTemporaryFile(suffix=Path(address).suffix) as copy:
+    with _stream(address) as stream, tempfile.NamedTemporaryFile(suffix=Path(_name(address)).suffix) as copy:
         left = MAX_VIDEO_BYTES + 1
         while left > 0 and (block := stream.read(min(left, 2**20))):
             copy.write(block)

@@ -30,6 +30,12 @@ class Tally:
             if label is not None:
                 self.confusion[label, prediction] += 1
 
+    def update(self, other: "Tally") -> None:
+        """Adds `other` to this one."""
+        self.predicted.update(other.predicted)
+        self.confusion.update(other.confusion)
+        self.errors.update(other.errors)
+
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             self.predicted + other.predicted,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic_core import from_json
+
 from savs.errors import BadLine, BadRow, ManifestError
 from savs.storage import join, open_parent
 
@@ -75,16 +77,24 @@ def parse_line(line: Line, base: str, *, labelled: bool) -> Sample:
     if line.length > MAX_LINE_BYTES:
         raise BadRow(f"the line has {line.length} bytes; at most {MAX_LINE_BYTES} are read")
     try:
-        row = json.loads(line.data.decode("utf-8"))
+        row = from_json(line.data)
+    except ValueError:
+        row = _explain(line.data)
+    if not isinstance(row, dict):
+        raise BadRow(f"not an object but {_type(row)}")
+    return parse_general(row, line.index, base, labelled=labelled)
+
+
+def _explain(data: bytes) -> Any:
+    """As the standard library reads it, six times slower: its errors say more."""
+    try:
+        return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadRow(f"not UTF-8: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
         raise BadRow("not usable JSON: nested too deeply") from error
     except ValueError as error:
         raise BadRow(f"not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise BadRow(f"not an object but {_type(row)}")
-    return parse_general(row, line.index, base, labelled=labelled)
 
 
 def parse_general(row: dict[str, Any], index: int, base: str, *, labelled: bool) -> Sample:
@@ -99,7 +109,7 @@ def parse_general(row: dict[str, Any], index: int, base: str, *, labelled: bool)
 
 def locate(path: str, base: str) -> str:
     """`path` as it is where it is absolute or has a scheme, else under `base`."""
-    return path if "://" in path or path.startswith("/") else join(base, path)
+    return path if "://" in path or path.startswith("/") else join(base, path.removeprefix("./"))
 
 
 def _paths(row: dict[str, Any], field: str) -> list[str]:

@@ -9,9 +9,7 @@ from celery import Celery, bootsteps
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from pydantic import TypeAdapter
 
-from jobs.broker import CPU_QUEUE
-from jobs.messages import Message, ReduceJob, RunShard
-from jobs.sweeping import reduce_and_go_on
+from jobs.messages import Message, PlanJob, ReduceJob, RunShard
 from workers.child import Child, Loader, Shared
 from workers.settings import WorkerSettings, celery_settings
 
@@ -69,13 +67,13 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
     def extract_savs(message: dict[str, Any]) -> None:
         _run_shard(child[0], message)
 
+    @app.task(name="plan_job")
+    def plan_job(message: dict[str, Any]) -> None:
+        _advance(child[0], message)
+
     @app.task(name="reduce_job")
     def reduce_job(message: dict[str, Any]) -> None:
-        parsed = MESSAGES.validate_python(message)
-        assert isinstance(parsed, ReduceJob)
-        here = child[0]
-        if here.broker.board(CPU_QUEUE).claim(parsed.job_id, parsed.unit, parsed.epoch) != 0:
-            reduce_and_go_on(here.ledger, here.broker, here.ledger.job(parsed.job_id))
+        _advance(child[0], message)
 
     return app
 
@@ -83,5 +81,11 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
 def _run_shard(child: Child, message: dict[str, Any]) -> None:
     parsed = MESSAGES.validate_python(message)
     assert isinstance(parsed, RunShard)
-    outcome = child.run_shard(parsed)
-    log.info("job %s shard %s epoch %s: %s", parsed.job_id, parsed.unit, parsed.epoch, outcome)
+    attempt = child.run_shard(parsed)
+    log.info("job %s shard %s epoch %s: %s", parsed.job_id, parsed.unit, parsed.epoch, attempt.word)
+
+
+def _advance(child: Child, message: dict[str, Any]) -> None:
+    parsed = MESSAGES.validate_python(message)
+    assert isinstance(parsed, PlanJob | ReduceJob)
+    log.info("job %s %s epoch %s: %s", parsed.job_id, parsed.unit, parsed.epoch, child.advance(parsed))

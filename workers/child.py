@@ -5,8 +5,9 @@ starting child, so they are handed to the parent, which ends (see `workers.paren
 """
 
 import multiprocessing
+import os
+import socket
 import threading
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from jobs.attempts import attempt_shard
-from jobs.broker import WORKER_LIFE, Broker
+from jobs.advancing import attempt_to_advance
+from jobs.attempts import Attempt, attempt_shard
+from jobs.broker import WORKER_LIFE, Broker, Serving
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.messages import RunShard
+from jobs.messages import PlanJob, ReduceJob, RunShard
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 if TYPE_CHECKING:
@@ -56,22 +58,24 @@ class Child:
         self.settings, self.shared = settings, shared
         self.ledger = Ledger(settings.workspace)
         self.broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
+        self.roots = Roots.of([settings.workspace, *settings.roots], settings.allow_http)
         self.model = load(settings.model) if settings.model else None
         threading.Thread(target=self._show_life, name="life", daemon=True).start()
         shared.ready.set()
 
     def _show_life(self) -> None:
         """Lets commands see that a worker with its model serves the queue."""
-        me, pause = uuid.uuid4().hex, threading.Event()
+        me = Serving(socket.gethostname(), os.getpid(), self.settings.workspace, self.settings.roots)
+        pause = threading.Event()
         while True:
             with suppress(RedisError):  # seen again when Redis is back
                 self.broker.show_life(self.settings.queue, me)
             pause.wait(WORKER_LIFE / 3)
 
-    def run_shard(self, message: RunShard) -> str:
+    def run_shard(self, message: RunShard) -> Attempt:
         """One attempt at a shard. A shard of another model is not touched: its sweep puts it back."""
         if self.model is None or self.ledger.job(message.job_id).spec.model != self.settings.model:
-            return "another model's"
+            return Attempt("another model's")
         return attempt_shard(
             self.ledger,
             self.broker,
@@ -80,5 +84,9 @@ class Child:
             self.model,
             self.settings.times,
             self.shared.stopping.is_set,
-            Roots.of([self.settings.workspace, *self.settings.roots]),
+            self.roots,
         )
+
+    def advance(self, message: PlanJob | ReduceJob) -> str:
+        """One attempt at planning or reducing a job."""
+        return attempt_to_advance(self.ledger, self.broker, message, self.settings.times, self.roots)

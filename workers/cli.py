@@ -75,6 +75,7 @@ def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
 
 def work(settings: "WorkerSettings", load: "Loader") -> None:
     """Runs a worker until it is told to stop."""
+    from jobs.broker import lanes
     from workers.app import make_app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -85,7 +86,7 @@ def work(settings: "WorkerSettings", load: "Loader") -> None:
             "worker",
             "--pool=prefork",
             "--concurrency=1",
-            f"--queues={settings.queue}",
+            f"--queues={','.join(lanes(settings.queue))}",
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.attempts import Times
+from jobs.broker import lanes
 
 SOCKET_TIMEOUT = 30.0  # seconds
 CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the child is killed
@@ -23,6 +24,7 @@ class WorkerSettings:
     queue: str
     model: str | None = None
     roots: tuple[str, ...] = ()
+    allow_http: bool = False
     times: Times = field(default_factory=Times)
     shard_time_limit: float = SHARD_TIME_LIMIT
 
@@ -45,9 +47,14 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": {"socket_timeout": SOCKET_TIMEOUT, "socket_keepalive": True},
+        "broker_transport_options": {
+            "socket_timeout": SOCKET_TIMEOUT,
+            "socket_keepalive": True,
+            "queue_order_strategy": "round_robin",  # lanes in turn: a small job passes a large one
+            "priority_steps": [0],
+        },
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
-        "task_default_queue": settings.queue,
+        "task_default_queue": lanes(settings.queue)[0],
         "worker_enable_remote_control": False,
     }

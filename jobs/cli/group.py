@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from jobs.specs import Job
 
 DEFAULT_HEADS = 20  # as published
-DEFAULT_SHARD = 256  # rows
 DEFAULT_BATCH = 16  # items
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,29 +37,28 @@ broker_option = click.option(
     "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
 )
 wait_option = click.option("--wait", is_flag=True, help="With a broker: stay until the jobs have ended.")
+http_option = click.option(
+    "--allow-http",
+    is_flag=True,
+    help="Without a broker: fetch media from http(s):// addresses too. A pool's workers have a flag of "
+    "their own.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
+model_option = click.option(
+    "--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id."
+)
 train_option = click.option(
     "--train", required=True, metavar="FILE", help="Labelled examples: JSONL, a local path or s3://."
 )
 data_option = click.option(
     "--data", required=True, metavar="FILE", help="The corpus: JSONL, a local path or s3://."
 )
-size_options = options(
-    click.option(
-        "--shard-size",
-        type=click.IntRange(min=1),
-        default=DEFAULT_SHARD,
-        show_default=True,
-        help="Rows per shard: what is done again after a crash.",
-    ),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(min=1),
-        default=DEFAULT_BATCH,
-        show_default=True,
-        help="Items in one forward pass.",
-    ),
+shard_option = click.option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    help="Rows per shard: what is done again after a crash. By default as many as take a worker two "
+    "minutes, where the model's rate is known from an earlier job, else 256 (videos: 64).",
 )
 fit_options = options(
     click.option(
@@ -71,6 +70,62 @@ fit_options = options(
     ),
     click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
 )
+how_options = options(
+    workspace_option,
+    broker_option,
+    wait_option,
+    shard_option,
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=DEFAULT_BATCH,
+        show_default=True,
+        help="Items in one forward pass.",
+    ),
+    click.option(
+        "--plan",
+        type=click.Choice(["here", "pool"]),
+        default="pool",
+        show_default=True,
+        help="With a broker: who cuts a manifest on S3 into shards. Local ones are cut here.",
+    ),
+    click.option(
+        "--max-failure-rate",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help="Stop a job of whose first 1000 rows more than this share fail.",
+    ),
+    http_option,
+    click.option("--note", help="A line to find the job by, shown by `list` and `status`."),
+    json_option,
+)
+
+
+@dataclass(frozen=True)
+class How:
+    """What `how_options` say."""
+
+    workspace: str | None
+    broker: str | None
+    wait: bool
+    shard_size: int | None
+    batch_size: int
+    plan: str
+    max_failure_rate: float
+    allow_http: bool
+    note: str | None
+    as_json: bool
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """What goes into a job."""
+        return {
+            "shard_size": self.shard_size,
+            "batch_size": self.batch_size,
+            "max_failure_rate": self.max_failure_rate,
+            "note": self.note,
+        }
 
 
 def reports_errors(command: Command) -> Command:
@@ -126,11 +181,31 @@ def ledger_of(workspace: str | None) -> "Ledger":
 
 
 def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """All jobs of a name. Raises JobNotFound, which lists the known names."""
+    """All jobs of a name, or the one with that id. Raises JobNotFound, which lists the known names."""
     from savs.errors import JobNotFound
 
     jobs = ledger.jobs(name)
     if not jobs:
-        known = sorted({job.spec.name for job in ledger.jobs()})
+        known = sorted({job_id.rsplit("-", 2)[0] for job_id in ledger.job_ids()})
         raise JobNotFound(f"no job {name!r} in {ledger.workspace}; there is: {', '.join(known) or 'none'}")
     return jobs
+
+
+def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
+    """The newest extract job of a name, and the newest classify job, as far as there are any."""
+    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
+    return [newest[kind] for kind in ("extract", "classify") if kind in newest]
+
+
+def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of jobs, for the shell's completion; none where the workspace cannot be read."""
+    from savs.errors import SavsError
+
+    try:
+        ids = ledger_of(context.params.get("workspace")).job_ids()
+    except SavsError:
+        return []
+    return sorted({name for job_id in ids if (name := job_id.rsplit("-", 2)[0]).startswith(begun)})
+
+
+name_argument = click.argument("name", shell_complete=complete_name)

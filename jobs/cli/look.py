@@ -11,19 +11,22 @@ from jobs.cli.group import (
     json_option,
     ledger_of,
     main,
+    name_argument,
+    newest_of,
     options,
     reports_errors,
     workspace_option,
 )
-from jobs.cli.submit import follow_jobs
+from jobs.cli.handing import follow_jobs
 
 if TYPE_CHECKING:
     from jobs.ledger import Ledger
     from jobs.specs import Job
+    from savs.errors import SavsError
 
 
 @main.command()
-@click.argument("name")
+@name_argument
 @options(workspace_option, json_option)
 @reports_errors
 def status(name: str, workspace: str | None, as_json: bool) -> None:
@@ -44,11 +47,14 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
     Example: savs-submit list --workspace results
     """
     ledger = ledger_of(workspace)
-    _print_states(ledger, ledger.jobs(), as_json)
+    spoilt: list[SavsError] = []
+    _print_states(ledger, ledger.jobs(spoilt=spoilt.append), as_json)
+    for error in spoilt:
+        click.echo(f"savs-submit: {error}", err=True)
 
 
 @main.command()
-@click.argument("name")
+@name_argument
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
@@ -59,13 +65,11 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
     from jobs.settings import broker_of
 
     ledger = ledger_of(workspace)
-    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
-    jobs = [newest[kind] for kind in ("extract", "classify") if kind in newest]
-    follow_jobs(ledger, jobs, broker_of(broker), as_json)
+    follow_jobs(ledger, newest_of(ledger, name), broker_of(broker), as_json)
 
 
 @main.command()
-@click.argument("name")
+@name_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write; by default standard output.")
 @workspace_option
 @reports_errors
@@ -74,6 +78,7 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
+    from jobs.results import result_rows
     from savs.errors import JobNotFound, SettingsError
 
     ledger = ledger_of(workspace)
@@ -82,7 +87,7 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
         raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
     try:
         with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
-            for row in ledger.rows(labelled[-1].job_id):
+            for row in result_rows(ledger, labelled[-1].job_id):
                 stream.write(row)
     except OSError as error:
         if out is None:
@@ -91,7 +96,7 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
 
 
 @main.command()
-@click.argument("name")
+@name_argument
 @options(workspace_option, json_option)
 @reports_errors
 def logs(name: str, workspace: str | None, as_json: bool) -> None:
@@ -99,11 +104,11 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
 
     Example: savs-submit logs pets --workspace results
     """
-    from jobs.progress import print_errors
+    from jobs.printing import print_errors
     from jobs.reducing import summarize_errors
 
     ledger = ledger_of(workspace)
-    found = {job.job_id: summarize_errors(ledger.outcomes(job.job_id)) for job in jobs_of(ledger, name)}
+    found = {job.job_id: summarize_errors(ledger, job) for job in jobs_of(ledger, name)}
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
@@ -111,7 +116,7 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
 
 
 def _print_states(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
-    from jobs.progress import print_jobs
+    from jobs.printing import print_jobs
     from jobs.status import job_state
 
     states = [job_state(ledger, job) for job in jobs]

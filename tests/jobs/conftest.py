@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from jobs.cli import main
 from jobs.ledger import Ledger
+from jobs.results import result_rows
 from jobs.specs import Job
 
 CLASSES = ("circle", "square", "star")
@@ -196,7 +197,7 @@ class Finished:
     @property
     def rows(self) -> bytes:
         """The result rows, bytes as they are."""
-        return b"".join(Ledger(str(self.workspace)).rows(self.classify.job_id))
+        return b"".join(result_rows(Ledger(str(self.workspace)), self.classify.job_id))
 
     @property
     def tensors(self) -> bytes:

@@ -1,9 +1,11 @@
 """Ledgers written by hand: jobs, plans and outcomes without a model."""
 
+from array import array
 from datetime import UTC, datetime, timedelta
 
-from jobs.ledger import Counts, ErrorExample, Ledger, Outcome, Tallied
-from jobs.planning import Plan, Shard
+from jobs.ledger import Ledger
+from jobs.outcomes import Counts, ErrorExample, Outcome, Tallied
+from jobs.planning import Plan
 from jobs.rows import Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
 from savs.metrics import Tally
@@ -27,21 +29,17 @@ def classify_job(name: str = "pets", minute: int = 0, after: str | None = None) 
 
 
 def plan_of(*sizes: int) -> Plan:
-    """Shards of so many rows; the bytes are nobody's."""
-    shards, first = [], 0
-    for number, rows in enumerate(sizes):
-        shards.append(
-            Shard(
-                number=number,
-                offset=100 * first,
-                length=100 * rows,
-                first_index=first,
-                first_line=first + 1,
-                rows=rows,
-            )
-        )
-        first += rows
-    return Plan(rows=first, shards=tuple(shards))
+    """Shards of so many rows, all but the last the same; the bytes are nobody's."""
+    firsts = [sum(sizes[:n]) for n in range(len(sizes))]
+    return Plan(
+        rows=sum(sizes),
+        shard_rows=sizes[0],
+        end=100 * sum(sizes),
+        kind="image",
+        problems=0,
+        offsets=array("q", [100 * first for first in firsts]),
+        lines=array("q", [first + 1 for first in firsts]),
+    )
 
 
 def row(index: int, prediction: str | None, label: str | None = None, error: str | None = None) -> Row:

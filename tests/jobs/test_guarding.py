@@ -31,6 +31,8 @@ def test_what_lies_under_a_root_is_allowed_and_the_root_itself(shared: Path) -> 
         "/etc/passwd",
         "http://localhost/a.png",
         "file:///etc/passwd",
+        "file:/etc/passwd",
+        "s3:b/k",
         "s3://b/k",
     ],
 )
@@ -69,3 +71,56 @@ def test_a_forbidden_picture_costs_its_row_and_a_forbidden_manifest_the_job(shar
         roots.check_media(Sample(0, "0", (f"{shared}/a.png", "/etc/passwd"), "What?"))
     with pytest.raises(ForbiddenAddress, match="/etc/passwd"):
         roots.check_address("/etc/passwd")
+
+
+WEB = ["http://example.org/a.png", "https://example.org/a.png?sig=1", "HTTPS://EXAMPLE.ORG/a.png"]
+ELSEWHERE = [
+    "ftp://h/a.png",
+    "file:///etc/passwd",
+    "file:/etc/passwd",
+    "data:image/png;base64,AA",
+    "httpx://h/",
+]
+
+
+@pytest.mark.parametrize("address", WEB)
+def test_media_of_the_web_are_for_those_who_asked_for_them(shared: Path, address: str) -> None:
+    sample = Sample(0, "0", (f"{shared}/a.png", address), "What?")
+    for roots in (Roots.of([str(shared)], http=True), Roots.everywhere(http=True)):
+        assert roots.allow(address)
+        roots.check_media(sample)
+    for roots in (Roots.of([str(shared)]), Roots.everywhere(http=False)):
+        assert not roots.allow(address)
+        with pytest.raises(ForbiddenMedia, match="--allow-http") as error:
+            roots.check_media(sample)
+        assert "sig=1" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", WEB)
+def test_a_manifest_never_comes_from_the_web(shared: Path, address: str) -> None:
+    for roots in (Roots.of([str(shared)], http=True), Roots.everywhere(http=True)):
+        with pytest.raises(ForbiddenAddress, match="where only media are read"):
+            roots.check_address(address)
+
+
+@pytest.mark.parametrize("address", ELSEWHERE)
+def test_no_other_scheme_is_ever_read(shared: Path, address: str) -> None:
+    for roots in (Roots.of([str(shared), "/"], http=True), Roots.everywhere(http=True)):
+        assert not roots.allow(address)
+        with pytest.raises(ForbiddenMedia, match="no address of a folder"):
+            roots.check_media(Sample(0, "0", (address,), "What?"))
+        with pytest.raises(ForbiddenAddress, match="no address of a folder"):
+            roots.check_address(address)
+
+
+@pytest.mark.parametrize("address", ["/etc/passwd", "s3://bucket/a.png", "C:/a.png", "/data/12:30.png"])
+def test_everywhere_is_every_folder_and_every_bucket(address: str) -> None:
+    roots = Roots.everywhere(http=False)
+    assert roots.allow(address)
+    roots.check_address(address)
+
+
+def test_allowing_the_web_allows_no_folder_and_no_bucket(shared: Path) -> None:
+    roots = Roots.of([str(shared)], http=True)
+    assert not roots.allow("/etc/passwd")
+    assert not roots.allow("s3://bucket/a.png")

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobs.ledger import Ledger, Outcome
+from jobs.ledger import Ledger
+from jobs.outcomes import Outcome
 from jobs.reducing import reduce_job
+from jobs.results import result_rows
 from jobs.specs import checked_name
 from jobs.status import job_state
 from savs.errors import JobNotFound, LedgerError, SavsError, SettingsError
@@ -35,7 +37,7 @@ def test_an_outcome_is_never_replaced(ledger: Ledger) -> None:
 
     # then it is told the first outcome, and its own part counts for nobody
     assert told == first == ledger.outcome(job.job_id, 0)
-    assert [json.loads(one)["prediction"] for one in ledger.rows(job.job_id)] == ["cat", "dog"]
+    assert [json.loads(one)["prediction"] for one in result_rows(ledger, job.job_id)] == ["cat", "dog"]
     assert len(orphans(Path(ledger.workspace))) == 1
 
 
@@ -44,7 +46,7 @@ def test_giving_up_does_not_undo_what_is_done(ledger: Ledger) -> None:
     done = write_outcome(ledger, job, 0, [row(0, "cat")])
     failed = Outcome(shard=0, status="failed", attempt="none", reason="gave up")
     assert ledger.commit(job.job_id, failed) == done
-    assert ledger.outcomes(job.job_id) == [done]
+    assert list(ledger.outcomes(job.job_id)) == [done]
 
 
 def test_of_eight_that_commit_at_once_one_wins_and_all_are_told_who(ledger: Ledger) -> None:
@@ -92,7 +94,7 @@ def test_a_part_that_is_not_what_was_committed_is_not_read(ledger: Ledger, damag
     job = ledger.create_job(classify_job(), plan_of(2))
     outcome = write_outcome(ledger, job, 0, [row(0, "cat"), row(1, "dog")])
     part = Path(ledger.workspace, "jobs", job.job_id, "parts", str(outcome.part))
-    assert len(list(ledger.rows(job.job_id))) == 2
+    assert len(list(result_rows(ledger, job.job_id))) == 2
     if damage == "gone":
         part.unlink()
     else:
@@ -100,7 +102,7 @@ def test_a_part_that_is_not_what_was_committed_is_not_read(ledger: Ledger, damag
         part.write_bytes(data.replace(b"cat", b"dog") if damage == "changed" else data[:-9])
 
     with pytest.raises(LedgerError, match=str(outcome.part)):
-        list(ledger.rows(job.job_id))
+        list(result_rows(ledger, job.job_id))
 
 
 def test_jobs_are_listed_in_the_order_they_were_submitted(ledger: Ledger) -> None:
@@ -108,7 +110,7 @@ def test_jobs_are_listed_in_the_order_they_were_submitted(ledger: Ledger) -> Non
     jobs = [
         extract_job("zebra", minute=0),
         extract_job("middle", minute=1),
-        classify_job("middle", minute=1, after="middle"),
+        classify_job("middle", minute=1, after="middle-extract-00000000"),
         classify_job("aardvark", minute=2),
     ]
     for job in reversed(jobs):
@@ -170,7 +172,7 @@ def read_everything(ledger: Ledger) -> None:
     """All that commands do with a ledger short of running a model."""
     for job in ledger.jobs():
         job_state(ledger, job)
-        list(ledger.rows(job.job_id))
+        list(result_rows(ledger, job.job_id))
         reduce_job(ledger, job)
         ledger.summary(job.job_id)
 
@@ -242,7 +244,7 @@ def test_a_stray_file_among_the_commits_is_a_typed_error(workspace: Path) -> Non
     job = ledger.jobs()[1]
     (workspace / "jobs" / job.job_id / "commits" / "notes.json").write_bytes(b"{}")
     with pytest.raises(LedgerError, match=r"notes\.json"):
-        ledger.outcomes(job.job_id)
+        list(ledger.outcomes(job.job_id))
 
 
 def test_a_job_whose_name_leaves_the_workspace_is_refused(workspace: Path) -> None:

@@ -54,7 +54,8 @@ def test_every_command_has_help_with_an_example() -> None:
         shown = base_install(command, "--help")
 
         assert shown.returncode == 0
-        assert f"Example: savs-submit {command}" in " ".join(shown.stdout.split())
+        example = " ".join(shown.stdout.split()).partition("Example: ")[2]
+        assert f"savs-submit {command}" in example
 
 
 def test_a_bad_training_file_is_refused_in_the_base_install(tmp_path: Path, corpus: Corpus) -> None:

@@ -41,7 +41,7 @@ def planned_rows(data: bytes, plan: Plan) -> list[tuple[int, int, bytes]]:
     """Index, line number and text of every row, read as workers do: by the shards' bytes alone."""
     return [
         (found.index, found.number, found.data.removesuffix(b"\n"))
-        for shard in plan.shards
+        for shard in plan
         for found in read_lines(
             BytesIO(data[shard.offset : shard.offset + shard.length]), shard.first_index, shard.first_line
         )
@@ -66,11 +66,11 @@ def test_shards_hold_every_row_once_under_its_own_index_and_line(
     plan = plan_manifest(str(path), size, labelled=False)
 
     assert planned_rows(data, plan) == [(i, n, text) for i, (n, text) in enumerate(expected)]
-    assert [s.number for s in plan.shards] == list(range(len(plan.shards)))
-    assert all(s.rows == size for s in plan.shards[:-1]) and 1 <= plan.shards[-1].rows <= size
-    assert plan.rows == sum(s.rows for s in plan.shards) == len(expected)
-    ends = [0] + [s.offset + s.length for s in plan.shards]
-    assert all(s.offset >= end for s, end in zip(plan.shards, ends, strict=False)), "shards overlap"
+    assert [s.number for s in plan] == list(range(len(plan)))
+    assert all(s.rows == size for s in list(plan)[:-1]) and 1 <= plan.shard(len(plan) - 1).rows <= size
+    assert plan.rows == sum(s.rows for s in plan) == len(expected)
+    ends = [0] + [s.offset + s.length for s in plan]
+    assert all(s.offset >= end for s, end in zip(plan, ends, strict=False)), "shards overlap"
 
 
 @pytest.mark.parametrize("data", [b"", BOM, b"\n\n", b" \r\n\t\n"])
@@ -143,7 +143,7 @@ def test_a_row_longer_than_the_limit_costs_itself_alone(tmp_path: Path) -> None:
 
     plan = plan_manifest(str(path), 1, labelled=False)
 
-    assert [s.first_index for s in plan.shards] == [0, 1, 2]
-    assert [s.length for s in plan.shards] == [len(good), 5 * 2**20 + 14, len(good)]
+    assert [s.first_index for s in plan] == [0, 1, 2]
+    assert [s.length for s in plan] == [len(good), 5 * 2**20 + 14, len(good)]
     with pytest.raises(ManifestError, match="at most 4194304 are read"):
         plan_manifest(str(path), 1, labelled=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ledger import Ledger
+from jobs.results import result_rows
 from tests.jobs.conftest import (
     EXAMPLES,
     ROWS,
@@ -143,7 +144,7 @@ def test_a_part_without_a_commit_is_left_and_its_shard_done_again(
     result = savs_submit("resume", "again", "--workspace", workspace)
 
     assert result.exit_code == 0, result.output
-    assert b"".join(Ledger(str(workspace)).rows(job.job_id)) == calm.rows
+    assert b"".join(result_rows(Ledger(str(workspace)), job.job_id)) == calm.rows
     assert len(list((folder / "parts").glob("0000003-*"))) == 2
     assert len(orphans(workspace)) == 1
 
@@ -259,7 +260,7 @@ def test_changed_data_is_another_job_and_the_old_one_says_so(
     write_jsonl(own_corpus.data, rows)
     result = savs_submit("resume", old.job_id, "--workspace", workspace)
     assert result.exit_code == 0, result.output
-    assert len(list(Ledger(str(workspace)).rows(old.job_id))) == ROWS
+    assert len(list(result_rows(Ledger(str(workspace)), old.job_id))) == ROWS
 
 
 def test_an_old_job_whose_data_changed_does_not_keep_the_new_one_from_its_end(

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load as load_tensors
 
 from jobs.ledger import Ledger
+from jobs.results import result_rows
 from tests.jobs.conftest import (
     CLASSES,
     EXAMPLES,
@@ -164,7 +165,7 @@ def test_extract_and_then_classify_give_what_run_gives(
         [labelled] = json.loads(result.stdout)
         # then the model is the one that made it, and every row is as before
         assert labelled["artifact"] == summary["artifact"]
-        rows = [json.loads(one) for one in Ledger(str(workspace)).rows(labelled["job_id"])]
+        rows = [json.loads(one) for one in result_rows(Ledger(str(workspace)), labelled["job_id"])]
         assert rows == rows_of(calm)
 
 
@@ -191,7 +192,7 @@ def test_rows_without_a_question_are_asked_the_artifacts(
 
     assert result.exit_code == 0, result.output
     [job] = Ledger(str(workspace)).jobs()
-    got = [json.loads(one) for one in Ledger(str(workspace)).rows(job.job_id)]
+    got = [json.loads(one) for one in result_rows(Ledger(str(workspace)), job.job_id)]
     assert [row["votes"] for row in got] == [row["votes"] for row in rows_of(calm)]
     assert all("label" not in row for row in got) and "accuracy" not in result.stdout
 
@@ -260,8 +261,8 @@ def test_how_rows_are_cut_does_not_change_what_they_say(
     )
     assert result.exit_code == 0, result.output
     [job] = Ledger(str(workspace)).jobs()
-    assert len(Ledger(str(workspace)).plan(job.job_id).shards) == -(-ROWS // shard_size)
-    assert b"".join(Ledger(str(workspace)).rows(job.job_id)) == calm.rows
+    assert len(Ledger(str(workspace)).planned(job.job_id)) == -(-ROWS // shard_size)
+    assert b"".join(result_rows(Ledger(str(workspace)), job.job_id)) == calm.rows
 
 
 def test_how_examples_are_cut_does_not_change_what_is_fitted(
@@ -344,7 +345,7 @@ def test_a_workspace_in_a_bucket_gives_the_same_rows(
     assert result.exit_code == 0, result.output
     first, second = json.loads(result.stdout)
     ledger = Ledger(workspace)
-    assert b"".join(ledger.rows(second["job_id"])) == calm.rows
+    assert b"".join(result_rows(ledger, second["job_id"])) == calm.rows
     assert ledger.store.read(f"artifacts/shapes/{first['job_id']}/savs.safetensors") == calm.tensors
     # and again: nothing is done twice
     before = sorted(ledger.store.list(""))

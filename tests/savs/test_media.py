@@ -214,8 +214,6 @@ def test_a_folder_is_no_picture_and_no_video(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "https://example.org/a.png",
-        "http://example.org/a.mp4",
         "ftp://example.org/a.png",
         "s3://",
         "s3://bucket-alone",

@@ -23,6 +23,7 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
+from jobs.results import result_rows
 from jobs.specs import Job
 from savs.storage import s3_client
 from tests.faulty_s3 import FaultyS3, now_and_then
@@ -94,7 +95,7 @@ def all_children(workers: list[subprocess.Popen[bytes]]) -> list[int]:
 
 def result(pool: Pool, job: Job) -> tuple[str, dict[str, Any], int]:
     """The sha256 of the sorted rows, the summary without what varies, and the number of rows."""
-    rows = sorted(pool.ledger.rows(job.job_id), key=lambda row: json.loads(row)["index"])
+    rows = sorted(result_rows(pool.ledger, job.job_id), key=lambda row: json.loads(row)["index"])
     summary = pool.ledger.summary(job.job_id) or {}
     kept = {key: value for key, value in summary.items() if key not in VARIABLE}
     return hashlib.sha256(b"".join(rows)).hexdigest(), kept, len(rows)
@@ -135,7 +136,7 @@ def main(seed: int) -> int:
     print(f"all blows dealt, {done} of {SHARDS} shards done", flush=True)
     wait_until(lambda: wild.finished(job), "the wild run ends", PATIENCE)
     wild_hash, wild_summary, rows = result(wild, job)
-    outcomes = len(wild.ledger.outcomes(job.job_id))
+    outcomes = len(list(wild.ledger.outcomes(job.job_id)))
     store = wild.ledger.store
     for key in store.list(""):
         path = root / "ledger" / key

@@ -17,11 +17,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.attempts import Times
-from jobs.broker import Broker, gpu_queue
+from jobs.broker import Broker, gpu_queue, lanes
+from jobs.enqueueing import enqueue_due
 from jobs.ledger import Ledger
 from jobs.specs import Job
-from jobs.submitting import submit_classify, submit_extract
-from jobs.sweeping import enqueue_due
+from jobs.submitting import classify_job, extract_job, submit
 from savs.storage import open_parent
 
 MODEL = "tests/fake"  # in the form of a hub id, which the submitter does not look up
@@ -130,11 +130,14 @@ class Pool:
         train = write_manifest(f"{place}/train.jsonl", 12, lambda i: f"{CLASSES[i % 3]}-t{i}")
         data = write_manifest(f"{place}/data.jsonl", rows, ids or (lambda i: f"{CLASSES[i % 3]}-{i}"))
         ledger = self.ledger
-        first = submit_extract(ledger, "pets", MODEL, train, 5, "reference", 6, 4)
+        first = extract_job("pets", MODEL, train, heads=5, readout="reference", shard_size=6, batch_size=4)
         artifact = ledger.artifact_url("pets", first.job_id)
-        second = submit_classify(ledger, "pets", MODEL, data, artifact, shard_size, 4, after=first.job_id)
-        enqueue_due(ledger, self.broker, [first, second])
-        return [first, second]
+        second = classify_job(
+            "pets", MODEL, data, artifact, shard_size=shard_size, batch_size=4, after=first.job_id
+        )
+        jobs = submit(ledger, [first, second])
+        enqueue_due(ledger, self.broker, jobs)
+        return jobs
 
     def finished(self, job: Job) -> bool:
         return self.ledger.summary(job.job_id) is not None
@@ -192,4 +195,4 @@ def pool(redis_server: RedisServer, tmp_path: Path) -> Iterator[Pool]:
 
 
 def queue_length(pool: Pool) -> int:
-    return int(pool.broker.redis.llen(gpu_queue(MODEL)))
+    return sum(int(pool.broker.redis.llen(lane)) for lane in lanes(gpu_queue(MODEL)))

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-import jobs.sweeping
+import jobs.advancing
 import savs.extracting
 from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
@@ -89,7 +89,7 @@ def die_once_at(moment: str) -> None:
     owner, name, after = {
         "before commit": (Ledger, "commit", False),
         "after commit": (Ledger, "commit", True),
-        "before the next job": (jobs.sweeping, "enqueue_job", False),
+        "before the next job": (jobs.advancing, "enqueue_job", False),
     }[moment]
     real = getattr(owner, name)
 
@@ -117,9 +117,9 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
     )
     roots = tuple(os.environ["FAKE_ROOTS"].split())
     if kind == "gpu":
-        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, roots, times), load)
+        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, roots, times=times), load)
     else:
-        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, times=times), load)
+        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, roots=roots, times=times), load)
 
 
 if __name__ == "__main__":

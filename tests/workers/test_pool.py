@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from jobs.broker import Broker, gpu_queue
-from jobs.submitting import submit_classify
-from jobs.sweeping import cancel_job, enqueue_due, sweep
+from jobs.enqueueing import cancel_job, enqueue_due
+from jobs.results import result_rows
+from jobs.submitting import classify_job as new_classify_job
+from jobs.submitting import submit
+from jobs.sweeping import sweep
 from savs.errors import BrokerError
 from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, children, queue_length, wait_until
 
 
 def rows(pool: Pool, job_id: str) -> list[dict]:
-    return [json.loads(line) for line in pool.ledger.rows(job_id)]
+    return [json.loads(line) for line in result_rows(pool.ledger, job_id)]
 
 
 def ends_well(pool: Pool, count: int) -> None:
@@ -162,7 +165,7 @@ def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: 
     wait_until(lambda: "superseded" in pool.log(1) or pool.starts(classify) == 2, "the sleeper is done")
 
     assert rows(pool, classify.job_id) == before
-    assert len(pool.ledger.outcomes(classify.job_id)) == 1
+    assert len(list(pool.ledger.outcomes(classify.job_id))) == 1
     ends_well(pool, 24)
 
 
@@ -336,7 +339,8 @@ def test_a_picture_outside_the_allowed_roots_costs_its_row_and_no_other(pool: Po
     artifact = pool.ledger.artifact_url("pets", extract.job_id)
     wait_until(lambda: pool.finished(extract), "the artifact is there")
 
-    job = submit_classify(pool.ledger, "mixed", MODEL, str(data), artifact, 3, 4)
+    new = new_classify_job("mixed", MODEL, str(data), artifact, shard_size=3, batch_size=4)
+    [job] = submit(pool.ledger, [new])
     enqueue_due(pool.ledger, pool.broker, [job])
 
     wait_until(lambda: pool.finished(job), "the job has a summary")

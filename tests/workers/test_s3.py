@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ledger import Counts, Ledger, Outcome
+from jobs.ledger import Ledger
+from jobs.outcomes import Counts, Outcome
+from jobs.results import result_rows
 from savs.storage import S3Store, open_store, s3_client
 from tests.faulty_s3 import FaultyS3, first, now_and_then
 from tests.workers.conftest import Pool, RedisServer, wait_until
@@ -31,7 +33,7 @@ def test_fault_12_a_commit_that_meets_a_fault_is_there_once_and_its_own(faulty: 
 
     assert fault in [f for *_, f in faulty.seen]
     assert counted == outcome
-    assert ledger.outcomes("job") == [outcome]
+    assert list(ledger.outcomes("job")) == [outcome]
 
 
 def test_fault_12_a_lost_answer_does_not_make_a_second_attempt_win(faulty: FaultyS3) -> None:
@@ -73,7 +75,7 @@ def test_fault_12_a_pool_on_an_s3_that_fails_now_and_then_ends_with_the_right_ro
         wait_until(lambda: pool.finished(classify), "the classify job has a summary", patience=120)
 
         # then every row is there once, and faults there were
-        found = [json.loads(line) for line in pool.ledger.rows(classify.job_id)]
+        found = [json.loads(line) for line in result_rows(pool.ledger, classify.job_id)]
         assert [row["index"] for row in found] == list(range(60))
         assert pool.ledger.summary(classify.job_id)["labelled"] == 60
         assert len([f for *_, f in faulty.seen if f]) >= 10

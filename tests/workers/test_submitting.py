@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from jobs.cli import main
 from jobs.watching import follow
-from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, wait_until, write_manifest
+from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, queue_length, wait_until, write_manifest
 
 
 def submit(pool: Pool, *arguments: str) -> Result:
@@ -103,7 +103,7 @@ def test_submitting_twice_joins_the_job(pool: Pool, tmp_path: Path) -> None:
 
     assert first.stdout == again.stdout
     assert len(pool.ledger.jobs()) == 2
-    assert pool.broker.redis.llen(pool.queue) == 2
+    assert queue_length(pool) == 2
 
 
 def test_a_broker_that_is_not_there_is_one_clear_line(

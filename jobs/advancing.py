@@ -1,0 +1,82 @@
+"""What a cpu worker does for a job before and after its shards: plans it, reduces it, starts the next."""
+
+import logging
+
+from jobs.attempts import SignsOfLife, Times, again
+from jobs.board import Entry
+from jobs.broker import CPU_QUEUE, Broker
+from jobs.enqueueing import enqueue_job, is_due
+from jobs.guarding import Roots
+from jobs.ledger import Ledger
+from jobs.messages import PlanJob, ReduceJob
+from jobs.reducing import fail_job, reduce_job
+from jobs.specs import ClassifySpec, Job
+from jobs.submitting import plan_job
+from savs.errors import Changed, ForbiddenAddress, LedgerError, ManifestError, NotFound, SettingsError
+
+# What another attempt would meet again. Anything else may be the machine's or the network's fault.
+HOPELESS = (ManifestError, SettingsError, Changed, NotFound, ForbiddenAddress, LedgerError)
+
+log = logging.getLogger("savs.advancing")
+
+
+def attempt_to_advance(
+    ledger: Ledger, broker: Broker, message: PlanJob | ReduceJob, times: Times, roots: Roots | None
+) -> str:
+    """Plans or reduces the message's job, if that is this worker's to do: "stale", "cancelled",
+    "done", "again" or "given up"."""
+    board = broker.board(CPU_QUEUE)
+    job = ledger.job(message.job_id)
+    if ledger.is_cancelled(job.job_id):
+        board.finish(job.job_id, message.unit)
+        return "cancelled"
+    number = board.claim(job.job_id, message.unit, message.epoch)
+    if number is None:
+        number = int(board.adopt(job.job_id, message.unit, message.epoch))
+    if not number:
+        return "stale"
+    seen = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
+    word = "done"
+    try:
+        with SignsOfLife(ledger, board, seen, times.touch):
+            if isinstance(message, PlanJob):
+                plan_and_go_on(ledger, broker, job, roots)
+            else:
+                reduce_and_go_on(ledger, broker, job)
+    except Exception as error:
+        if not isinstance(error, HOPELESS) and number < times.attempts:
+            log.warning("%s failed, and is run again: %s: %s", message.unit, type(error).__name__, error)
+            again(ledger, broker, CPU_QUEUE, job, seen)
+            return "again"
+        fail_job(ledger, job, f"{type(error).__name__}: {error}")
+        ledger.deactivate(job.job_id)
+        word = "given up"
+    board.finish(job.job_id, message.unit)
+    return word
+
+
+def plan_and_go_on(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None) -> None:
+    """Plans a job, unless it is planned, and enqueues its shards if it waits for nothing."""
+    if not ledger.is_planned(job.job_id):
+        if roots is not None:
+            roots.check_address(job.spec.source.url)
+        ledger.create_plan(job.job_id, plan_job(ledger, job))
+    if is_due(ledger, job):
+        enqueue_job(ledger, broker, job)
+
+
+def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
+    """Reduces a job whose shards have outcomes, then enqueues the jobs that come after it."""
+    summary = reduce_job(ledger, job)
+    if summary is None:
+        return
+    if summary["status"] == "done":
+        for waiting in _waiting_for(ledger, job):
+            if ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id):
+                enqueue_job(ledger, broker, waiting)
+    ledger.deactivate(job.job_id)
+
+
+def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
+    found = [ledger.job(job_id) for job_id in ledger.active() if job_id != job.job_id]
+    return [j for j in found if isinstance(j.spec, ClassifySpec) and j.spec.after == job.job_id]

@@ -1,0 +1,91 @@
+"""What a job would be, before it is one: rows, shards, classes, problems, hours and cost."""
+
+from dataclasses import dataclass
+
+from jobs.broker import gpu_queue
+from jobs.ledger import Ledger
+from jobs.planning import Kind, Survey, plan_manifest, shard_rows_for
+from jobs.submitting import make_source
+from savs.errors import BadLine, ManifestError, SettingsError
+from savs.storage import open_parent
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One manifest, looked through.
+
+    problems    rows that cannot be used, of which `bad` are the first
+    classes     rows per label, most frequent first
+    refused     why it could not be submitted; None where it could
+    rate        items a second of one worker, measured or given; None where it is not known
+    hours       of `workers` together, until it is done
+    cost        of those hours, in the currency of the price; None where no price was given
+    """
+
+    url: str
+    bytes: int
+    rows: int
+    shards: int
+    shard_rows: int
+    kind: Kind
+    problems: int
+    bad: tuple[BadLine, ...]
+    classes: dict[str, int]
+    refused: str | None = None
+    rate: float | None = None
+    hours: float | None = None
+    cost: float | None = None
+
+
+def estimate(
+    ledger: Ledger | None,
+    url: str,
+    option: str,
+    *,
+    labelled: bool,
+    model: str,
+    shard_rows: int | None = None,
+    rate: float | None = None,
+    workers: int = 1,
+    gpu_hour_price: float | None = None,
+) -> Estimate:
+    """Looks through the manifest at `url` and writes nothing.
+
+    ledger  whose measured rates are used where none is given
+
+    Raises SettingsError where the manifest cannot be read at all.
+    """
+    source = make_source(url, option)
+    store, key = open_parent(source.url)
+    rates = {} if ledger is None else ledger.rates(gpu_queue(model))
+    if rate is not None:
+        rates = dict.fromkeys(("image", "video", "text"), rate)
+    survey, refused = Survey(), None
+    rows, size, shards = 0, shard_rows or 0, 0
+    try:
+        plan = plan_manifest(source.url, shard_rows, labelled=labelled, rates=rates, survey=survey)
+        rows, size, shards = plan.rows, plan.shard_rows, len(plan)
+    except ManifestError as error:
+        refused = f"{error.count} of its rows cannot be used, and every training row must be usable"
+    except SettingsError as error:
+        refused = str(error)
+    kind = survey.kind or "image"
+    known = rates.get(kind)
+    hours = rows / known / workers / SECONDS_PER_HOUR if known else None
+    return Estimate(
+        url=source.url,
+        bytes=store.size(key),
+        rows=rows or survey.rows,
+        shards=shards,
+        shard_rows=size or shard_rows_for(kind, rates),
+        kind=kind,
+        problems=survey.problems,
+        bad=tuple(survey.bad),
+        classes=dict(survey.labels.most_common()),
+        refused=refused,
+        rate=known,
+        hours=hours,
+        cost=None if hours is None or gpu_hour_price is None else hours * workers * gpu_hour_price,
+    )

@@ -1,0 +1,140 @@
+"""Prints for people: finished jobs, lists of jobs, errors, estimates and findings, on standard output."""
+
+import re
+from typing import Any
+
+from rich import markup
+from rich.console import Console
+from rich.table import Table
+
+from jobs.diagnosing import Finding
+from jobs.estimating import Estimate
+
+CLASSES_SHOWN = 20  # rows of the table of classes
+TABLE_WIDTH = 140  # columns; names of jobs are never cut short
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
+
+
+def escape(text: str) -> str:
+    """`text`, a user's, as rich prints it literally; control characters are spelt out."""
+    return markup.escape(CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text))
+
+
+def print_summary(summary: dict[str, Any], where: str) -> None:
+    """A finished job for people: counts, accuracy, classes, errors, and where the results lie."""
+    console = Console(soft_wrap=True, emoji=False)
+    state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
+    console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
+    if "reason" in summary:
+        console.print(f"  {escape(summary['reason'])}")
+    console.print(
+        f"  {summary['rows']} rows: {summary['labelled']} labelled, "
+        f"{summary['abstained']} abstained, {summary['failed']} failed"
+    )
+    for warning in summary.get("warnings", []):
+        console.print(f"  [yellow]{escape(warning)}[/yellow]")
+    if "accuracy" in summary:
+        console.print(f"  accuracy {summary['accuracy']:.3f} on {summary['scored']} rows with a label")
+    if summary["kind"] == "classify":
+        console.print(_classes(summary))
+    for kind, errors in summary["errors"].items():
+        example = errors["examples"][0] if errors["examples"] else None
+        quoted = f", for example row {example['index']}: {example['message']}" if example else ""
+        console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows{escape(quoted)}")
+    for lost in summary.get("missing", []):
+        last = lost["first_index"] + lost["rows"] - 1
+        console.print(
+            f"  [red]missing[/red]: rows {lost['first_index']} to {last} ({escape(str(lost['reason']))})"
+        )
+    if "advice" in summary:
+        console.print(f"  what to do: {escape(summary['advice'])}")
+    rates = summary["timings"]["items_per_second"]
+    if rates:
+        console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
+    console.print(f"  results: {escape(where)}\n")
+
+
+def _classes(summary: dict[str, Any]) -> Table:
+    table = Table("class", "labelled", box=None, padding=(0, 2))
+    recall = summary.get("per_class_accuracy", {})
+    if recall:
+        table.add_column("accuracy")
+    counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
+    for name, count in counts[:CLASSES_SHOWN]:
+        cells = [escape(name), str(count)]
+        if recall:
+            cells.append(f"{recall[name]:.3f}" if name in recall else "")
+        table.add_row(*cells)
+    if len(counts) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
+    return table
+
+
+def print_jobs(states: list[dict[str, Any]]) -> None:
+    """Jobs as a table."""
+    table = Table(box=None)
+    for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted", "note"):
+        table.add_column(column, no_wrap=column != "note")
+    for state in states:
+        accuracy = state["accuracy"]
+        table.add_row(
+            escape(state["job_id"]),
+            state["status"],
+            f"{state['shards_done']}/{state['shards']}",
+            str(state["rows"]),
+            str(state["failed"]),
+            "" if accuracy is None else f"{accuracy:.3f}",
+            state["submitted"],
+            escape(state["note"] or ""),
+        )
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table if states else "no jobs")
+    console = Console(soft_wrap=True, emoji=False)
+    for state in states:
+        if state["reason"]:
+            console.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")
+
+
+def print_errors(found: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Per job and kind of error: how many rows, and the first few."""
+    console = Console(soft_wrap=True, emoji=False)
+    for job_id, kinds in found.items():
+        console.print(f"[bold]{escape(job_id)}[/bold]: {'' if kinds else 'no errors'}")
+        for kind, errors in kinds.items():
+            console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows")
+            for example in errors["examples"]:
+                console.print(
+                    f"    row {example['index']} ({escape(example['id'])}): {escape(example['message'])}"
+                )
+
+
+def print_estimate(found: Estimate) -> None:
+    """What `savs-submit plan` found in one manifest."""
+    console = Console(soft_wrap=True, emoji=False)
+    console.print(f"[bold]{escape(found.url)}[/bold]")
+    console.print(f"  {found.rows} rows ({found.kind}), {found.bytes} bytes")
+    if found.shards:
+        console.print(f"  {found.shards} shards of {found.shard_rows} rows")
+    for name, count in list(found.classes.items())[:CLASSES_SHOWN]:
+        console.print(f"    {escape(name)}: {count}")
+    if len(found.classes) > CLASSES_SHOWN:
+        console.print(f"    … and {len(found.classes) - CLASSES_SHOWN} more classes")
+    for bad in found.bad:
+        console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
+    if found.problems > len(found.bad):
+        console.print(f"  … and {found.problems - len(found.bad)} more unusable rows")
+    if found.refused:
+        console.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
+    elif found.hours is None:
+        console.print("  hours: no rate of this model is known; give --rate, or run a small job first")
+    else:
+        cost = "" if found.cost is None else f", cost {found.cost:,.2f}"
+        console.print(f"  {found.hours:.2f} hours at {found.rate:g} items/s and GPU{cost}")
+    console.print()
+
+
+def print_finding(finding: Finding) -> None:
+    """A line of `savs-submit doctor`."""
+    colour = {"good": "green", "doubtful": "yellow"}.get(finding.state, "red")
+    Console(soft_wrap=True, emoji=False).print(
+        f"[{colour}]{finding.state:8}[/{colour}] {escape(finding.what)}: {escape(finding.text)}"
+    )

@@ -1,0 +1,13 @@
+"""Folders and buckets behind one small interface: whole objects, ranges, and conditional writes.
+
+An address is a local path or `s3://bucket/key`. Writes are atomic: a reader sees the old object
+or the new one. `create` is the ledger's foundation: of any number of writers exactly one wins.
+This module does not retry beyond what boto3 does, and does not know what the objects mean.
+"""
+
+from savs.storage.addresses import join, open_parent, open_store
+from savs.storage.folder import LocalStore
+from savs.storage.s3 import S3Store, s3_client
+from savs.storage.store import Store
+
+__all__ = ["LocalStore", "S3Store", "Store", "join", "open_parent", "open_store", "s3_client"]

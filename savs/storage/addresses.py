@@ -1,0 +1,39 @@
+"""From an address, a local path or `s3://bucket/key`, to the store behind it."""
+
+import posixpath
+from pathlib import Path
+
+from savs.errors import StorageError
+from savs.storage.folder import LocalStore
+from savs.storage.s3 import S3Store
+from savs.storage.store import Store
+
+
+def open_store(url: str | Path) -> Store:
+    """The folder (which need not exist yet) or `s3://bucket/prefix` at `url`."""
+    text = str(url)
+    if text.startswith("s3://"):
+        bucket, _, prefix = text[len("s3://") :].partition("/")
+        if not bucket:
+            raise StorageError(f"{text!r} names no bucket; write s3://bucket/prefix")
+        return S3Store(bucket, prefix.strip("/"))
+    if "://" in text:
+        raise StorageError(f"{text!r}: only local folders and s3:// addresses are supported")
+    return LocalStore(Path(text))
+
+
+def open_parent(url: str | Path) -> tuple[Store, str]:
+    """The store that holds the object at `url`, and the object's key in it."""
+    text = str(url)
+    if text.startswith("s3://"):
+        folder, _, name = text.rpartition("/")
+        if folder == "s3:/" or not name:
+            raise StorageError(f"{text!r} names no object; write s3://bucket/key")
+        return open_store(folder), name
+    path = Path(text)
+    return LocalStore(path.parent), path.name
+
+
+def join(url: str, *parts: str) -> str:
+    """An address below `url`, which may be a local folder or an s3:// address."""
+    return posixpath.join(url, *parts)

@@ -1,0 +1,142 @@
+"""A local folder as a store: atomic renames, hard links for `create`, everything synced to disk."""
+
+import functools
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from savs.errors import Changed, NotFound, StorageError
+from savs.storage.store import checked_key
+
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
+
+
+class LocalStore:
+    """A folder. Needs a file system with hard links, which every common one has."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    def read(self, key: str) -> bytes:
+        with self.open(key) as stream:
+            return stream.read()
+
+    def read_range(self, key: str, offset: int, length: int, etag: str | None = None) -> bytes:
+        if etag is not None and self.etag(key) != etag:
+            raise Changed(f"{self._path(key)} has changed since the job was planned; submit it again")
+        with self.open(key) as stream:
+            stream.seek(offset)
+            return stream.read(length)
+
+    def open(self, key: str) -> IO[bytes]:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound(f"{self._path(key)} does not exist") from error
+        except OSError as error:
+            raise StorageError(f"{self._path(key)} cannot be read: {error.strerror}") from error
+
+    def write(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        temporary = self._temporary(path, data)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        _sync_folder(path.parent)
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self._path(key)
+        temporary = self._temporary(path, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+
+    def _temporary(self, path: Path, data: bytes) -> Path:
+        temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            with suppress(OSError):  # where the folder could not be made there is nothing to remove
+                temporary.unlink()
+            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        return temporary
+
+    def list(self, prefix: str) -> Iterator[str]:
+        folder = self._path(prefix) if prefix else self.root
+        paths = (p for p in folder.rglob("*") if p.is_file() and not TEMPORARY.fullmatch(p.name))
+        yield from sorted(p.relative_to(self.root).as_posix() for p in paths)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        folder = self._path(prefix)
+        yield from sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()
+
+    def honours_conditions(self) -> bool:
+        return True  # a hard link is made or not; where there are none, `create` raises
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise StorageError(f"{path} cannot be deleted: {error.strerror}") from error
+
+    def size(self, key: str) -> int:
+        try:
+            return self._path(key).stat().st_size
+        except OSError as error:
+            raise NotFound(f"{self._path(key)} does not exist") from error
+
+    def etag(self, key: str) -> str:
+        path = self._path(key)
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise NotFound(f"{path} does not exist") from error
+        try:
+            return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_of_file(path: str, size: int, mtime_ns: int) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename or link survive a power cut, where the system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems do not sync folders; the object itself is synced
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,198 @@
+"""A bucket's prefix as a store, through boto3: conditional writes, ranged and resumed reads."""
+
+import functools
+import io
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+from savs.errors import Changed, NotFound, StorageError
+from savs.storage.store import checked_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client  # pragma: no cover
+else:
+    S3Client = Any
+
+S3_TIMEOUT = 30.0  # seconds without an answer
+S3_ATTEMPTS = 5  # boto3's own tries per request, and breaks of a stream that are mended
+S3_BUFFER = 2**20  # bytes read ahead of a stream
+S3_CONFLICT_TRIES = 8  # tries of a conditional write that S3 answers with 409
+
+
+class S3Store:
+    """A prefix of a bucket. Credentials, region and profile as boto3 finds them; the endpoint from
+    `SAVS_S3_ENDPOINT_URL` where it is set."""
+
+    def __init__(self, bucket: str, prefix: str, client: S3Client | None = None) -> None:
+        self.bucket, self.prefix = bucket, prefix
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self.client = client or s3_client(os.environ.get("SAVS_S3_ENDPOINT_URL"))
+
+    def _key(self, key: str) -> str:
+        return posixpath.join(self.prefix, checked_key(key))
+
+    def _failed(self, key: str, error: Exception) -> StorageError:
+        code = _code(error)
+        where = f"s3://{self.bucket}/{self._key(key)}"
+        if code in ("404", "NoSuchKey", "NoSuchBucket"):
+            return NotFound(f"{where} does not exist")
+        if code in ("412", "PreconditionFailed"):
+            return Changed(f"{where} has changed since the job was planned; submit it again")
+        return StorageError(f"{where}: {error}")
+
+    def _call(self, key: str, method: str, **arguments: Any) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer: dict[str, Any] = getattr(self.client, method)(
+                Bucket=self.bucket, Key=self._key(key), **arguments
+            )
+            return answer
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed(key, error) from error
+
+    def read(self, key: str) -> bytes:
+        with self.open(key) as stream:
+            return stream.read()
+
+    def read_range(self, key: str, offset: int, length: int, etag: str | None = None) -> bytes:
+        if length == 0:
+            return b""
+        with io.BufferedReader(_S3Stream(self, key, offset, offset + length, etag)) as stream:
+            return stream.read()
+
+    def open(self, key: str) -> IO[bytes]:
+        return io.BufferedReader(_S3Stream(self, key), S3_BUFFER)
+
+    def write(self, key: str, data: bytes) -> None:
+        self._call(key, "put_object", Body=data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        for attempt in range(S3_CONFLICT_TRIES):
+            try:
+                self._call(key, "put_object", Body=data, IfNoneMatch="*")
+                return True
+            except Changed:
+                return False
+            except StorageError as error:
+                if _code(error.__cause__) in ("501", "NotImplemented"):
+                    self.write(key, data)
+                    return True
+                if _code(error.__cause__) not in ("409", "ConditionalRequestConflict"):
+                    raise
+                if attempt == S3_CONFLICT_TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def list(self, prefix: str) -> Iterator[str]:
+        root = f"{self.prefix}/" if self.prefix else ""
+        for page in self._pages(prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"][len(root) :]
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        for page in self._pages(prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"].rstrip("/").rpartition("/")[2]
+
+    def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        folder = posixpath.join(self.prefix, prefix.strip("/"), "").lstrip("/")
+        paginator = self.client.get_paginator("list_objects_v2")
+        try:
+            yield from paginator.paginate(Bucket=self.bucket, Prefix=folder, **arguments)
+        except (ClientError, BotoCoreError) as error:
+            raise self._failed(prefix or "*", error) from error
+
+    def honours_conditions(self) -> bool:
+        key = f".probe-{uuid.uuid4().hex}"
+        try:
+            return self.create(key, b"first") and not self.create(key, b"second")
+        finally:
+            self.delete(key)
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._call(key, "head_object")
+            return True
+        except NotFound:
+            return False
+
+    def size(self, key: str) -> int:
+        return int(self._call(key, "head_object")["ContentLength"])
+
+    def delete(self, key: str) -> None:
+        self._call(key, "delete_object")
+
+    def etag(self, key: str) -> str:
+        etag: str = self._call(key, "head_object")["ETag"]
+        return etag
+
+
+class _S3Stream(io.RawIOBase):
+    """An object, or a range of it, from start to end. A connection that breaks is taken up again
+    where it broke, as long as the object is still the one that was opened."""
+
+    def __init__(
+        self, store: S3Store, key: str, offset: int = 0, end: int | None = None, etag: str | None = None
+    ) -> None:
+        self.store, self.key, self.offset, self.end, self.etag = store, key, offset, end, etag
+        self.breaks = 0
+        self.body = self._open()
+
+    def _open(self) -> Any:
+        condition = {"IfMatch": self.etag} if self.etag else {}
+        ranged = self.offset or self.end is not None
+        last = "" if self.end is None else self.end - 1
+        span = {"Range": f"bytes={self.offset}-{last}"} if ranged else {}
+        answer = self.store._call(self.key, "get_object", **condition, **span)
+        self.etag = answer["ETag"]
+        return answer["Body"]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        from botocore.exceptions import BotoCoreError, HTTPClientError
+
+        data = b""
+        while self.offset != self.end:
+            try:
+                data = self.body.read(len(buffer))
+                break
+            except (BotoCoreError, HTTPClientError, OSError) as error:
+                self.breaks += 1
+                if self.breaks == S3_ATTEMPTS:
+                    raise self.store._failed(self.key, error) from error
+                self.body = self._open()
+        buffer[: len(data)] = data
+        self.offset += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.body.close()
+        super().close()
+
+
+def _code(error: BaseException | None) -> str:
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+@functools.cache
+def s3_client(endpoint_url: str | None = None) -> S3Client:
+    """One client per process and endpoint; boto3 clients may be shared between threads."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=S3_TIMEOUT,
+        read_timeout=S3_TIMEOUT,
+        retries={"max_attempts": S3_ATTEMPTS, "mode": "standard"},
+    )
+    return boto3.client("s3", endpoint_url=endpoint_url, config=config)
