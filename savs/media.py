@@ -24,7 +24,7 @@ from savs.errors import (
     UnreadableMedia,
 )
 from savs.storage import open_parent
-from savs.web import fetch, is_web, shown
+from savs.web import Patience, fetch, is_web, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
+WEB_VIDEO_SECONDS = 600.0  # to fetch a video from the web
 MAX_VIDEO_FRAMES = 768  # frames that are handed to the model; Qwen's own limit
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -181,7 +182,12 @@ def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
 @contextmanager
 def _stream(address: str) -> Iterator[IO[bytes]]:
     if is_web(address):
-        with fetch(address, MAX_VIDEO_BYTES if is_video(address) else MAX_IMAGE_BYTES) as stream:
+        limit, patience = (
+            (MAX_VIDEO_BYTES, Patience(total=WEB_VIDEO_SECONDS))
+            if is_video(address)
+            else (MAX_IMAGE_BYTES, Patience())
+        )
+        with fetch(address, limit, patience) as stream:
             yield stream
         return
     try:

@@ -50,13 +50,13 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def options(self) -> list[str]:
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        keep = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        return [*place, *keep, "--maxmemory-policy", "noeviction"]
+
     def start(self) -> None:
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        options += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-        self.process = subprocess.Popen(
-            [redis_binary(), *options],
-            stdout=subprocess.DEVNULL,
-        )
+        self.process = subprocess.Popen([redis_binary(), *self.options()], stdout=subprocess.DEVNULL)
         wait_until(self.answers, "redis-server answers")
 
     def answers(self) -> bool:
@@ -69,6 +69,12 @@ class RedisServer:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def redis_binary() -> str:
@@ -174,12 +180,9 @@ def children(worker: subprocess.Popen[bytes]) -> list[int]:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder = tmp_path / "redis"
     folder.mkdir()
-    server = RedisServer(folder, port)
+    server = RedisServer(folder, free_port())
     server.start()
     yield server
     server.kill()
