@@ -68,6 +68,6 @@ def workspace_of(option: str | None) -> str:
 def broker_of(option: str | None) -> str | None:
     """The broker's address, or None where jobs are to run in this process. Raises SettingsError."""
     url = read_settings(broker_url=option).broker_url
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+    if url and not url.startswith(("redis://", "rediss://")):
         raise SettingsError(f"--broker: {url.partition(':')[0]}:… is no redis:// address")
     return url

@@ -2,20 +2,25 @@
 
 import logging
 import os
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.exceptions import WorkerTerminate
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
-from pydantic import TypeAdapter
+from celery.worker import state
+from redis.exceptions import RedisError
 
-from jobs.messages import Message, PlanJob, ReduceJob, RunShard
+from jobs.messages import PlanJob, ReduceJob, RunShard
+from savs.errors import SavsError
 from workers.child import Child, Loader, Shared
+from workers.logs import all_about
+from workers.refusing import Kind, accepted
 from workers.settings import WorkerSettings, celery_settings
 
 log = logging.getLogger("savs.worker")
-MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 POLL = 0.2  # seconds between looks at a child that is loading
+WATCH = 1.0  # seconds between looks at children later on
 
 
 def make_app(settings: WorkerSettings, load: Loader) -> Celery:
@@ -34,10 +39,13 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
 
     @worker_process_init.connect(weak=False)
     def start_child(**_: Any) -> None:
+        if shared.failed.is_set():
+            os._exit(1)  # the worker is about to end
         try:
             child[:] = [Child(settings, shared, load)]
         except BaseException as error:
-            shared.failures.put(f"{type(error).__name__}: {error}")
+            log.error("cannot start: %s", error, exc_info=not isinstance(error, SavsError))
+            shared.failed.set()
             os._exit(1)
 
     @worker_shutting_down.connect(weak=False)
@@ -45,47 +53,56 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
         shared.stopping.set()
 
     class WaitForModel(bootsteps.StartStopStep):
-        """Holds the consumer back until a child has its model, and ends the worker if none can."""
+        """Holds the consumer back until a child has its model, and ends the worker if none can, be
+        it the first or one that takes a killed one's place: Celery would start it again for ever."""
 
         requires = ("celery.worker.components:Pool",)
 
         def start(self, parent: Any) -> None:
             while not shared.ready.wait(POLL):
-                if not shared.failures.empty():
-                    sys.stderr.write(f"savs-worker: {shared.failures.get()}\n")
-                    sys.stderr.flush()
-                    os._exit(1)
+                self.end_if_failed(parent)
+                if state.should_stop is not None or state.should_terminate is not None:
+                    raise WorkerTerminate  # nothing is begun, and loading may take minutes
             log.info("ready, queue %s", settings.queue)
+
+        def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+            hub.call_repeatedly(WATCH, self.end_if_failed, parent)
+
+        def end_if_failed(self, parent: Any) -> None:
+            if shared.failed.is_set():
+                parent.exitcode = 1
+                raise WorkerTerminate
 
     app.steps["worker"].add(WaitForModel)
 
     @app.task(name="classify_shard")
-    def classify_shard(message: dict[str, Any]) -> None:
-        _run_shard(child[0], message)
+    def classify_shard(*arguments: Any, **_: Any) -> None:
+        serve(RunShard, arguments, lambda message: child[0].run_shard(message))
 
     @app.task(name="extract_savs")
-    def extract_savs(message: dict[str, Any]) -> None:
-        _run_shard(child[0], message)
+    def extract_savs(*arguments: Any, **_: Any) -> None:
+        serve(RunShard, arguments, lambda message: child[0].run_shard(message))
 
     @app.task(name="plan_job")
-    def plan_job(message: dict[str, Any]) -> None:
-        _advance(child[0], message)
+    def plan_job(*arguments: Any, **_: Any) -> None:
+        serve(PlanJob, arguments, lambda message: child[0].advance(message))
 
     @app.task(name="reduce_job")
-    def reduce_job(message: dict[str, Any]) -> None:
-        _advance(child[0], message)
+    def reduce_job(*arguments: Any, **_: Any) -> None:
+        serve(ReduceJob, arguments, lambda message: child[0].advance(message))
 
     return app
 
 
-def _run_shard(child: Child, message: dict[str, Any]) -> None:
-    parsed = MESSAGES.validate_python(message)
-    assert isinstance(parsed, RunShard)
-    attempt = child.run_shard(parsed)
-    log.info("job %s shard %s epoch %s: %s", parsed.job_id, parsed.unit, parsed.epoch, attempt.word)
-
-
-def _advance(child: Child, message: dict[str, Any]) -> None:
-    parsed = MESSAGES.validate_python(message)
-    assert isinstance(parsed, PlanJob | ReduceJob)
-    log.info("job %s %s epoch %s: %s", parsed.job_id, parsed.unit, parsed.epoch, child.advance(parsed))
+def serve(kind: type[Kind], arguments: tuple[Any, ...], work: Callable[[Kind], None]) -> None:
+    """Does the work that a task's message asks for. What fails is left to the sweep."""
+    message = accepted(kind, arguments)
+    if message is None:
+        return
+    with all_about(message):
+        try:
+            work(message)
+        except (SavsError, RedisError) as error:
+            log.warning("left to the sweep: %s", error)
+        except Exception:
+            log.exception("left to the sweep")

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.attempts import Times
 from jobs.broker import lanes
+from workers.logs import LogFormat
 
 SOCKET_TIMEOUT = 30.0  # seconds
 CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the child is killed
@@ -17,7 +18,8 @@ SHARD_TIME_LIMIT = 3600.0  # seconds after which a hanging shard's process is ki
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """One worker: its queue and its ledger, where else it may read, and how patient it is."""
+    """One worker: its queue and its ledger, where else it may read, how patient it is, and what it
+    shows of itself: its log, and metrics where there is a port for them."""
 
     broker_url: str
     workspace: str
@@ -27,6 +29,8 @@ class WorkerSettings:
     allow_http: bool = False
     times: Times = field(default_factory=Times)
     shard_time_limit: float = SHARD_TIME_LIMIT
+    log_format: LogFormat = "text"
+    metrics_port: int | None = None
 
 
 def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
@@ -54,6 +58,7 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
             "priority_steps": [0],
         },
         "worker_hijack_root_logger": False,
+        "worker_consumer": "workers.refusing:RefusingConsumer",
         "worker_send_task_events": False,
         "task_default_queue": lanes(settings.queue)[0],
         "worker_enable_remote_control": False,

@@ -17,6 +17,7 @@ from jobs.broker import Broker
 from jobs.ledger import Ledger
 from jobs.sweeping import sweep
 from savs.errors import SavsError
+from workers.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 LEADER = "savs:watcher"
@@ -32,6 +33,7 @@ def start_sweeper(settings: WorkerSettings) -> None:
 
 def keep_sweeping(settings: WorkerSettings, parent: int) -> None:
     """Sweeps every `times.sweep` seconds for as long as `parent` lives, unless another sweeper does."""
+    set_up_logging(settings.log_format)  # a fresh interpreter
     ledger, broker = Ledger(settings.workspace), Broker(settings.broker_url, SOCKET_TIMEOUT)
     me, lease = uuid.uuid4().hex, int(settings.times.sweep * 2000)  # milliseconds
     pause = threading.Event()

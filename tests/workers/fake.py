@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from savs.models import Model
 from savs.samples import Sample
 from savs.vectors import HeadVectors
 from workers import cli
+from workers.loading import load as load_real
 from workers.settings import WorkerSettings
 
 LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
@@ -37,9 +39,10 @@ CLASSES = ("cat", "dog", "owl")
 
 
 def load(name: str) -> Model:
-    """Takes FAKE_LOAD_SECONDS; the model named `broken` cannot be loaded."""
+    """Takes FAKE_LOAD_SECONDS; the model named `broken` cannot be loaded, nor any once the file
+    FAKE_BREAK is there."""
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
-    if name == "broken":
+    if name == "broken" or Path(os.environ.get("FAKE_BREAK", "/nowhere")).exists():
         raise RuntimeError("no such weights")
     return Model(
         name=name,
@@ -106,7 +109,9 @@ def die_once_at(moment: str) -> None:
 
 
 def main(kind: str, broker: str, workspace: str, model: str) -> None:
-    savs.extracting.stream = stream
+    real = model == "demo"  # the demo model, with this worker's short times
+    if not real:
+        savs.extracting.stream = stream
     if moment := os.environ.get("FAKE_DIE"):
         die_once_at(moment)
     times = Times(
@@ -116,10 +121,19 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         attempts=int(os.environ.get("FAKE_ATTEMPTS", "3")),
     )
     roots = tuple(os.environ["FAKE_ROOTS"].split())
+    port = os.environ.get("SAVS_METRICS_PORT")
+    told: Any = {
+        "roots": roots,
+        "times": times,
+        "log_format": os.environ.get("SAVS_LOG_FORMAT", "text"),
+        "metrics_port": int(port) if port else None,
+    }
     if kind == "gpu":
-        cli.work(WorkerSettings(broker, workspace, gpu_queue(model), model, roots, times=times), load)
+        cli.work(
+            WorkerSettings(broker, workspace, gpu_queue(model), model, **told), load_real if real else load
+        )
     else:
-        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, roots=roots, times=times), load)
+        cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, **told), load)
 
 
 if __name__ == "__main__":

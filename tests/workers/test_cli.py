@@ -1,0 +1,105 @@
+"""`savs-worker` before and around its work: help, settings, errors, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.workers.conftest import Pool, children, wait_until
+from tests.workers.looking import waits
+from workers.cli import main
+
+PASSWORD = "hush-9f2"
+
+
+def said_by(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, arguments)
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("command", [(), ("gpu",), ("cpu",)])
+def test_help_shows_an_example_and_loads_nothing_heavy(command: tuple[str, ...]) -> None:
+    heavy = ("torch", "celery", "numpy", "pydantic", "redis")
+    program = f"""
+import sys
+from workers.cli import main
+main({[*command, "--help"]!r}, prog_name="savs-worker", standalone_mode=False)
+assert not [name for name in {heavy!r} if name in sys.modules]
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert " ".join(["savs-worker", *(command or ("gpu",)), "--"]) in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("broker", "amqp://localhost", "--broker: amqp:… is no redis:// address"),
+        ("broker", f"redis://:{PASSWORD}/x@host", "--broker: its host or port cannot be read"),
+        ("broker", "redis://[::1", "--broker: its host or port cannot be read"),
+        ("broker", "", "no broker: use --broker, SAVS_BROKER_URL, or savs.toml"),
+        ("workspace", "ftp://host/x", "--workspace: ftp://host/x is neither a folder nor s3://bucket/prefix"),
+        ("workspace", __file__, "is a file; a folder is needed"),
+        ("workspace", "", "no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml"),
+        ("model", "no-such", "--model: 'no-such' is no folder with a config.json, no hub id"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"broker": "redis://localhost", "workspace": str(tmp_path), "model": "demo"} | {option: value}
+
+    code, said = said_by("gpu", *(f"--{name}={text}" for name, text in given.items() if text))
+
+    assert code == 2
+    assert said.startswith("savs-worker: ") and said.count("\n") == 1
+    assert sentence in said
+    assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("source", ["savs.toml", "environment"])
+def test_broker_and_workspace_may_come_from_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if source == "savs.toml":
+        (tmp_path / "savs.toml").write_text('broker_url = "redis://localhost"\nworkspace = "ftp://there"\n')
+    else:
+        monkeypatch.setenv("SAVS_BROKER_URL", "redis://localhost")
+        monkeypatch.setenv("SAVS_WORKSPACE", "ftp://there")
+
+    code, said = said_by("cpu")
+
+    assert code == 2
+    assert "ftp://there is neither a folder" in said
+
+
+def test_a_worker_told_to_stop_while_it_loads_does_not_wait_for_its_model(pool: Pool) -> None:
+    worker = pool.start("gpu", FAKE_LOAD_SECONDS="60")
+    wait_until(lambda: "loading tests/fake" in pool.log(0), "it loads")
+
+    began = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(timeout=20) == 0
+    assert time.monotonic() - began < 10
+
+
+def test_a_worker_whose_model_can_no_longer_be_loaded_ends(pool: Pool) -> None:
+    # given a worker that has loaded its model, as one does whose GPU fails later
+    gone = pool.workspace.parent / "gone"
+    worker = pool.start("gpu", FAKE_BREAK=str(gone))
+    wait_until(lambda: waits(pool), "it waits for a message")
+    gone.touch()
+
+    [child] = children(worker)
+    os.kill(child, signal.SIGKILL)
+
+    assert worker.wait(timeout=20) == 1
+    assert pool.log(0).count("RuntimeError: no such weights") == 1

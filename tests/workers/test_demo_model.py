@@ -1,0 +1,89 @@
+"""Two of the faults with a real model: the demo LMM, reading pictures."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from jobs.enqueueing import enqueue_due
+from jobs.ledger import Ledger
+from jobs.results import result_rows
+from jobs.specs import Job
+from jobs.submitting import classify_job, extract_job, submit
+from savs.demo.corpus import write_corpus
+from savs.demo.unseen import TASKS
+from tests.jobs.conftest import savs_submit
+from tests.workers.conftest import Pool, children, wait_until
+
+ITEMS, SHARD, BATCH = 240, 40, 8
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder, next(task for task in TASKS if task.name == "stroke"), ITEMS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The rows of a run in one process that nobody disturbed."""
+    workspace = tmp_path_factory.mktemp("calm")
+    result = savs_submit(
+        *("run", "--train", corpus / "train.jsonl", "--data", corpus / "corpus.jsonl"),
+        *("--model", "demo", "--name", "stroke", "--workspace", workspace),
+        *("--shard-size", SHARD, "--batch-size", BATCH),
+    )
+    assert result.exit_code == 0, result.output
+    ledger = Ledger(str(workspace))
+    [job] = [job for job in ledger.jobs() if job.spec.kind == "classify"]
+    return list(result_rows(ledger, job.job_id))
+
+
+def hand_in(pool: Pool, corpus: Path) -> Job:
+    """The same job, on the pool's queue."""
+    how = {"shard_size": SHARD, "batch_size": BATCH}
+    first = extract_job("stroke", "demo", str(corpus / "train.jsonl"), heads=20, readout="reference", **how)
+    artifact = pool.ledger.artifact_url("stroke", first.job_id)
+    second = classify_job("stroke", "demo", str(corpus / "corpus.jsonl"), artifact, after=first.job_id, **how)
+    jobs = submit(pool.ledger, [first, second])
+    enqueue_due(pool.ledger, pool.broker, jobs)
+    return jobs[1]
+
+
+def ends_as_calm(pool: Pool, job: Job, calm: list[bytes]) -> None:
+    wait_until(lambda: pool.finished(job), "the classify job has a summary", patience=120)
+    summary = pool.ledger.summary(job.job_id)
+    assert summary is not None and (summary["status"], summary["failed"]) == ("done", 0)
+    assert [json.loads(row) for row in result_rows(pool.ledger, job.job_id)] == [json.loads(r) for r in calm]
+
+
+def test_fault_2_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:
+    pool.start("cpu")
+    worker = pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
+    job = hand_in(pool, corpus)
+    wait_until(lambda: pool.ledger.committed(job.job_id), "a first shard is done", patience=90)
+
+    [child] = children(worker)
+    os.kill(child, signal.SIGKILL)
+
+    ends_as_calm(pool, job, calm)
+    assert worker.poll() is None
+
+
+def test_fault_6_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:
+    pool.start("cpu")
+    worker = pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
+    job = hand_in(pool, corpus)
+    wait_until(lambda: pool.ledger.committed(job.job_id), "a first shard is done", patience=90)
+
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0
+    assert not pool.finished(job)
+    left = len(pool.ledger.committed(job.job_id))
+    pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
+
+    ends_as_calm(pool, job, calm)
+    assert left < ITEMS // SHARD

@@ -1,0 +1,184 @@
+"""`savs-worker gpu --gpus`: one worker process per GPU of this machine, started, told and waited for.
+
+A process has one GPU and one model, so that a GPU that fails takes nothing else with it. Nothing
+here touches CUDA, reads a message or starts a worker again: that is for whoever runs the machine.
+"""
+
+import ctypes
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from types import FrameType
+
+from savs.errors import SettingsError
+from workers.logs import GPU_VARIABLE
+from workers.settings import WorkerSettings
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+LIST = re.compile(r"\d+(,\d+)*", re.ASCII)
+TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+POLL = 0.2  # seconds between looks at the workers
+COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk takes its time
+LAST_PORT = 65535
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+log = logging.getLogger("savs.gpus")
+
+
+@dataclass
+class GpuWorker:
+    """The worker process of one GPU."""
+
+    gpu: str
+    process: subprocess.Popen[bytes]
+
+
+def is_list(wanted: str) -> bool:
+    """Whether `wanted` is a list of different GPUs, such as `0,1,3`."""
+    return bool(LIST.fullmatch(wanted)) and len(set(_numbers(wanted))) == wanted.count(",") + 1
+
+
+def _numbers(wanted: str) -> list[int]:
+    return [int(number) for number in wanted.split(",")]
+
+
+def chosen_gpus(wanted: str, environment: Mapping[str, str]) -> list[str]:
+    """The GPUs of a list, or of `all` that this process may see. Raises SettingsError where there
+    is none, or one of the list is not in this machine."""
+    if wanted != "all":
+        numbers = _numbers(wanted)
+        if shutil.which("nvidia-smi") and 0 < (count := _count()) <= max(numbers):
+            raise SettingsError(f"--gpus {wanted}: this machine has {count}, counted from 0")
+        return [str(number) for number in numbers]
+    if VISIBLE not in environment:
+        gpus = [str(number) for number in range(_count())]
+    else:
+        named = [name.strip() for name in environment[VISIBLE].split(",")]
+        gpus = [name for name in takewhile(lambda name: name != "-1", named) if name]  # as CUDA reads it
+    if not gpus:
+        hidden = f"{VISIBLE} hides them" if VISIBLE in environment else "this machine has none"
+        raise SettingsError(f"--gpus all: no GPU: {hidden}; without --gpus the model runs on the CPU")
+    return gpus
+
+
+def _count() -> int:
+    """GPUs of this machine, as the driver's own tool says, or torch in a process of its own."""
+    if shutil.which("nvidia-smi"):
+        return len(re.findall(r"^GPU \d+:", _output(["nvidia-smi", "-L"]), re.MULTILINE))
+    ask = "import torch; print('GPUS', torch.cuda.device_count())"
+    found = re.search(r"^GPUS (\d+)$", _output([sys.executable, "-P", "-c", ask]), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _output(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COUNT_TIMEOUT)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def command_of(settings: WorkerSettings, number: int) -> list[str]:
+    """The command line of the worker for the `number`th GPU. The broker's address may hold a
+    password, so it goes by environment."""
+    port = settings.metrics_port
+    return [
+        *(sys.executable, "-P", "-m", "workers.cli", "gpu"),
+        f"--model={settings.model}",
+        f"--workspace={settings.workspace}",
+        f"--log-format={settings.log_format}",
+        *(f"--allowed-root={root}" for root in settings.roots),
+        *(["--allow-http"] if settings.allow_http else []),
+        *([] if port is None else [f"--metrics-port={port + number}"]),
+    ]
+
+
+def environment_of(settings: WorkerSettings, gpu: str) -> dict[str, str]:
+    return {
+        # The numbers are nvidia-smi's, also where a machine's GPUs differ.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        **os.environ,
+        "SAVS_BROKER_URL": settings.broker_url,
+        VISIBLE: gpu,
+        GPU_VARIABLE: gpu,
+    }
+
+
+def start_worker(gpu: str, command: Sequence[str], environment: Mapping[str, str]) -> GpuWorker:
+    """Starts a worker in a session of its own: a terminal's Ctrl-C must reach it once, through us,
+    because Celery takes the second one as an order to drop everything."""
+    process = subprocess.Popen(  # noqa: S603
+        command, env=environment, start_new_session=True, preexec_fn=_end_with_parent
+    )
+    return GpuWorker(gpu, process)
+
+
+def _end_with_parent() -> None:
+    """Where Linux can: a supervisor that is killed leaves no workers behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def run_on_gpus(settings: WorkerSettings, gpus: Sequence[str]) -> int:
+    """Runs one worker per GPU until all have ended: the exit code. Raises SettingsError."""
+    if settings.metrics_port is not None and settings.metrics_port + len(gpus) - 1 > LAST_PORT:
+        raise SettingsError(f"--metrics-port: {len(gpus)} workers need ports up to {LAST_PORT}")
+    told: list[int] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        told.append(number)
+
+    for number in TOLD:
+        signal.signal(number, remember)
+    workers = [
+        start_worker(gpu, command_of(settings, i), environment_of(settings, gpu))
+        for i, gpu in enumerate(gpus)
+    ]
+    log.info("started a worker on each of the GPUs %s", ", ".join(gpus))
+    return supervise(workers, told)
+
+
+def supervise(workers: Sequence[GpuWorker], told: list[int]) -> int:
+    """Waits for all `workers`, and passes on the signals that appear in `told`.
+
+    The exit code: of the first worker that failed by itself, before it was told to stop; else 0.
+    """
+    code, stopping, running = 0, False, list(workers)
+    while running:
+        while told:
+            stopping = True
+            number = told.pop(0)
+            for worker in running:
+                worker.process.send_signal(number)
+        for worker in [worker for worker in running if worker.process.poll() is not None]:
+            running.remove(worker)
+            ended = _exit_code(worker.process.returncode)
+            if not stopping:
+                _tell(worker, ended, len(running))
+                code = code or ended
+        time.sleep(POLL if running else 0)
+    return code
+
+
+def _tell(worker: GpuWorker, code: int, others: int) -> None:
+    rest = f"{others} go on" if others else "none is left"
+    log.log(
+        logging.ERROR if code else logging.INFO,
+        "the worker of GPU %s ended by itself with exit code %d; of the others, %s",
+        worker.gpu,
+        code,
+        rest,
+    )
+
+
+def _exit_code(returncode: int) -> int:
+    """A shell's: 128 and the signal, where one ended the process."""
+    return returncode if returncode >= 0 else 128 - returncode

@@ -1,0 +1,95 @@
+"""What a worker tells Prometheus. Counted in the process that runs the shards, and served there.
+
+The counts are the committed outcomes', so they agree with the ledger; what a killed process had
+counted since the last scrape is lost, and its successor begins at 0. This module decides nothing.
+"""
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from redis import Redis
+from redis.exceptions import RedisError
+
+from jobs.attempts import Attempt
+from jobs.board import Board
+from savs.errors import SettingsError
+
+SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10
+PORT_PATIENCE = 5.0  # seconds for a killed predecessor to let go of the port
+PORT_PAUSE = 0.1  # seconds between attempts
+
+
+class Metrics:
+    """Counters of one worker process."""
+
+    def __init__(self, broker_url: str, queue: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.items = Counter(
+            "savs_items", "Rows with an outcome.", ["task", "outcome"], registry=self.registry
+        )
+        self.errors = Counter("savs_item_errors", "Failed rows.", ["kind"], registry=self.registry)
+        self.stages = Counter(
+            "savs_stage_seconds",
+            "Seconds per stage; decoding runs beside the model.",
+            ["stage"],
+            registry=self.registry,
+        )
+        self.shards = Counter("savs_shards", "Attempts at shards.", ["outcome"], registry=self.registry)
+        self.load_seconds = Gauge(
+            "savs_model_load_seconds", "Seconds until it was loaded.", ["model"], registry=self.registry
+        )
+        self.registry.register(Outstanding(broker_url, queue))
+        ProcessCollector(registry=self.registry)
+
+    def count(self, task: str, attempt: Attempt) -> None:
+        """Adds one attempt at a shard."""
+        self.shards.labels(attempt.word).inc()
+        if (outcome := attempt.outcome) is not None:
+            self.items.labels(task, "labelled").inc(outcome.counts.labelled)
+            self.items.labels(task, "failed").inc(outcome.counts.failed)
+            for kind, rows in outcome.tally.errors.items():
+                self.errors.labels(kind).inc(rows)
+            for stage, seconds in outcome.timings.items():
+                self.stages.labels(stage).inc(seconds)
+
+    def serve(self, port: int, patience: float = PORT_PATIENCE) -> None:
+        """Serves /metrics from a thread. Raises SettingsError where the port stays in use."""
+        end = time.monotonic() + patience
+        while True:
+            try:
+                start_http_server(port, registry=self.registry)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() >= end:
+                    raise SettingsError(f"--metrics-port: {port}: {error.strerror}") from error
+            time.sleep(PORT_PAUSE)
+
+
+class Outstanding(Collector):
+    """The length of the board, which is the demand. Left out of a scrape while Redis is down."""
+
+    def __init__(self, broker_url: str, queue: str) -> None:
+        redis = Redis.from_url(
+            broker_url, socket_timeout=SCRAPE_TIMEOUT, socket_connect_timeout=SCRAPE_TIMEOUT
+        )
+        self.board = Board(redis, queue)
+
+    def collect(self) -> Iterator[Metric]:
+        gauge = GaugeMetricFamily("savs_outstanding_shards", "Units without an outcome.", labels=["queue"])
+        with suppress(RedisError):
+            gauge.add_metric([self.board.queue], len(self.board))
+        yield gauge
