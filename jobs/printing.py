@@ -113,7 +113,7 @@ def print_estimate(found: Estimate) -> None:
     console.print(f"[bold]{escape(found.url)}[/bold]")
     console.print(f"  {found.rows} rows ({found.kind}), {found.bytes} bytes")
     if found.shards:
-        console.print(f"  {found.shards} shards of {found.shard_rows} rows")
+        console.print(f"  shards: {found.shards}, of up to {found.shard_rows} rows")
     for name, count in list(found.classes.items())[:CLASSES_SHOWN]:
         console.print(f"    {escape(name)}: {count}")
     if len(found.classes) > CLASSES_SHOWN:
@@ -128,7 +128,8 @@ def print_estimate(found: Estimate) -> None:
         console.print("  hours: no rate of this model is known; give --rate, or run a small job first")
     else:
         cost = "" if found.cost is None else f", cost {found.cost:,.2f}"
-        console.print(f"  {found.hours:.2f} hours at {found.rate:g} items/s and GPU{cost}")
+        time = f"{found.hours:.1f} hours" if found.hours >= 1 else f"{60 * found.hours:.1f} minutes"
+        console.print(f"  {time} at {found.rate:g} items/s and GPU{cost}")
     console.print()
 
 

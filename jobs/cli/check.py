@@ -18,7 +18,7 @@ from jobs.cli.group import (
 )
 
 
-@main.command()
+@main.command(short_help="Look through manifests; submit nothing.")
 @click.option("--train", metavar="FILE", help="Labelled examples.")
 @click.option("--data", metavar="FILE", help="The corpus.")
 @click.option("--model", default="demo", show_default=True, help="Whose measured rate is used.")
@@ -76,7 +76,7 @@ def plan(
     sys.exit(2 if any(one.refused for one in found) else 0)
 
 
-@main.command()
+@main.command(short_help="Try workspace, broker and workers.")
 @click.option("--model", help="Whose workers are looked for.")
 @click.option("--data", "addresses", multiple=True, metavar="FILE", help="May it be read? May be repeated.")
 @options(workspace_option, broker_option, json_option)

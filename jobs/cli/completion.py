@@ -13,7 +13,7 @@ PROGRAM = "savs-submit"
 VARIABLE = "_SAVS_SUBMIT_COMPLETE"
 
 
-@main.command()
+@main.command(short_help="Print a shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
 def completion(shell: str | None) -> None:
     """Print what makes SHELL (by default, this one) complete commands, options and names of jobs.

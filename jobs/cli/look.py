@@ -53,7 +53,7 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
         click.echo(f"savs-submit: {error}", err=True)
 
 
-@main.command()
+@main.command(short_help="Follow jobs on a pool until they end.")
 @name_argument
 @options(workspace_option, broker_option, json_option)
 @reports_errors
@@ -68,7 +68,7 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
     follow_jobs(ledger, newest_of(ledger, name), broker_of(broker), as_json)
 
 
-@main.command()
+@main.command(short_help="Print the labels, in manifest order.")
 @name_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write; by default standard output.")
 @workspace_option
@@ -95,7 +95,7 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
         raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
 
 
-@main.command()
+@main.command(short_help="Why rows failed, with examples.")
 @name_argument
 @options(workspace_option, json_option)
 @reports_errors

@@ -59,7 +59,7 @@ def resume(
     hand_on(ledger, jobs, broker, wait, as_json, allow_http)
 
 
-@main.command()
+@main.command(short_help="Run failed rows again, and no others.")
 @name_argument
 @options(workspace_option, broker_option, wait_option, http_option, json_option)
 @reports_errors
@@ -84,7 +84,7 @@ def retry(
     hand_on(ledger, jobs, broker, wait, as_json, allow_http)
 
 
-@main.command()
+@main.command(short_help="Stop jobs; `resume` goes on.")
 @name_argument
 @options(workspace_option, broker_option)
 @reports_errors
@@ -106,7 +106,7 @@ def cancel(name: str, workspace: str | None, broker: str | None) -> None:
             click.echo(f"{job.job_id}: has ended")
 
 
-@main.command()
+@main.command(short_help="Remove jobs with their rows, or orphans.")
 @name_argument
 @click.option("--orphans", is_flag=True, help="Only parts that no commit names; all results stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
