@@ -85,7 +85,7 @@ class PoolBars:
         for state in states:
             job_id = state["job_id"]
             if job_id not in self.tasks:
-                self.tasks[job_id] = self.progress.add_task(escape(job_id), total=None, note="")
+                self.tasks[job_id] = self.progress.add_task(_named(state), total=None, note="")
             notes = [f"{state['shards_done']}/{state['shards']} shards"]
             if state["failed"]:
                 notes.append(f"{state['failed']} failed")
@@ -101,3 +101,7 @@ class PoolBars:
                 completed=state["rows_done"],
                 note=", ".join(notes),
             )
+
+
+def _named(state: dict[str, Any]) -> str:
+    return f"{state['kind']} {escape(state['name'])}"

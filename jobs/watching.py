@@ -45,6 +45,8 @@ class Followed:
         scores = score(self.sums.tally)
         return {
             "job_id": self.job.job_id,
+            "name": self.job.spec.name,
+            "kind": self.job.spec.kind,
             "planned": self.planned is not None,
             "shards": len(self.planned) if self.planned else 0,
             "shards_done": len(self.seen),

@@ -31,10 +31,7 @@ def accepted(kind: type[Kind], arguments: tuple[Any, ...]) -> Kind | None:
         problem = f"is a {message.task} where {kind.__name__} is served"
     except ValidationError as error:
         problem = NEWER if _is_newer(sent) else _first(error)
-    job = sent.get("job_id") if isinstance(sent, dict) else None
-    log.warning(
-        "refused a message: it %s", problem, extra={"job": job[:SHOWN]} if isinstance(job, str) else {}
-    )
+    log.warning("refused a message: it %s", problem, extra=_job(sent))
     return None
 
 
