@@ -111,7 +111,8 @@ class S3Store:
     def honours_conditions(self) -> bool:
         key = f".probe-{uuid.uuid4().hex}"
         try:
-            return self.create(key, b"first") and not self.create(key, b"second")
+            self.write(key, b"first")  # not `create`, which answers no where its answer got lost
+            return not self.create(key, b"second")
         finally:
             self.delete(key)
 
