@@ -127,8 +127,13 @@ class Ledger:
             plan = Plan.from_json(self.store.read(key), key)
         except NotFound as error:
             raise LedgerError(f"job {job_id} has no {key}: it is not planned") from error
-        retries = [self.retry(job_id, number) for number in self._retry_numbers(job_id)]
-        return Planned(plan, tuple(retries))
+        planned = Planned(plan, ())
+        for number in self._retry_numbers(job_id):
+            retry = self.retry(job_id, number)
+            if (retry.number, retry.first) != (number, len(planned)):
+                raise LedgerError(f"job {job_id}: retry {number} does not go on where the one before ended")
+            planned = Planned(plan, (*planned.retries, retry))
+        return planned
 
     def _retry_numbers(self, job_id: str) -> range:
         return range(sum(1 for _ in self.store.list(_key(job_id, "retries"))))

@@ -36,7 +36,7 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
         return state | _ended(summary)
     if ledger.is_planned(job.job_id):
         planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
-        sums, _ = add_up(ledger, job, planned, committed)
+        sums = add_up(ledger, job, planned, committed)
         scores = score(sums.tally)
         state |= {
             "status": _unfinished(ledger, job),

@@ -32,11 +32,11 @@ class Followed:
     sums: Sums = field(default_factory=Sums)
 
     def look(self, ledger: Ledger) -> None:
-        if self.planned is None:
-            if not ledger.is_planned(self.job.job_id):
-                return
-            self.planned = ledger.planned(self.job.job_id)
         new = ledger.committed(self.job.job_id) - self.seen
+        if self.planned is None and not ledger.is_planned(self.job.job_id):
+            return
+        if self.planned is None or max(new, default=0) >= len(self.planned):  # a retry was planned
+            self.planned = ledger.planned(self.job.job_id)
         add_up(ledger, self.job, self.planned, new, self.sums)
         self.seen |= new
 

@@ -72,13 +72,15 @@ def retry(
 
     Example: savs-submit retry pets --workspace results
     """
-    from jobs.retrying import retry_job
+    from jobs.enqueueing import is_due
+    from jobs.retrying import check_ended, retry_job
 
     ledger = ledger_of(workspace)
     jobs = newest_of(ledger, name)
-    for job in jobs:
-        if ledger.summary(job.job_id) is None:
-            continue  # it waits for the one before it, or its last retry goes on
+    due = [job for job in jobs if ledger.summary(job.job_id) is not None or is_due(ledger, job)]
+    for job in due:
+        check_ended(ledger, job)
+    for job in due:
         rows = retry_job(ledger, job, dead_only=False)
         click.echo(f"{job.job_id}: {rows} rows are run again", err=True)
     hand_on(ledger, jobs, broker, wait, as_json, allow_http)
