@@ -5,12 +5,13 @@ import logging
 from jobs.attempts import SignsOfLife, Times, again
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker
-from jobs.enqueueing import enqueue_job, is_due
+from jobs.enqueueing import enqueue_job
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import PlanJob, ReduceJob
 from jobs.reducing import fail_job, reduce_job
 from jobs.specs import ClassifySpec, Job
+from jobs.status import is_due
 from jobs.submitting import plan_job
 from savs.errors import (
     Changed,

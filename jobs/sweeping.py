@@ -10,11 +10,12 @@ import logging
 from jobs.attempts import Times, again, ask_to_plan, ask_to_reduce, finish_shard
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue
-from jobs.enqueueing import SENTINEL, enqueue_job, is_due
+from jobs.enqueueing import SENTINEL, enqueue_job
 from jobs.ledger import Ledger
 from jobs.reducing import fail_job
 from jobs.shards import give_up
 from jobs.specs import Job
+from jobs.status import is_due
 from savs.errors import JobNotFound, LedgerError
 
 log = logging.getLogger("savs.sweeper")
