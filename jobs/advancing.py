@@ -5,14 +5,23 @@ import logging
 from jobs.attempts import SignsOfLife, Times, again
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker
-from jobs.enqueueing import enqueue_job, is_due
+from jobs.enqueueing import enqueue_job
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import PlanJob, ReduceJob
 from jobs.reducing import fail_job, reduce_job
 from jobs.specs import ClassifySpec, Job
+from jobs.status import is_due
 from jobs.submitting import plan_job
-from savs.errors import Changed, ForbiddenAddress, LedgerError, ManifestError, NotFound, SettingsError
+from savs.errors import (
+    Changed,
+    ForbiddenAddress,
+    JobNotFound,
+    LedgerError,
+    ManifestError,
+    NotFound,
+    SettingsError,
+)
 
 # What another attempt would meet again. Anything else may be the machine's or the network's fault.
 HOPELESS = (ManifestError, SettingsError, Changed, NotFound, ForbiddenAddress, LedgerError)
@@ -72,11 +81,22 @@ def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
         return
     if summary["status"] == "done":
         for waiting in _waiting_for(ledger, job):
-            if ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id):
-                enqueue_job(ledger, broker, waiting)
+            try:
+                if ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id):
+                    enqueue_job(ledger, broker, waiting)
+            except LedgerError as error:  # is no reason to fail the job that is done
+                log.warning("job %s: %s", waiting.job_id, error)
     ledger.deactivate(job.job_id)
 
 
 def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
-    found = [ledger.job(job_id) for job_id in ledger.active() if job_id != job.job_id]
-    return [j for j in found if isinstance(j.spec, ClassifySpec) and j.spec.after == job.job_id]
+    found = []
+    for job_id in ledger.active():
+        try:
+            other = ledger.job(job_id)
+        except (JobNotFound, LedgerError) as error:  # another one's fault
+            log.warning("job %s: %s", job_id, error)
+            continue
+        if isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id:
+            found.append(other)
+    return found

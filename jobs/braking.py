@@ -46,4 +46,4 @@ def _first_rows(ledger: Ledger, job: Job, shard: Shard) -> tuple[int, int] | Non
         if outcome is None:
             return None
         rows, failed = rows + outcome.counts.rows, failed + outcome.counts.failed
-    return rows, failed
+    return (rows, failed) if rows >= BRAKE_ROWS else None

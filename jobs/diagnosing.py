@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from jobs.broker import CPU_QUEUE, Broker, Serving, gpu_queue, hidden, lanes
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.submitting import make_source
+from jobs.submitting import make_source, resolved
 from savs.errors import SavsError, StorageError
 
 if TYPE_CHECKING:
@@ -125,13 +125,15 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
             if one.workspace != workspace:
                 yield Finding(what, "wrong", f"{one.host}:{one.pid} has another workspace: {one.workspace}")
                 continue
-            roots = Roots.of([one.workspace, *one.roots])
-            for address in addresses:
-                if not roots.allow(address):
+            known = [one.workspace, *one.roots]
+            roots = Roots.of(known)
+            # A cpu worker reads only what it plans, which are manifests on S3.
+            for address in [a for a in addresses if queue != CPU_QUEUE or a.startswith("s3://")]:
+                if not roots.allow(resolved(address)):
                     yield Finding(
                         what,
                         "wrong",
-                        f"{one.host}:{one.pid} may not read {address}; its roots: {', '.join(one.roots)}",
+                        f"{one.host}:{one.pid} may not read {address}; its roots: {', '.join(known)}",
                     )
 
 

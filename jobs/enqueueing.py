@@ -6,7 +6,8 @@ from jobs.attempts import ask_to_plan, ask_to_reduce, shard_message
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue, hidden
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
-from jobs.specs import ClassifySpec, Job
+from jobs.specs import Job
+from jobs.status import is_due
 from savs.errors import BrokerError
 
 SENTINEL = "savs:board"  # is there unless Redis was emptied
@@ -61,15 +62,6 @@ def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
     if len(committed) == len(planned):
         ask_to_reduce(broker, job)
     return count
-
-
-def is_due(ledger: Ledger, job: Job) -> bool:
-    """Whether the job waits for no other."""
-    after = job.spec.after if isinstance(job.spec, ClassifySpec) else None
-    if after is None:
-        return True
-    before = ledger.summary(after)
-    return before is not None and before["status"] == "done"
 
 
 def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:

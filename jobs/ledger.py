@@ -53,6 +53,13 @@ class Ledger:
     def job_url(self, job_id: str) -> str:
         return join(self.workspace, "jobs", job_id)
 
+    def _create(self, key: str, data: bytes) -> bool:
+        """As the store's `create`. On one that ignores conditions it looks first, and so keeps the
+        promise unless two create at the same moment."""
+        if not self.conditional and self.store.exists(key):
+            return False
+        return self.store.create(key, data)
+
     # Jobs and their plans
 
     def create_job(self, job: Job, plan: Plan | None = None) -> Job:
@@ -60,16 +67,16 @@ class Ledger:
         that one is the answer."""
         if plan is not None:
             self.create_plan(job.job_id, plan)
-        self.store.create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
+        self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
         return self.job(job.job_id)
 
     def create_plan(self, job_id: str, plan: Plan) -> None:
         """Writes the plan, unless there is one."""
-        self.store.create(_key(job_id, "shards.json"), plan.to_json())
+        self._create(_key(job_id, "shards.json"), plan.to_json())
 
     def create_retry(self, job_id: str, retry: Retry) -> None:
         """Raises LedgerError where another retry was planned meanwhile."""
-        if not self.store.create(
+        if not self._create(
             _key(job_id, f"retries/{retry.number:04d}.json"), retry.model_dump_json().encode()
         ):
             raise LedgerError(f"job {job_id} is being retried by somebody else; see its status")
@@ -83,6 +90,9 @@ class Ledger:
         if job.job_id != job_id:
             raise LedgerError(f"{key} is another job's: {job.job_id}")
         return job
+
+    def is_there(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "job.json"))
 
     def job_ids(self, name: str | None = None) -> list[str]:
         """Ids of all jobs, or of those of one name, without reading them."""
@@ -127,8 +137,13 @@ class Ledger:
             plan = Plan.from_json(self.store.read(key), key)
         except NotFound as error:
             raise LedgerError(f"job {job_id} has no {key}: it is not planned") from error
-        retries = [self.retry(job_id, number) for number in self._retry_numbers(job_id)]
-        return Planned(plan, tuple(retries))
+        planned = Planned(plan, ())
+        for number in self._retry_numbers(job_id):
+            retry = self.retry(job_id, number)
+            if (retry.number, retry.first) != (number, len(planned)):
+                raise LedgerError(f"job {job_id}: retry {number} does not go on where the one before ended")
+            planned = Planned(plan, (*planned.retries, retry))
+        return planned
 
     def _retry_numbers(self, job_id: str) -> range:
         return range(sum(1 for _ in self.store.list(_key(job_id, "retries"))))
@@ -151,8 +166,16 @@ class Ledger:
         return attempt, name, hashlib.sha256(data).hexdigest() if self.conditional else None
 
     def commit(self, job_id: str, outcome: Outcome) -> Outcome:
-        """Makes `outcome` the shard's outcome, unless it has one. Answers the one that counts."""
+        """Makes `outcome` the shard's outcome, unless it has one. Answers the one that counts.
+
+        On a store that ignores conditions that is the last one, but giving up never counts after
+        an outcome that was seen.
+        """
         key = _commit_key(job_id, outcome.shard)
+        if outcome.status == "failed" and not self.conditional:
+            found = self.outcome(job_id, outcome.shard)
+            if found is not None:
+                return found
         if self.store.create(key, outcome.model_dump_json(indent=1).encode()):
             return outcome
         # Either another attempt was first, or this one's own write was repeated after a lost answer.
@@ -242,12 +265,12 @@ class Ledger:
         try:
             found = json.loads(self.store.read(_key(job_id, "cancelled.json")))
             return str(found["reason"])
-        except (NotFound, ValueError, KeyError, TypeError):
+        except (NotFound, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def judge(self, job_id: str, verdict: dict[str, Any]) -> bool:
         """Stores what the brake found, once and for all; False where it was stored before."""
-        return self.store.create(_key(job_id, "brake.json"), json.dumps(verdict).encode() + b"\n")
+        return self._create(_key(job_id, "brake.json"), json.dumps(verdict).encode() + b"\n")
 
     def is_judged(self, job_id: str) -> bool:
         return self.store.exists(_key(job_id, "brake.json"))
@@ -281,18 +304,24 @@ class Ledger:
         try:
             found = json.loads(self.store.read(f"rates/{queue}.json"))
             return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
-        except (NotFound, ValueError, TypeError, AttributeError):
+        except (NotFound, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}
 
     def delete(self, job_id: str) -> None:
-        """Removes the job with all its rows. Its artifact stays."""
+        """Removes the job with all its rows. Its artifact stays.
+
+        If this is interrupted, the job is a cancelled one that can be deleted again: its summary goes
+        first, the mark and the job itself go last.
+        """
+        self.cancel(job_id, "it is being deleted")
         self.deactivate(job_id)
-        # The job itself goes last, so that it can be deleted again if this is interrupted.
-        keys = sorted(self.store.list(f"jobs/{job_id}"), key=lambda key: key.endswith("/job.json"))
-        *rest, last = keys or [_key(job_id, "job.json")]
+        self.forget_summary(job_id)
+        last = [_key(job_id, "cancelled.json"), _key(job_id, "job.json")]
+        rest = (key for key in self.store.list(f"jobs/{job_id}") if key not in last)
         for _ in ahead(self.store.delete, rest):
             pass
-        self.store.delete(last)
+        for key in last:
+            self.store.delete(key)
 
 
 def _key(job_id: str, name: str) -> str:

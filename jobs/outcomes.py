@@ -1,6 +1,7 @@
 """What became of a shard, and how outcomes add up. Nothing here reads or writes."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -75,37 +76,35 @@ class Outcome(Strict):
 class Sums:
     """Outcomes added up: of fixed size, however many there are.
 
-    examples  the first few error rows of each kind
+    examples  the first few error rows of each kind, by index
     dead      shards that were given up, with the reason
     """
 
-    shards: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
     timings: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     dead: dict[int, str | None] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome) -> None:
-        """Counts one more shard."""
-        self.shards += 1
+    def add(self, outcome: Outcome, redone: Collection[int] = ()) -> None:
+        """Counts one more shard. Its rows in `redone` are quoted where they were redone."""
         self.counts.update(outcome.counts.model_dump())
         self.tally.update(outcome.tally.tally())
         self.timings.update(outcome.timings)
         for example in outcome.examples:
-            quoted = self.examples.setdefault(example.kind, [])
-            if len(quoted) < EXAMPLES:
-                quoted.append(example)
+            if example.index not in redone:
+                quoted = [*self.examples.get(example.kind, []), example]
+                self.examples[example.kind] = sorted(quoted, key=lambda e: e.index)[:EXAMPLES]
         if outcome.status == "failed":
             self.dead[outcome.shard] = outcome.reason
 
-    def redo(self, outcome: Outcome, replaced: Counts, errors: dict[str, int]) -> None:
+    def redo(
+        self, outcome: Outcome, replaced: Counts, errors: dict[str, int], redone: Collection[int] = ()
+    ) -> None:
         """Counts a shard whose rows take the place of earlier ones, which had failed."""
-        self.shards += 1
         if outcome.status == "failed":
             self.dead[outcome.shard] = outcome.reason
             return  # the earlier rows stay
         self.counts.subtract(replaced.model_dump())
         self.tally.errors.subtract(errors)
-        self.shards -= 1
-        self.add(outcome)
+        self.add(outcome, redone)

@@ -31,33 +31,38 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
         raise LedgerError(f"job {job.job_id}: shards {beyond} ended and were not planned")
     if len(ended) < len(planned):
         return None
-    sums, redone = add_up(ledger, job, planned, ended)
-    summary = _summary(job, planned, sums, redone)
+    summary = _summary(job, planned, add_up(ledger, job, planned, ended))
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
-        summary |= _fit(ledger, job, job.spec)
+        fitted = _fit(ledger, job, job.spec)
+        summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
     ledger.write_summary(job.job_id, summary)
     _remember_rate(ledger, job, planned, summary)
     return summary
 
 
-def add_up(
-    ledger: Ledger, job: Job, planned: Planned, shards: set[int], onto: Sums | None = None
-) -> tuple[Sums, set[int]]:
-    """The outcomes of `shards`, added to `onto`; and those given up of which all rows were redone."""
-    sums, redone = Sums() if onto is None else onto, set[int]()
-    for outcome in ledger.outcomes(job.job_id, shards):
-        if outcome.shard < len(planned.plan):
-            sums.add(outcome)
-            continue
+def add_up(ledger: Ledger, job: Job, planned: Planned, shards: set[int], onto: Sums | None = None) -> Sums:
+    """The outcomes of `shards`, added to `onto`.
+
+    Those that redid rows go first, the last of them before all others: then it is known of every
+    row that failed, and of every shard that was given up, whether that still stands.
+    """
+    sums, size = Sums() if onto is None else onto, len(planned.plan)
+    redone: set[int] = set()  # indices of rows
+    for outcome in reversed(list(ledger.outcomes(job.job_id, (n for n in shards if n >= size)))):
         _, again = planned.redone(outcome.shard)
-        sums.redo(outcome, again.replaced, again.errors)
+        if outcome.status == "done" or not redone.issuperset(again.indices):
+            sums.redo(outcome, again.replaced, again.errors, redone)
         if outcome.status == "done":
-            redone |= {pick.shard.number for pick in again.picks if pick.indices is None}
-    return sums, redone
+            redone.update(again.indices)
+    for outcome in ledger.outcomes(job.job_id, (n for n in shards if n < size)):
+        sums.add(outcome, redone)
+        if outcome.status == "failed" and planned.shard(outcome.shard).first_index in redone:
+            del sums.dead[outcome.shard]
+    return sums
 
 
-def _summary(job: Job, planned: Planned, sums: Sums, redone: set[int]) -> dict[str, Any]:
-    dead = {n: why for n, why in sorted(sums.dead.items()) if n < len(planned.plan) and n not in redone}
+def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
+    dead = {n: why for n, why in sorted(sums.dead.items()) if n < len(planned.plan)}
     counts, tally = sums.counts, sums.tally
     if counts["rows"] != planned.rows or counts["rows"] != sum(
         counts[k] for k in ("labelled", "abstained", "failed")
@@ -123,8 +128,7 @@ def summarize_errors(ledger: Ledger, job: Job) -> dict[str, dict[str, Any]]:
     """As in the summary, of the shards that have ended so far."""
     if not ledger.is_planned(job.job_id):
         return {}
-    sums, _ = add_up(ledger, job, ledger.planned(job.job_id), ledger.committed(job.job_id))
-    return errors_of(sums)
+    return errors_of(add_up(ledger, job, ledger.planned(job.job_id), ledger.committed(job.job_id)))
 
 
 def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:

@@ -5,15 +5,17 @@ that they redo and what was counted for them before; a row of a later shard take
 earlier one, in results, counts and fits alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.outcomes import Counts
 from jobs.planning import Plan, Shard
 from jobs.specs import SCHEMA, Strict
+from savs.errors import LedgerError
 
 
 class Pick(Strict):
@@ -22,8 +24,24 @@ class Pick(Strict):
     shard: Shard
     indices: tuple[int, ...] | None = None
 
+    @property
+    def rows(self) -> Sequence[int]:
+        """Their indices in the manifest."""
+        whole = range(self.shard.first_index, self.shard.first_index + self.shard.rows)
+        return whole if self.indices is None else self.indices
+
     def __len__(self) -> int:
-        return self.shard.rows if self.indices is None else len(self.indices)
+        return len(self.rows)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Pick":
+        first, end = self.shard.first_index, self.shard.first_index + self.shard.rows
+        indices = self.indices
+        if indices is not None and not (indices and first <= min(indices) and max(indices) < end):
+            raise ValueError(f"its rows are not among {first} to {end - 1}")
+        if indices is not None and any(a >= b for a, b in pairwise(indices)):
+            raise ValueError("its rows do not ascend")
+        return self
 
 
 class RetryShard(Strict):
@@ -31,7 +49,18 @@ class RetryShard(Strict):
 
     picks: tuple[Pick, ...]
     rows: Annotated[int, Field(ge=1)]
-    errors: dict[str, int] = Field(default_factory=dict)
+    errors: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> "RetryShard":
+        if self.rows != sum(map(len, self.picks)) or self.rows < sum(self.errors.values()):
+            raise ValueError(f"{self.rows} rows are not those that it lists")
+        return self
+
+    @property
+    def indices(self) -> Iterator[int]:
+        """All its rows' indices in the manifest."""
+        return chain.from_iterable(pick.rows for pick in self.picks)
 
     @property
     def replaced(self) -> Counts:
@@ -44,7 +73,7 @@ class Retry(Strict):
     schema_version: Literal[1] = SCHEMA
     number: Annotated[int, Field(ge=0)]
     first: Annotated[int, Field(ge=0)]
-    shards: tuple[RetryShard, ...]
+    shards: Annotated[tuple[RetryShard, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -70,16 +99,19 @@ class Planned:
             number=number,
             offset=0,
             length=0,
-            first_index=first.indices[0] if first.indices else first.shard.first_index,
+            first_index=first.rows[0],
             first_line=1,
             rows=redone.rows,
             retry=retry.number,
         )
 
     def redone(self, number: int) -> tuple[Retry, RetryShard]:
-        """The retry that planned a shard beyond the plan's, and what it redoes."""
-        retry = next(r for r in self.retries if r.first <= number < r.first + len(r.shards))
-        return retry, retry.shards[number - retry.first]
+        """The retry that planned a shard beyond the plan's, and what it redoes. Raises LedgerError
+        where none did."""
+        for retry in self.retries:
+            if retry.first <= number < retry.first + len(retry.shards):
+                return retry, retry.shards[number - retry.first]
+        raise LedgerError(f"shard {number} ended and was not planned")
 
     def __iter__(self) -> Iterator[Shard]:
         return map(self.shard, range(len(self)))

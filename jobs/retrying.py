@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 from jobs.ledger import Ledger
 from jobs.outcomes import Outcome
@@ -16,20 +17,39 @@ def retry_job(ledger: Ledger, job: Job, *, dead_only: bool) -> int:
     """Plans the rows of an ended job that failed, or only those of shards that were given up.
 
     The job is unfinished then, and waits to be run. Answers how many rows there are; with none,
-    nothing changes. Raises JobError where the job has not ended, or has made its artifact.
+    nothing changes. Raises JobError where the job has not ended, or ended before it was planned.
     """
-    summary = ledger.summary(job.job_id)
-    if summary is None:
-        raise JobError(f"{job.job_id} has not ended; use resume, or wait")
+    summary = check_ended(ledger, job)
+    if not ledger.is_planned(job.job_id):
+        raise JobError(
+            f"{job.job_id} failed before it had rows: {summary.get('reason')}; "
+            f"mend that, then: savs-submit resume {job.spec.name}"
+        )
     if job.spec.kind == "extract" and summary["status"] == "done":
         return 0  # its artifact is made, and is never made again
     planned = ledger.planned(job.job_id)
+    if len(ledger.committed(job.job_id)) < len(planned):
+        raise _not_ended(job)  # somebody else's retry has begun since the summary was read
     shards = tuple(_grouped(_picks(ledger, job, planned, dead_only), planned.plan.shard_rows))
     if shards:
         # The summary goes first: without it the job is unfinished, whenever this is interrupted.
         ledger.forget_summary(job.job_id)
         ledger.create_retry(job.job_id, Retry(number=len(planned.retries), first=len(planned), shards=shards))
     return sum(shard.rows for shard in shards)
+
+
+def check_ended(ledger: Ledger, job: Job) -> dict[str, Any]:
+    """The job's summary. Raises JobError where it has not ended."""
+    summary = ledger.summary(job.job_id)
+    if summary is None:
+        raise _not_ended(job)
+    return summary
+
+
+def _not_ended(job: Job) -> JobError:
+    return JobError(
+        f"{job.job_id} has not ended; wait for it, or go on with it: savs-submit resume {job.spec.name}"
+    )
 
 
 def _picks(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.guarding import Roots
 from jobs.inprocess import InProcessQueue, Watcher, drain, enqueue
 from jobs.ledger import Ledger
-from jobs.specs import ClassifySpec, Job
+from jobs.specs import Job
+from jobs.status import is_due
 from savs.errors import Changed, JobError
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def run_jobs(
     summaries, changed = [], []
     for job in jobs:
         if not _is_done(ledger, job.job_id):
-            after = job.spec.after if isinstance(job.spec, ClassifySpec) else None
-            if after is not None and not _is_done(ledger, after):
+            if not is_due(ledger, job):
                 continue
             queue = InProcessQueue()
             enqueue(ledger, queue, job)

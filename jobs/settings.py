@@ -1,6 +1,7 @@
 """Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in this folder."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -66,8 +67,15 @@ def workspace_of(option: str | None) -> str:
 
 
 def broker_of(option: str | None) -> str | None:
-    """The broker's address, or None where jobs are to run in this process. Raises SettingsError."""
+    """The broker's address, or None where jobs are to run in this process. Raises SettingsError, in
+    words that hold no part of a password."""
     url = read_settings(broker_url=option).broker_url
     if url and not url.startswith(("redis://", "rediss://")):
         raise SettingsError(f"--broker: {url.partition(':')[0]}:… is no redis:// address")
+    try:
+        _ = url and urlsplit(url).port
+    except ValueError as error:
+        raise SettingsError(
+            "--broker: its host or port cannot be read; in a password, write / as %2F and @ as %40"
+        ) from error
     return url

@@ -6,6 +6,7 @@ from jobs.ledger import Ledger
 from jobs.reducing import add_up
 from jobs.specs import ClassifySpec, Job
 from savs.metrics import score
+from savs.storage import open_store
 
 
 def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
         return state | _ended(summary)
     if ledger.is_planned(job.job_id):
         planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
-        sums, _ = add_up(ledger, job, planned, committed)
+        sums = add_up(ledger, job, planned, committed)
         scores = score(sums.tally)
         state |= {
             "status": _unfinished(ledger, job),
@@ -66,9 +67,17 @@ def _ended(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unfinished(ledger: Ledger, job: Job) -> str:
-    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
+    if is_due(ledger, job):
         return "running"
+    assert isinstance(job.spec, ClassifySpec) and job.spec.after is not None
+    return "waiting" if ledger.summary(job.spec.after) is None else "blocked"
+
+
+def is_due(ledger: Ledger, job: Job) -> bool:
+    """Whether the job waits for no other. One whose predecessor was deleted needs only its artifact."""
+    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
+        return True
     before = ledger.summary(job.spec.after)
     if before is None:
-        return "waiting"
-    return "running" if before["status"] == "done" else "blocked"
+        return open_store(job.spec.artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
+    return bool(before["status"] == "done")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from jobs.broker import gpu_queue
 from jobs.ledger import Ledger
 from jobs.planning import Plan, plan_manifest
@@ -29,7 +31,7 @@ def make_source(url: str, option: str) -> Source:
     """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
     if "://" in url and not url.startswith("s3://"):
         raise SettingsError(f"{option}: {url}: only local paths and s3:// addresses can be read")
-    place = url if url.startswith("s3://") else str(Path(url).expanduser().resolve())
+    place = resolved(url)
     if not place.startswith("s3://") and answers(Path(place).is_dir):
         raise SettingsError(f"{option}: {url} is a folder; a JSONL file is needed")
     store, key = open_parent(place)
@@ -37,6 +39,11 @@ def make_source(url: str, option: str) -> Source:
         return Source(url=place, etag=store.etag(key))
     except NotFound as error:
         raise SettingsError(f"{option}: {error}") from error
+
+
+def resolved(url: str) -> str:
+    """A local path as it is everywhere on this machine; other addresses as they are."""
+    return url if "://" in url else str(Path(url).expanduser().resolve())
 
 
 def answers(question: Callable[[], bool]) -> bool:
@@ -108,13 +115,19 @@ def classify_job(
 
 
 def _job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
-    return Job(
-        job_id=job_id(spec),
-        submitted=datetime.now(UTC),
-        spec=spec,
-        max_failure_rate=max_failure_rate,
-        note=note,
-    )
+    """Raises SettingsError where rate or note cannot be used."""
+    try:
+        return Job(
+            job_id=job_id(spec),
+            submitted=datetime.now(UTC),
+            spec=spec,
+            max_failure_rate=max_failure_rate,
+            note=note,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        option = "--" + str(problem["loc"][0]).replace("_", "-")
+        raise SettingsError(f"{option}: {problem['msg']}") from error
 
 
 def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> list[Job]:
@@ -162,17 +175,29 @@ def find_artifact(ledger: Ledger, artifact: str) -> str:
     inside = NAME.fullmatch(name) and NAME.fullmatch(version)
     if inside and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
         return ledger.artifact_url(name, version)
-    made = [
-        job.job_id
-        for job in ledger.jobs(name)
-        if job.spec.kind == "extract" and ledger.store.exists(f"artifacts/{name}/{job.job_id}/manifest.json")
-    ]
-    if version or not made:
+    made = [] if version or not NAME.fullmatch(name) else _versions(ledger, name)
+    if not made:
         raise ArtifactNotFound(
             f"no artifact {artifact!r}: it is neither a folder with a manifest.json nor a name in "
             f"{join(ledger.workspace, 'artifacts')}"
         )
     return ledger.artifact_url(name, made[-1])
+
+
+def _versions(ledger: Ledger, name: str) -> list[str]:
+    """The versions of an artifact in the workspace, the newest last."""
+    found = []
+    for version in ledger.store.folders(f"artifacts/{name}"):
+        try:
+            manifest = json.loads(ledger.store.read(f"artifacts/{name}/{version}/manifest.json"))
+            found.append((datetime.fromisoformat(manifest["created"]), version))
+        except NotFound:
+            continue  # it is being made
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ArtifactNotFound(
+                f"artifacts/{name}/{version}/manifest.json is not an artifact's"
+            ) from error
+    return [version for _, version in sorted(found)]
 
 
 def artifact_model(url: str) -> str:

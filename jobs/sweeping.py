@@ -10,11 +10,12 @@ import logging
 from jobs.attempts import Times, again, ask_to_plan, ask_to_reduce, finish_shard
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue
-from jobs.enqueueing import SENTINEL, enqueue_job, is_due
+from jobs.enqueueing import SENTINEL, enqueue_job
 from jobs.ledger import Ledger
 from jobs.reducing import fail_job
 from jobs.shards import give_up
 from jobs.specs import Job
+from jobs.status import is_due
 from savs.errors import JobNotFound, LedgerError
 
 log = logging.getLogger("savs.sweeper")
@@ -29,7 +30,7 @@ def sweep(ledger: Ledger, broker: Broker, times: Times) -> None:
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
-        except LedgerError as error:  # one spoilt job is no reason to leave the others
+        except (LedgerError, JobNotFound) as error:  # one spoilt job is no reason to leave the others
             log.warning("job %s: %s", job.job_id, error)
     if emptied:
         broker.redis.set(SENTINEL, 1)
@@ -69,20 +70,30 @@ def _put_back(ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], 
     now = board.time()
     oldest = broker.oldest(queue)
     for entry in list(board.entries()):
+        if not _is_lost(entry, now, oldest[entry.lane], times.no_life):
+            continue
         job = jobs.get(entry.job_id)
-        if job is None or not _is_lost(entry, now, oldest[entry.lane], times.no_life):
-            continue
-        if entry.attempts < times.attempts:
-            again(ledger, broker, queue, job, entry)
-            continue
-        reason = f"no sign of life in {entry.attempts} attempts"
-        if entry.unit in ("plan", "reduce"):
-            fail_job(ledger, job, f"{entry.unit}: {reason}")
-            board.finish(job.job_id, entry.unit)
-        else:
-            shard = ledger.planned(job.job_id).shard(int(entry.unit))
-            give_up(ledger, job, shard, reason)
-            finish_shard(ledger, broker, queue, job, shard)
+        try:
+            if job is not None:
+                _put_one_back(ledger, broker, queue, job, entry, times)
+            elif entry.job_id not in set(ledger.active()):  # its worker died between outcome and board
+                board.finish(entry.job_id, entry.unit)
+        except LedgerError as error:  # one spoilt job is no reason to leave the others
+            log.warning("job %s: %s", entry.job_id, error)
+
+
+def _put_one_back(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: Entry, times: Times) -> None:
+    if entry.attempts < times.attempts:
+        again(ledger, broker, queue, job, entry)
+        return
+    reason = f"no sign of life in {entry.attempts} attempts"
+    if entry.unit in ("plan", "reduce"):
+        fail_job(ledger, job, f"{entry.unit}: {reason}")
+        broker.board(queue).finish(job.job_id, entry.unit)
+    else:
+        shard = ledger.planned(job.job_id).shard(int(entry.unit))
+        give_up(ledger, job, shard, reason)
+        finish_shard(ledger, broker, queue, job, shard)
 
 
 def _is_lost(entry: Entry, now: float, oldest: float | None, no_life: float) -> bool:

@@ -33,9 +33,9 @@ class Followed:
 
     def look(self, ledger: Ledger) -> None:
         new = ledger.committed(self.job.job_id) - self.seen
-        if self.planned is None or any(shard >= len(self.planned) for shard in new):
-            if not ledger.is_planned(self.job.job_id):
-                return
+        if self.planned is None and not ledger.is_planned(self.job.job_id):
+            return
+        if self.planned is None or max(new, default=0) >= len(self.planned):  # a retry was planned
             self.planned = ledger.planned(self.job.job_id)
         add_up(ledger, self.job, self.planned, new, self.sums)
         self.seen |= new

@@ -11,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 
 from tests import checkpoints
+from tests.faulty_s3 import FaultyS3
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +63,12 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         client.delete_object(Bucket="corpus", Key=entry["Key"])
     client.delete_bucket(Bucket="corpus")
     s3_client.cache_clear()
+
+
+@pytest.fixture
+def faulty(bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+    """`bucket` behind a proxy that, for now, does nothing."""
+    proxy = FaultyS3(s3_server)
+    monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", proxy.url)
+    yield proxy
+    proxy.stop()

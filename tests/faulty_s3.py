@@ -1,4 +1,5 @@
-"""An HTTP proxy before an S3 server that fails as S3 does: 503, 409, resets, lost and late answers."""
+"""An HTTP proxy before an S3 server that fails as S3 does: 503, 409, resets, lost, late and cut
+answers; or that knows no conditional writes, as some servers do not."""
 
 import http.client
 import random
@@ -14,7 +15,8 @@ LATE = 1.0  # seconds before the first byte of a late answer
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 
 # What happens to a request: nothing, an answer of the proxy's own, a connection that breaks before
-# or after the server has done what was asked, or an answer that takes its time.
+# or after the server has done what was asked or in the middle of its answer, or an answer that takes
+# its time. "unconditional" does not tell the server of `If-None-Match`, and "501" refuses it.
 Fault = str | None
 Chooser = Callable[[str, str], Fault]  # of method and path
 
@@ -64,6 +66,10 @@ class FaultyS3:
             return self._say(request, 409, "ConditionalRequestConflict", body)
         if fault == "reset before":
             return self._break(request)
+        if fault == "501" and "If-None-Match" in request.headers:
+            return self._say(request, 501, "NotImplemented", body)
+        if fault == "unconditional":
+            del request.headers["If-None-Match"]
         status, headers, answer = self._forward(request, body)
         if fault == "reset after":
             return self._break(request)
@@ -76,6 +82,10 @@ class FaultyS3:
         length = {k.lower(): v for k, v in headers}.get("content-length", "0")
         request.send_header("Content-Length", length if request.command == "HEAD" else str(len(answer)))
         request.end_headers()
+        if fault == "cut":
+            request.wfile.write(answer[: len(answer) // 2])
+            request.wfile.flush()
+            return self._break(request)
         request.wfile.write(answer)
         return None
 

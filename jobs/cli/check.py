@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from math import isfinite
 
 import click
 
@@ -52,6 +53,8 @@ def plan(
 
     if train is None and data is None:
         raise SettingsError("give --train, --data, or both")
+    if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
+        raise SettingsError("--rate and --gpu-hour-price must be numbers")
     ledger = ledger_of(workspace) if read_settings(workspace=workspace).workspace else None
     found = [
         estimate(

@@ -116,13 +116,14 @@ def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]",
     else:
         for summary in summaries:
             print_summary(summary, ledger.job_url(summary["job_id"]))
-        ended = {summary["job_id"] for summary in summaries}
-        for job in [job for job in jobs if job.job_id not in ended]:
-            click.echo(f"{job.job_id}: {_why_not(ledger, job)}")
+    ended = {summary["job_id"] for summary in summaries}
+    for job in [job for job in jobs if job.job_id not in ended]:
+        click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)
     sys.exit(exit_code(summaries, len(jobs)))
 
 
 def _why_not(ledger: "Ledger", job: "Job") -> str:
     if not ledger.is_cancelled(job.job_id):
         return "not run, because the job before it is not done"
-    return f"cancelled {ledger.why_cancelled(job.job_id) or ''}".rstrip()
+    why = ledger.why_cancelled(job.job_id)
+    return f"cancelled: {why}" if why else "cancelled"

@@ -20,6 +20,8 @@ from jobs.cli.group import (
 from jobs.cli.handing import follow_jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobs.ledger import Ledger
     from jobs.specs import Job
     from savs.errors import SavsError
@@ -48,7 +50,7 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
     """
     ledger = ledger_of(workspace)
     spoilt: list[SavsError] = []
-    _print_states(ledger, ledger.jobs(spoilt=spoilt.append), as_json)
+    _print_states(ledger, ledger.jobs(spoilt=spoilt.append), as_json, spoilt.append)
     for error in spoilt:
         click.echo(f"savs-submit: {error}", err=True)
 
@@ -115,11 +117,22 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
         print_errors(found)
 
 
-def _print_states(ledger: "Ledger", jobs: "list[Job]", as_json: bool) -> None:
+def _print_states(
+    ledger: "Ledger", jobs: "list[Job]", as_json: bool, spoilt: "Callable[[SavsError], None] | None" = None
+) -> None:
+    """Shows `jobs`; those that cannot be read are told to `spoilt`, where that is given, else raised."""
     from jobs.printing import print_jobs
     from jobs.status import job_state
+    from savs.errors import LedgerError
 
-    states = [job_state(ledger, job) for job in jobs]
+    states = []
+    for job in jobs:
+        try:
+            states.append(job_state(ledger, job))
+        except LedgerError as error:
+            if spoilt is None:
+                raise
+            spoilt(error)
     if as_json:
         click.echo(json.dumps(states, ensure_ascii=False, indent=1))
     else:

@@ -72,13 +72,15 @@ def retry(
 
     Example: savs-submit retry pets --workspace results
     """
-    from jobs.retrying import retry_job
+    from jobs.retrying import check_ended, retry_job
+    from jobs.status import is_due
 
     ledger = ledger_of(workspace)
     jobs = newest_of(ledger, name)
-    for job in jobs:
-        if ledger.summary(job.job_id) is None:
-            continue  # it waits for the one before it, or its last retry goes on
+    due = [job for job in jobs if ledger.summary(job.job_id) is not None or is_due(ledger, job)]
+    for job in due:
+        check_ended(ledger, job)
+    for job in due:
         rows = retry_job(ledger, job, dead_only=False)
         click.echo(f"{job.job_id}: {rows} rows are run again", err=True)
     hand_on(ledger, jobs, broker, wait, as_json, allow_http)
@@ -129,12 +131,22 @@ def delete(name: str, orphans: bool, yes: bool, workspace: str | None) -> None:
             click.echo(f"{job.job_id}: {_delete_orphans(ledger, job.job_id)} orphans deleted")
         return
     for job in jobs:
-        if ledger.summary(job.job_id) is None and not ledger.is_cancelled(job.job_id):
+        if not _has_stopped(ledger, job.job_id):
             raise JobError(f"{job.job_id} has not ended; savs-submit cancel {name} stops it")
     for job in jobs:
         if yes or click.confirm(f"delete {job.job_id} with all its rows?"):
             ledger.delete(job.job_id)
             click.echo(f"{job.job_id}: deleted")
+
+
+def _has_stopped(ledger: "Ledger", job_id: str) -> bool:
+    """Whether nobody works on the job. One without a plan that no pool sees to is what a deletion left
+    that was interrupted, or a submission."""
+    return (
+        ledger.is_cancelled(job_id)
+        or ledger.summary(job_id) is not None
+        or not (ledger.is_planned(job_id) or job_id in ledger.active())
+    )
 
 
 def _delete_orphans(ledger: "Ledger", job_id: str) -> int:

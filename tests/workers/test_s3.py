@@ -1,7 +1,6 @@
 """Fault 12: S3 answers 503 and 409, resets connections, loses answers and comes late."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ from jobs.results import result_rows
 from savs.storage import S3Store, open_store, s3_client
 from tests.faulty_s3 import FaultyS3, first, now_and_then
 from tests.workers.conftest import Pool, RedisServer, wait_until
-
-
-@pytest.fixture
-def faulty(bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """`bucket` behind a proxy that, for now, does nothing."""
-    proxy = FaultyS3(s3_server)
-    monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", proxy.url)
-    yield proxy
-    proxy.stop()
 
 
 @pytest.mark.parametrize("fault", ["503", "409", "reset before", "reset after", "late"])
