@@ -1,0 +1,37 @@
+"""Runs one step in a process of its own, so that its peak memory is its own: `python -m bench.fresh`."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from typing import Any
+
+MB = 1e6  # bytes
+
+
+def fresh(step: str, *arguments: Any) -> tuple[Any, float]:
+    """What `bench.steps.<step>` answers in a new process, and that process' peak memory in MB."""
+    command = [sys.executable, "-m", "bench.fresh", step, json.dumps(arguments)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = json.loads(said.splitlines()[-1])
+    return found["answer"], found["peak_mb"]
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process, in MB.
+
+    On Linux `ru_maxrss` begins with the peak of the process that started this one (exec hands it
+    down), so the kernel's own figure for this program is taken where there is one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) * 1024 / MB
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / MB
+
+
+if __name__ == "__main__":
+    answer = getattr(importlib.import_module("bench.steps"), sys.argv[1])(*json.loads(sys.argv[2]))
+    print(json.dumps({"answer": answer, "peak_mb": peak_mb()}))

@@ -1,0 +1,55 @@
+"""Measures the queue against its bars: `python -m bench.queue`, or `--only NAME`.
+
+Starts what it needs (Redis, moto, workers) and ends it again. The workers are real but for the model,
+which is a function of the item and takes as long as it is told to; so this says what the queue, the
+board and the ledger cost, and nothing about models or media. The last line is JSON; a whole run also
+goes to `bench/results/queue.json`. The exit code is 1 if a bar is missed.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import enqueueing, fairness, overhead, planning, reducing, scaling
+from bench.figures import Figure, machine, versions
+from tests.workers.conftest import redis_binary
+
+RESULTS = Path(__file__).parent / "results" / "queue.json"
+MEASURES: dict[str, Callable[[], list[Figure]]] = {
+    "enqueue": enqueueing.measure,
+    "overhead": overhead.measure,
+    "scaling": scaling.measure,
+    "reduce": reducing.measure,
+    "plan": planning.measure,
+    "fairness": fairness.measure,
+}
+
+
+def main(names: list[str]) -> int:
+    figures: list[Figure] = []
+    for name in names:
+        began = time.monotonic()
+        found = MEASURES[name]()
+        print(*found, f"{name} was measured in {time.monotonic() - began:.0f} s", sep="\n", flush=True)
+        figures += found
+    report = {
+        "machine": machine(),
+        "versions": versions(redis_binary()),
+        "results": [figure.to_json() for figure in figures],
+    }
+    if names == list(MEASURES):
+        RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, ensure_ascii=False))
+    return 1 if any(figure.met is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", choices=MEASURES, help="one measure; the results file is left as it is")
+    only = parser.parse_args().only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    sys.exit(main([only] if only else list(MEASURES)))

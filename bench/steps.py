@@ -1,0 +1,105 @@
+"""What a benchmark runs in a process of its own (`bench.fresh`), and the data it runs on."""
+
+import time
+from array import array
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from jobs.broker import Broker
+from jobs.enqueueing import enqueue_due
+from jobs.ledger import Ledger
+from jobs.outcomes import Counts, ErrorExample, Outcome, Tallied
+from jobs.planning import Plan, plan_manifest
+from jobs.reducing import STAGES, reduce_job
+from jobs.specs import ClassifySpec, Job, Source, job_id
+from jobs.submitting import classify_job, submit
+
+CLASSES = ("cat", "dog", "owl")
+WRITE_AHEAD = 10_000  # rows of a manifest that are made at a time
+SHARD_ROWS = 256
+MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
+
+
+def write_manifest(path: str, rows: int) -> int:
+    """A manifest of rows of about 100 bytes, whose ids name their class, as the fake model wants it;
+    its size in bytes."""
+    lines = (
+        f'{{"image": "pictures/{i:08d}.jpg", "question": "What is it?", '
+        f'"question_id": "{CLASSES[i % 3]}-{i:06d}", "label": "{CLASSES[i % 3]}"}}\n'
+        for i in range(rows)
+    )
+    with Path(path).open("w") as stream:
+        while some := "".join(islice(lines, WRITE_AHEAD)):
+            stream.write(some)
+    return Path(path).stat().st_size
+
+
+def plan(manifest: str) -> tuple[float, int, int]:
+    """Plans the manifest: seconds, rows and shards."""
+    began = time.perf_counter()
+    found = plan_manifest(manifest, None, labelled=False)
+    return time.perf_counter() - began, found.rows, len(found)
+
+
+def put_on_queue(broker: str, workspace: str, manifest: str, model: str) -> tuple[float, int]:
+    """Submits a job with a shard per row: seconds from its plan to its last message, and shards."""
+    ledger = Ledger(workspace)
+    job = classify_job("large", model, manifest, "/artifact", shard_size=1, batch_size=1)
+    jobs = submit(ledger, [job])
+    began = time.perf_counter()
+    counts = enqueue_due(ledger, Broker(broker), jobs)
+    return time.perf_counter() - began, counts[job.job_id]
+
+
+def write_ledger(workspace: str, shards: int) -> str:
+    """A ledger with one job, of which every shard has an outcome and no part; the job's id."""
+    rows = shards * SHARD_ROWS
+    numbers = array("q", range(0, rows, SHARD_ROWS))
+    spec = ClassifySpec(
+        name="large",
+        model="tests/fake",
+        data=Source(url="/data/rows.jsonl", etag=f"{shards:064d}"),
+        artifact="/artifact",
+        shard_size=SHARD_ROWS,
+        batch_size=8,
+    )
+    job = Job(job_id=job_id(spec), submitted=MONDAY, spec=spec)
+    places = array("q", (100 * n for n in numbers)), array("q", (n + 1 for n in numbers))
+    Ledger(workspace).create_job(job, Plan(rows, SHARD_ROWS, 100 * rows, "image", 0, *places))
+    commits = Path(workspace) / "jobs" / job.job_id / "commits"
+    commits.mkdir()
+    for number in range(shards):
+        (commits / f"{number:07d}.json").write_text(outcome(number).model_dump_json(indent=1))
+    return job.job_id
+
+
+def outcome(number: int) -> Outcome:
+    """A shard's outcome as a worker writes it: three classes, one failed row."""
+    good = SHARD_ROWS - 1
+    confusion = tuple((a, b, good // 9) for a in CLASSES for b in CLASSES)
+    example = ErrorExample(
+        index=number * SHARD_ROWS, id=f"q{number}", kind="missing_media", message="/data/x.jpg does not exist"
+    )
+    return Outcome(
+        shard=number,
+        status="done",
+        attempt=f"{number:016x}",
+        part=f"{number:07d}-{number:016x}.jsonl",
+        sha256=f"{number:064x}",
+        counts=Counts(rows=SHARD_ROWS, labelled=good, failed=1),
+        tally=Tallied(
+            predicted=dict.fromkeys(CLASSES, good // 3), confusion=confusion, errors={"missing_media": 1}
+        ),
+        examples=(example,),
+        timings=dict.fromkeys((*STAGES, "worker"), 0.0001),
+    )
+
+
+def reduce(workspace: str, job: str) -> tuple[float, int]:
+    """Reduces the job, however often it was: seconds, and the shards that were added up."""
+    ledger = Ledger(workspace)
+    began = time.perf_counter()
+    summary = reduce_job(ledger, ledger.job(job))
+    assert summary is not None and summary["status"] == "done", summary
+    return time.perf_counter() - began, summary["shards"]
