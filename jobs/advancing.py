@@ -25,6 +25,7 @@ from savs.errors import (
 
 # What another attempt would meet again. Anything else may be the machine's or the network's fault.
 HOPELESS = (ManifestError, SettingsError, Changed, NotFound, ForbiddenAddress, LedgerError)
+DATA = (ManifestError, SettingsError, Changed)  # what makes another job when it is mended
 
 log = logging.getLogger("savs.advancing")
 
@@ -57,7 +58,7 @@ def attempt_to_advance(
             log.warning("%s failed, and is run again: %s: %s", message.unit, type(error).__name__, error)
             again(ledger, broker, CPU_QUEUE, job, seen)
             return "again"
-        fail_job(ledger, job, f"{type(error).__name__}: {error}")
+        fail_job(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
         ledger.deactivate(job.job_id)
         word = "given up"
     board.finish(job.job_id, message.unit)

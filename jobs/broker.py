@@ -169,4 +169,4 @@ def publishing_app(url: str, timeout: float) -> "Celery":
 
 def hidden(url: str) -> str:
     """A broker's address without its password."""
-    return re.sub(r"://.*@", "://…@", url)
+    return re.sub(r"(password=)[^&]*", r"\1…", re.sub(r"://.*@", "://…@", url))

@@ -192,8 +192,12 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     }
 
 
-def fail_job(ledger: Ledger, job: Job, reason: str) -> dict[str, Any]:
-    """Ends a job that cannot go on, before any row of it counts, with `reason`."""
+def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> dict[str, Any]:
+    """Ends a job that cannot go on, before any row of it counts, with `reason`.
+
+    data  whether that lies in its manifest, so that what mends it makes another job
+    """
+    again = "submit it again" if data else f"then: savs-submit resume {job.spec.name}"
     summary = {
         "schema_version": 1,
         "job_id": job.job_id,
@@ -209,7 +213,7 @@ def fail_job(ledger: Ledger, job: Job, reason: str) -> dict[str, Any]:
         "classes": {},
         "errors": {},
         "warnings": [],
-        "advice": f"mend that, then: savs-submit resume {job.spec.name}",
+        "advice": f"mend that, {again}",
         "timings": _timings(Counter(), 0, 0),
         "created": job.submitted,
     }

@@ -1,0 +1,115 @@
+"""What is shown of a workspace where something is spoilt, and what a shell completes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.ledger import Ledger
+from tests.jobs.conftest import Finished, savs_submit
+from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+
+
+def three_jobs(workspace: Path) -> Ledger:
+    ledger = Ledger(str(workspace))
+    for minute, name in enumerate(("cats", "dogs", "owls")):
+        job = ledger.create_job(classify_job(name, minute), plan_of(2))
+        write_outcome(ledger, job, 0, [row(0, "a"), row(1, "b")])
+    return ledger
+
+
+@pytest.mark.parametrize("file", ["job.json", "shards.json", "summary.json", "commits/0000000.json"])
+def test_list_shows_the_other_jobs_beside_a_spoilt_one_and_names_it(workspace: Path, file: str) -> None:
+    three_jobs(workspace)
+    [folder] = workspace.glob("jobs/dogs-*")
+    (folder / file).write_text("{")
+
+    said = savs_submit("list", "--workspace", workspace)
+    states = json.loads(savs_submit("list", "--workspace", workspace, "--json").stdout)
+
+    assert said.exit_code == 0
+    assert "cats-classify-" in said.stdout and "owls-classify-" in said.stdout
+    assert f"jobs/{folder.name}/{file}" in said.stderr
+    assert [state["name"] for state in states] == ["cats", "owls"]
+
+
+def test_status_of_a_spoilt_job_is_an_error_and_that_of_another_is_not(workspace: Path) -> None:
+    three_jobs(workspace)
+    [folder] = workspace.glob("jobs/dogs-*")
+    (folder / "job.json").write_text("{")
+
+    assert savs_submit("status", "dogs", "--workspace", workspace).exit_code == 1
+    assert savs_submit("status", "cats", "--workspace", workspace).exit_code == 0
+
+
+def test_a_run_in_this_process_is_none_that_a_pool_is_to_see_to(calm: Finished) -> None:
+    assert Ledger(str(calm.workspace)).active() == []
+
+
+def completed(words: str, shell: str = "bash", **environment: str) -> list[str]:
+    """What the shell is offered for the last of `words`, as click's scripts ask for it."""
+    said = subprocess.run(
+        [Path(sys.executable).with_name("savs-submit")],
+        env=os.environ
+        | {"_SAVS_SUBMIT_COMPLETE": f"{shell}_complete"}
+        | {"COMP_WORDS": f"savs-submit {words}", "COMP_CWORD": str(len(words.split(" ")))}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stderr == ""
+    return [line.partition(",")[2] for line in said.stdout.splitlines() if line]
+
+
+def test_names_of_jobs_are_completed(workspace: Path) -> None:
+    ledger = three_jobs(workspace)
+    ledger.create_job(extract_job("cats"), plan_of(2))
+
+    where = {"SAVS_WORKSPACE": str(workspace)}
+
+    assert completed("status ", **where) == ["cats", "dogs", "owls"]
+    assert completed("retry d", **where) == ["dogs"]
+    assert completed(f"watch --workspace {workspace} o") == ["owls"]
+    assert completed("status ") == [], "without a workspace there is none, and no error"
+
+
+def test_completion_prints_a_script_that_bash_understands() -> None:
+    said = savs_submit("completion", "bash")
+
+    assert said.exit_code == 0
+    assert "_SAVS_SUBMIT_COMPLETE=bash_complete" in said.stdout
+    bash = shutil.which("bash")
+    assert bash is not None
+    subprocess.run([bash, "-n"], input=said.stdout, text=True, check=True)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_knows_other_shells(shell: str) -> None:
+    assert f"_SAVS_SUBMIT_COMPLETE={shell}_complete" in savs_submit("completion", shell).stdout
+
+
+def test_without_a_known_shell_completion_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/bin/csh")
+    said = savs_submit("completion")
+    assert said.exit_code == 2 and "name a shell: bash, zsh or fish" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p/ss@host:6379/0", "redis://host:secret", "redis://me:secret@host:port/0"]
+)
+@pytest.mark.parametrize("command", [["watch", "cats"], ["doctor"], ["resume", "cats"]])
+def test_a_broker_address_that_cannot_be_read_is_one_sentence_without_the_password(
+    workspace: Path, url: str, command: list[str]
+) -> None:
+    three_jobs(workspace)
+
+    said = savs_submit(*command, "--workspace", workspace, "--broker", url)
+
+    assert said.exit_code == 2
+    assert "--broker: its host or port cannot be read" in said.stderr
+    assert "secret" not in said.output and "p/ss" not in said.output
