@@ -1,14 +1,12 @@
 """Reducing many commits: seconds, and whether memory grows with their number.
 
 On a local folder the commits are in the system's cache. On moto what is measured is mostly moto: it
-shares the two cores and answers some hundred requests a second. Reading is by the product's own
-threads (jobs.ahead.THREADS).
+shares the two cores and answers some hundred requests a second.
 """
 
 from bench.figures import Figure
 from bench.fresh import fresh
 from bench.servers import folder, s3
-from jobs.ahead import THREADS
 
 FEW, MANY = 1_000, 10_000  # commits
 FOLDER_SECONDS = "≤ 30"
@@ -26,23 +24,23 @@ def measure() -> list[Figure]:
     return [
         Figure("reduce: 10,000 commits, folder", local[MANY][0], "s", FOLDER_SECONDS),
         Figure("reduce: 10,000 commits, S3", remote[MANY][0], "s", S3_SECONDS),
-        Figure("reduce: threads", THREADS, "", MAX_THREADS),
+        Figure("reduce: threads that read", max(local[MANY][2], remote[MANY][2]), "", MAX_THREADS),
         *memory("folder", local),
         *memory("S3", remote),
     ]
 
 
-def reduced(workspace: str, jobs: dict[int, str]) -> dict[int, tuple[float, float]]:
-    """Per number of commits: seconds, and peak memory in MB."""
+def reduced(workspace: str, jobs: dict[int, str]) -> dict[int, tuple[float, float, int]]:
+    """Per number of commits: seconds, peak memory in MB, and threads that read."""
     found = {}
     for commits, job in jobs.items():
-        (seconds, shards), peak = fresh("reduce", workspace, job)
+        (seconds, shards, threads), peak = fresh("reduce", workspace, job)
         assert shards == commits
-        found[commits] = (seconds, peak)
+        found[commits] = (seconds, peak, threads)
     return found
 
 
-def memory(where: str, found: dict[int, tuple[float, float]]) -> list[Figure]:
+def memory(where: str, found: dict[int, tuple[float, float, int]]) -> list[Figure]:
     few, many = found[FEW][1], found[MANY][1]
     return [
         Figure(f"reduce: peak memory, {where}", many, "MB"),

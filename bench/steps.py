@@ -1,5 +1,6 @@
 """What a benchmark runs in a process of its own (`bench.fresh`), and the data it runs on."""
 
+import threading
 import time
 from array import array
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from jobs.submitting import classify_job, submit
 CLASSES = ("cat", "dog", "owl")
 WRITE_AHEAD = 10_000  # rows of a manifest that are made at a time
 SHARD_ROWS = 256
+LOOK = 0.01  # seconds between two counts of threads
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 
 
@@ -36,10 +38,10 @@ def write_manifest(path: str, rows: int) -> int:
 
 
 def plan(manifest: str) -> tuple[float, int, int]:
-    """Plans the manifest: seconds, rows and shards."""
+    """Plans the manifest: seconds, rows, and those among them that are unusable."""
     began = time.perf_counter()
     found = plan_manifest(manifest, None, labelled=False)
-    return time.perf_counter() - began, found.rows, len(found)
+    return time.perf_counter() - began, found.rows, found.problems
 
 
 def put_on_queue(broker: str, workspace: str, manifest: str, model: str) -> tuple[float, int]:
@@ -96,10 +98,19 @@ def outcome(number: int) -> Outcome:
     )
 
 
-def reduce(workspace: str, job: str) -> tuple[float, int]:
-    """Reduces the job, however often it was: seconds, and the shards that were added up."""
+def reduce(workspace: str, job: str) -> tuple[float, int, int]:
+    """Reduces the job, however often it was: seconds, shards that were added up, and the most
+    threads that read at once."""
     ledger = Ledger(workspace)
+    most = [0]
+    threading.Thread(target=_count_readers, args=(most,), daemon=True).start()
     began = time.perf_counter()
     summary = reduce_job(ledger, ledger.job(job))
     assert summary is not None and summary["status"] == "done", summary
-    return time.perf_counter() - began, summary["shards"]
+    return time.perf_counter() - began, summary["shards"], most[0]
+
+
+def _count_readers(most: list[int]) -> None:
+    while True:
+        most[0] = max(most[0], threading.active_count() - 2)  # but for the first thread and this one
+        time.sleep(LOOK)
