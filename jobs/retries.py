@@ -75,6 +75,12 @@ class Retry(Strict):
     first: Annotated[int, Field(ge=0)]
     shards: Annotated[tuple[RetryShard, ...], Field(min_length=1)]
 
+    def shard(self, number: int) -> RetryShard:
+        """Its shard of that number. Raises LedgerError where it has none."""
+        if not self.first <= number < self.first + len(self.shards):
+            raise LedgerError(f"shard {number} is none of retry {self.number}")
+        return self.shards[number - self.first]
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -110,7 +116,7 @@ class Planned:
         where none did."""
         for retry in self.retries:
             if retry.first <= number < retry.first + len(retry.shards):
-                return retry, retry.shards[number - retry.first]
+                return retry, retry.shard(number)
         raise LedgerError(f"shard {number} ended and was not planned")
 
     def __iter__(self) -> Iterator[Shard]:

@@ -19,7 +19,7 @@ from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome, Tallied
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job
-from savs.errors import BadRow, ForbiddenMedia, ItemError
+from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError
 from savs.metrics import Tally
 from savs.samples import Sample, folder_of, parse_line, read_lines
 from savs.storage import open_parent
@@ -90,20 +90,24 @@ def run_shard(
 
 
 def read_entries(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
-    """The shard's rows. Raises Changed where the manifest is no longer the one that was planned."""
+    """The shard's rows. Raises Changed where the manifest is no longer the one that was planned, and
+    LedgerError where they are not as many as were planned."""
     source = job.spec.source
     if roots is not None:
         roots.check_address(source.url)
         if isinstance(job.spec, ClassifySpec):
             roots.check_address(job.spec.artifact)
     if shard.retry is None:
-        return _read_span(job, shard, roots)
-    retry = ledger.retry(job.job_id, shard.retry)
-    found = []
-    for pick in retry.shards[shard.number - retry.first].picks:
-        entries = _read_span(job, pick.shard, roots)
-        wanted = None if pick.indices is None else set(pick.indices)
-        found += [entry for entry in entries if wanted is None or entry.index in wanted]
+        found = _read_span(job, shard, roots)
+    else:
+        found = []
+        for pick in ledger.retry(job.job_id, shard.retry).shard(shard.number).picks:
+            wanted = set(pick.rows)
+            found += [entry for entry in _read_span(job, pick.shard, roots) if entry.index in wanted]
+    if len(found) != shard.rows:
+        raise LedgerError(
+            f"job {job.job_id}: shard {shard.number} has {len(found)} rows, and {shard.rows} were planned"
+        )
     return found
 
 

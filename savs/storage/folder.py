@@ -34,8 +34,11 @@ class LocalStore:
         if etag is not None and self.etag(key) != etag:
             raise Changed(f"{self._path(key)} has changed since the job was planned; submit it again")
         with self.open(key) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if offset >= size:
+                return b""
             stream.seek(offset)
-            return stream.read(length)
+            return stream.read(min(length, size - offset))  # a length may be anybody's word
 
     def open(self, key: str) -> IO[bytes]:
         try:

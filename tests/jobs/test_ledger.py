@@ -3,9 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +16,7 @@ from jobs.status import job_state
 from savs.errors import JobNotFound, LedgerError, SavsError, SettingsError
 from tests.jobs.conftest import orphans, savs_submit
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+from tests.jobs.mutating import mutate
 
 MUTATIONS = 200
 
@@ -255,57 +254,6 @@ def test_a_job_whose_name_leaves_the_workspace_is_refused(workspace: Path) -> No
     path.write_bytes(json.dumps(found).encode())
     with pytest.raises(LedgerError, match=r"job\.json"):
         ledger.jobs()
-
-
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where in a JSON value something stands."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path] * bool(path) + [place for key, one in inner for place in leaves(one, (*path, key))]
-
-
-STRANGE: list[Any] = [
-    *(None, True, -1, 0, 1, 2, 3, 1e308, 10**30, "", "x", "../../x", "\0", [], {}, [[]], {"x": 1}),
-    *("2030-01-07T08:00:00", "0001-01-01T00:00:00Z", "done", "failed", ["a", "b", -1], float("nan")),
-]
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """`data`, JSON, with one thing wrong in it."""
-
-    def replace(value: Any, place: tuple[Any, ...], new: Any) -> None:
-        for key in place[:-1]:
-            value = value[key]
-        value[place[-1]] = new
-
-    def strange() -> bytes:
-        value = json.loads(data)
-        replace(value, rng.choice(leaves(value)), rng.choice(STRANGE))
-        return json.dumps(value).encode()
-
-    def missing() -> bytes:
-        value = json.loads(data)
-        *above, last = rng.choice(leaves(value))
-        parent = value
-        for key in above:
-            parent = parent[key]
-        del parent[last]
-        return json.dumps(value).encode()
-
-    def flipped() -> bytes:
-        spoilt = bytearray(data)
-        spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
-        return bytes(spoilt)
-
-    ways: list[Callable[[], bytes]] = [
-        strange,
-        strange,
-        strange,
-        missing,
-        flipped,
-        lambda: data[: rng.randrange(len(data))],
-        lambda: data + rng.randbytes(3),
-    ]
-    return rng.choice(ways)()
 
 
 def test_a_mutated_ledger_gives_its_contents_or_a_typed_error(workspace: Path) -> None:
