@@ -187,7 +187,7 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
             if is_video(address)
             else (MAX_IMAGE_BYTES, Patience())
         )
-        with fetch(address, limit, patience) as stream:
+        with fetch(address, limit, patience=patience) as stream:
             yield stream
         return
     try:

@@ -50,7 +50,7 @@ def test_hours_and_cost_follow_from_a_rate(tmp_path: Path) -> None:
     # 7,200 rows at 2 a second are an hour of one GPU: a quarter of one for four, at the same price
     assert (found["rate"], found["hours"], found["cost"]) == (2.0, 0.25, 2.5)
     assert (found["shard_rows"], found["shards"]) == (240, 30)  # two minutes of a worker
-    assert "0.25 hours at 2 items/s and GPU, cost 2.50" in said.stdout
+    assert "15.0 minutes at 2 items/s and GPU, cost 2.50" in said.stdout
 
 
 def run_job(ledger: Ledger, seconds: float, kind: Kind = "image") -> dict[str, Any]:
