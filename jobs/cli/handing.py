@@ -64,19 +64,15 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, quiet: bool, as_json
 
     broker = Broker(url)
     counts = enqueue_due(ledger, broker, jobs)
-    alive = {queue: broker.workers(queue) for queue in (gpu_queue(jobs[0].spec.model), CPU_QUEUE)}
-    if not all(alive.values()):
-        missing = [
-            f"no worker {what} now; start one: savs-worker {command}"
-            for count, what, command in zip(
-                alive.values(),
-                ("serves this model", "plans and reduces"),
-                (f"gpu --model {jobs[0].spec.model}", "cpu"),
-                strict=True,
-            )
-            if not count
-        ]
-        click.echo("\n".join(missing), err=True)
+    model = jobs[0].spec.model
+    needed = {
+        gpu_queue(model): f"no worker serves this model now; start one: savs-worker gpu --model {model}",
+        CPU_QUEUE: "no worker plans and reduces now; start one: savs-worker cpu",
+    }
+    alive = {queue: broker.workers(queue) for queue in needed}
+    for queue, missing in needed.items():
+        if not alive[queue]:
+            click.echo(missing, err=True)
     if quiet:
         return
     if as_json:
