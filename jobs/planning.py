@@ -7,16 +7,18 @@ shards (`Retry`); see `jobs.retrying`.
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from pydantic import Field
 
 from jobs.specs import SCHEMA, Strict
 from savs.errors import BadLine, BadRow, LedgerError, ManifestError, SettingsError
+from savs.formats import format_of
 from savs.media import is_video
-from savs.samples import Sample, folder_of, parse_line, read_lines
+from savs.rows import Line, is_list, read_rows
+from savs.samples import Reading, Sample, folder_of, head_of, parse_row, sample_of
 from savs.storage import open_parent
 
 Kind = Literal["image", "video", "text"]
@@ -30,6 +32,7 @@ MIN_SHARD_ROWS = 16
 class Shard(Strict):
     """A run of rows in the manifest: where its bytes lie, and the first row's index and line.
 
+    listed where the manifest is one JSON list
     retry  where the rows are redone: the number of the `Retry` that lists them; `first_index` is
            the first of them, and the other places mean nothing
     """
@@ -40,6 +43,7 @@ class Shard(Strict):
     first_index: Annotated[int, Field(ge=0)]
     first_line: Annotated[int, Field(ge=1)]
     rows: Annotated[int, Field(ge=1)]
+    listed: bool = False
     retry: Annotated[int, Field(ge=0)] | None = None
 
 
@@ -51,6 +55,7 @@ class Plan:
     end      byte offset behind the last shard
     kind     what the first row shows: a model's rate differs by far
     problems rows that are unusable and will be error rows
+    listed   whether the manifest is one JSON list
     """
 
     rows: int
@@ -60,6 +65,7 @@ class Plan:
     problems: int
     offsets: "array[int]"
     lines: "array[int]"
+    listed: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -74,6 +80,7 @@ class Plan:
             first_index=first,
             first_line=self.lines[number],
             rows=min(self.shard_rows, self.rows - first),
+            listed=self.listed,
         )
 
     def __iter__(self) -> Iterator[Shard]:
@@ -82,7 +89,7 @@ class Plan:
     def to_json(self) -> bytes:
         columns = {"offsets": self.offsets.tolist(), "lines": self.lines.tolist()}
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        plan = {"schema_version": SCHEMA, "kind": self.kind, **numbers, **columns}
+        plan = {"schema_version": SCHEMA, "kind": self.kind, "listed": self.listed, **numbers, **columns}
         return json.dumps(plan, separators=(",", ":")).encode()
 
     @classmethod
@@ -94,6 +101,7 @@ class Plan:
                 raise ValueError(f"its schema is {found['schema_version']}, and this savs knows {SCHEMA}")
             plan = cls(
                 kind=found["kind"],
+                listed=_flag(found["listed"]),
                 offsets=array("q", found["offsets"]),
                 lines=array("q", found["lines"]),
                 **{name: _count(found[name]) for name in _NUMBERS},
@@ -118,6 +126,12 @@ class Plan:
 _NUMBERS = ("rows", "shard_rows", "end", "problems")
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
 def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a count")
@@ -128,17 +142,20 @@ def _count(value: Any) -> int:
 class Survey:
     """What a pass over a manifest finds besides its shards.
 
-    labels  rows per label; kept for `MAX_LABELS` labels at most
-    bad     the first unusable rows
+    labels   rows per label; kept for `MAX_LABELS` labels at most
+    bad      the first unusable rows
+    unknown  fields that the format does not know, and the first line that has each
     """
 
     MAX_LABELS = 100_000
+    MAX_UNKNOWN = 20
 
     good_rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     bad: list[BadLine] = field(default_factory=list)
     problems: int = 0
     kind: Kind | None = None
+    unknown: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -151,6 +168,11 @@ class Survey:
             self.labels[label] += 1
         if self.kind is None:
             self.kind = kind_of(sample)
+
+    def strange(self, names: Iterable[str], line: int) -> None:
+        for name in names:
+            if len(self.unknown) < self.MAX_UNKNOWN:
+                self.unknown.setdefault(name, line)
 
     def wrong(self, line: int, reason: str) -> None:
         self.problems += 1
@@ -169,29 +191,36 @@ def plan_manifest(
     shard_rows: int | None,
     *,
     labelled: bool,
+    reading: Reading | None = None,
     rates: Mapping[str, float] | None = None,
     survey: Survey | None = None,
 ) -> Plan:
     """The shards of the manifest at `url`.
 
     shard_rows  rows of a shard; None: as many as take SHARD_SECONDS
+    reading     by default the `general` format, with media beside the manifest
     rates       items a second of one worker per kind of row, as far as they were measured
     survey      is filled on the way
 
     With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted
-    and left to their shards, where they become error rows. Raises SettingsError where there is not
-    one row, or with `labelled` only one class; and NotFound.
+    and left to their shards, where they become error rows. A JSON list that is none raises one, too.
+    Raises SettingsError where there is not one row, or with `labelled` only one class; and NotFound.
     """
     found = survey or Survey()
     store, key = open_parent(url)
-    base = folder_of(url)
+    reading = reading or Reading(folder_of(url))
+    known = format_of(reading.format).fields
     offsets, lines = array("q"), array("q")
     rows = end = 0
     size = shard_rows
     with store.open(key) as stream:
-        for line in read_lines(stream):
+        listed = is_list(head_of(stream))
+        for line in manifest_rows(stream, listed, url):
             try:
-                found.good(parse_line(line, base, labelled=labelled))
+                row = parse_row(line)
+                found.good(sample_of(row, line.index, reading, labelled=labelled))
+                if not known >= row.keys():
+                    found.strange(row.keys() - known, line.number)
             except BadRow as error:
                 found.wrong(line.number, str(error))
             if size is None:
@@ -207,7 +236,18 @@ def plan_manifest(
     if labelled and len(found.labels) == 1:
         [label] = found.labels
         raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
-    return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines)
+    return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines, listed)
+
+
+def manifest_rows(stream: IO[bytes], listed: bool, url: str) -> Iterator[Line]:
+    """The rows of the manifest at `url`. Raises ManifestError where it is a JSON list that is none."""
+    line = 1
+    try:
+        for row in read_rows(stream, listed):
+            line = row.number
+            yield row
+    except BadRow as error:
+        raise ManifestError(url, [BadLine(line, f"at or behind this line: {error}")]) from error
 
 
 def shard_rows_for(kind: Kind, rates: Mapping[str, float]) -> int:

@@ -122,6 +122,14 @@ def print_estimate(found: Estimate) -> None:
         console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.problems > len(found.bad):
         console.print(f"  … and {found.problems - len(found.bad)} more unusable rows")
+    for name, line in found.unknown.items():
+        console.print(
+            f"  [yellow]line {line}[/yellow]: the format knows no {escape(name)!r}, which is not used"
+        )
+    for bad in found.absent:
+        console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
+    if found.missing is not None:
+        console.print(f"  media that are not there: {found.missing}")
     if found.refused:
         console.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
     elif found.hours is None:

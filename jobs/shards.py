@@ -21,7 +21,8 @@ from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job
 from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError
 from savs.metrics import Tally
-from savs.samples import Sample, folder_of, parse_line, read_lines
+from savs.rows import read_rows
+from savs.samples import Sample, parse_line
 from savs.storage import open_parent
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
     store, key = open_parent(source.url)
     data = store.read_range(key, shard.offset, shard.length, source.etag)
     entries = []
-    for line in read_lines(BytesIO(data), shard.first_index, shard.first_line):
+    for line in read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True):
         try:
-            sample = parse_line(line, folder_of(source.url), labelled=job.spec.kind == "extract")
+            sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
             refused = _refused(sample, roots)
             entries.append(Entry(line.index, line.number, sample, refused))
         except BadRow as error:

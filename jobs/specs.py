@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from savs.errors import LedgerError, SettingsError
+from savs.samples import Reading, folder_of
 
 SCHEMA: Literal[1] = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,11 +29,27 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Strict):
-    """A manifest and the ETag it had when it was submitted."""
+class RowsAs(Strict):
+    """How a manifest's rows are to be read.
+
+    media_root    folder or s3:// address of relative paths; None for the manifest's own folder
+    strip_prefix  what is taken away from the front of paths before that
+    """
+
+    format: str = "general"
+    media_root: str | None = None
+    strip_prefix: str = ""
+
+
+class Source(RowsAs):
+    """A manifest, and the ETag it had when it was submitted."""
 
     url: str
     etag: str
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.media_root or folder_of(self.url), self.format, self.strip_prefix)
 
 
 class ExtractSpec(Strict):

@@ -19,24 +19,38 @@ from jobs.specs import (
     ClassifySpec,
     ExtractSpec,
     Job,
+    RowsAs,
     Source,
     checked_name,
     job_id,
 )
 from savs.errors import ArtifactNotFound, Changed, ModelNotFound, NotFound, SettingsError
+from savs.formats import format_of
 from savs.storage import join, open_parent, open_store
 
+GENERAL = RowsAs()
 
-def make_source(url: str, option: str) -> Source:
+
+def make_source(url: str, option: str, rows: RowsAs = GENERAL) -> Source:
     """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
+    format_of(rows.format)
+    root = rows.media_root
+    if root is not None and "://" in root and not root.startswith("s3://"):
+        raise SettingsError(f"--media-root: {root} is neither a folder nor s3://bucket/prefix")
     if "://" in url and not url.startswith("s3://"):
         raise SettingsError(f"{option}: {url}: only local paths and s3:// addresses can be read")
     place = resolved(url)
     if not place.startswith("s3://") and answers(Path(place).is_dir):
-        raise SettingsError(f"{option}: {url} is a folder; a JSONL file is needed")
+        raise SettingsError(f"{option}: {url} is a folder; a JSONL or JSON file is needed")
     store, key = open_parent(place)
     try:
-        return Source(url=place, etag=store.etag(key))
+        return Source(
+            url=place,
+            etag=store.etag(key),
+            format=rows.format,
+            media_root=None if root is None else resolved(root),
+            strip_prefix=rows.strip_prefix,
+        )
     except NotFound as error:
         raise SettingsError(f"{option}: {error}") from error
 
@@ -68,6 +82,7 @@ def extract_job(
     readout: str,
     shard_size: int | None,
     batch_size: int,
+    rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
@@ -76,7 +91,7 @@ def extract_job(
         {
             "name": checked_name(name),
             "model": resolve_model(model),
-            "train": make_source(train, "--train"),
+            "train": make_source(train, "--train", rows),
             "heads": heads,
             "readout": readout,
             "shard_size": shard_size,
@@ -95,6 +110,7 @@ def classify_job(
     shard_size: int | None,
     batch_size: int,
     after: str | None = None,
+    rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
@@ -105,7 +121,7 @@ def classify_job(
     spec = ClassifySpec(
         name=checked_name(name),
         model=resolve_model(model),
-        data=make_source(data, "--data"),
+        data=make_source(data, "--data", rows),
         artifact=artifact,
         after=after,
         shard_size=shard_size,
@@ -156,6 +172,7 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
         source.url,
         job.spec.shard_size,
         labelled=job.spec.kind == "extract",
+        reading=source.reading,
         rates=ledger.rates(gpu_queue(job.spec.model)),
     )
     store, key = open_parent(source.url)

@@ -1,8 +1,9 @@
 """Renders items as the checkpoint's chat prompts and preprocesses them, a batch at a time.
 
-An item is shown as one user turn: its media in order, then the question, then the generation
-prompt, so that the last token is where the model is about to answer. Rows are padded on the
-right: in a causal decoder nothing after a token changes it, whatever positions a model uses.
+An item is shown as one user turn: its media in order, then the question (or each where one of the
+question's `<image>` marks is), then the generation prompt, so that the last token is where the model
+is about to answer. Rows are padded on the right: in a causal decoder nothing after a token changes
+it, whatever positions a model uses.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # What processors raise for an item that they cannot take: a picture 300 times as wide as high,
 # or a question that spells out a media placeholder.
 PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError)
+MARK = "<image>"  # where a question wants its next picture or video
 MAX_QUESTION_CHARACTERS_PER_TOKEN = 64  # a longer question cannot fit, and is not tokenized
 
 
@@ -112,19 +114,42 @@ def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
 
 
 def render(model: Model, prompts: Sequence[Prompt]) -> list[str]:
-    """The chat prompts as text, with the model's placeholders where media stand."""
-    turns = [
-        [
-            {
-                "role": "user",
-                "content": [
-                    *({"type": "video" if isinstance(m, Video) else "image"} for m in prompt.media),
-                    {"type": "text", "text": prompt.question},
-                ],
-            }
-        ]
-        for prompt in prompts
-    ]
+    """The chat prompts as text, with the model's placeholders where media stand: where the question's
+    `<image>` marks are, or before it if it has none.
+
+    Raises ValueError where there are marks, and not as many as media.
+    """
+    ordered = any(MARK in p.question for p in prompts) and _keeps_order(model)
+    turns = [[{"role": "user", "content": _content(model, prompt, ordered)}] for prompt in prompts]
+    return _templated(model, turns)
+
+
+def _content(model: Model, prompt: Prompt, ordered: bool) -> list[dict[str, str]]:
+    kinds = ["video" if isinstance(m, Video) else "image" for m in prompt.media]
+    pieces = prompt.question.split(MARK)
+    if len(pieces) == 1:
+        return [*({"type": kind} for kind in kinds), {"type": "text", "text": prompt.question}]
+    if len(pieces) != len(kinds) + 1:
+        raise ValueError(f"the question has {len(pieces) - 1} {MARK} marks, and there are {len(kinds)} media")
+    if not ordered:
+        tokens = [getattr(model.processor, f"{kind}_token") for kind in kinds]
+        text = pieces[0] + "".join(token + piece for token, piece in zip(tokens, pieces[1:], strict=True))
+        return [{"type": "text", "text": text}]
+    content = [{"type": "text", "text": pieces[0]}]
+    for kind, piece in zip(kinds, pieces[1:], strict=True):
+        content += [{"type": kind}, {"type": "text", "text": piece}]
+    return [part for part in content if part.get("text") != ""]
+
+
+def _keeps_order(model: Model) -> bool:
+    """Whether the chat template leaves media where they stand. Some, as LLaVA-OneVision's, write all
+    of them first; there the placeholder itself goes into the text, as published."""
+    content = [{"type": "text", "text": "before"}, {"type": "image"}, {"type": "text", "text": "behind"}]
+    [text] = _templated(model, [[{"role": "user", "content": content}]])
+    return "behind" in text and bool(text.partition("before")[2].partition("behind")[0].strip())
+
+
+def _templated(model: Model, turns: list[Any]) -> list[str]:
     text: list[str] = model.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     return text
 

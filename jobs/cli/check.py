@@ -14,6 +14,7 @@ from jobs.cli.group import (
     main,
     options,
     reports_errors,
+    rows_options,
     shard_option,
     workspace_option,
 )
@@ -26,7 +27,8 @@ from jobs.cli.group import (
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Items a second of one GPU.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
 @click.option("--gpu-hour-price", type=click.FloatRange(min=0), help="Of one GPU, in any currency.")
-@options(shard_option, workspace_option, json_option)
+@click.option("--check-media", is_flag=True, help="Look for every picture and video.")
+@options(rows_options, shard_option, workspace_option, json_option)
 @reports_errors
 def plan(
     train: str | None,
@@ -35,6 +37,10 @@ def plan(
     rate: float | None,
     workers: int,
     gpu_hour_price: float | None,
+    check_media: bool,
+    row_format: str,
+    media_root: str | None,
+    strip_prefix: str,
     shard_size: int | None,
     workspace: str | None,
     as_json: bool,
@@ -48,6 +54,7 @@ def plan(
     from jobs.estimating import estimate
     from jobs.printing import print_estimate
     from jobs.settings import read_settings
+    from jobs.specs import RowsAs
     from jobs.submitting import resolve_model
     from savs.errors import SettingsError
 
@@ -63,6 +70,8 @@ def plan(
             option,
             labelled=option == "--train",
             model=resolve_model(model),
+            rows_as=RowsAs(format=row_format, media_root=media_root, strip_prefix=strip_prefix),
+            check_media=check_media,
             shard_rows=shard_size,
             rate=rate,
             workers=workers,

@@ -70,7 +70,30 @@ fit_options = options(
     ),
     click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
 )
+rows_options = options(
+    click.option(
+        "--format",
+        "row_format",
+        default="general",
+        show_default=True,
+        metavar="NAME",
+        help="What the rows' fields mean: general, natural_ret, sugarcrepe, vizwiz, eurosat, pets, vlguard, "
+        "mhalu, blink, mrb or mrb_individual.",
+    ),
+    click.option(
+        "--media-root",
+        metavar="DIR",
+        help="Folder or s3:// address of relative paths; by default the manifest's own folder.",
+    ),
+    click.option(
+        "--strip-prefix",
+        default="",
+        metavar="TEXT",
+        help="Taken away from the front of paths, which are relative then.",
+    ),
+)
 how_options = options(
+    rows_options,
     workspace_option,
     broker_option,
     wait_option,
@@ -106,6 +129,9 @@ how_options = options(
 class How:
     """What `how_options` say."""
 
+    row_format: str
+    media_root: str | None
+    strip_prefix: str
     workspace: str | None
     broker: str | None
     wait: bool
@@ -120,7 +146,12 @@ class How:
     @property
     def job(self) -> dict[str, Any]:
         """What goes into a job."""
+        from jobs.specs import RowsAs
+
         return {
+            "rows": RowsAs(
+                format=self.row_format, media_root=self.media_root, strip_prefix=self.strip_prefix
+            ),
             "shard_size": self.shard_size,
             "batch_size": self.batch_size,
             "max_failure_rate": self.max_failure_rate,

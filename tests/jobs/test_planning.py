@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.planning import Plan, plan_manifest
 from savs.errors import ManifestError, NotFound, SettingsError
-from savs.samples import BOM, read_lines
+from savs.rows import BOM, read_lines
 
 GOOD = {"image": "a.png", "question": "What is it?", "label": "cat"}
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.errors import BadRow, ManifestError, NotFound
-from savs.samples import MAX_LINE_BYTES, Line, Sample, parse_line, read_samples
+from savs.rows import MAX_LINE_BYTES, Line
+from savs.samples import Reading, Sample, parse_line, read_samples
 from savs.storage import open_parent
 
 # Three rows of a published file (CameraBench, has_pan_left), unchanged.
@@ -31,7 +32,7 @@ def written(folder: Path, text: str | bytes) -> str:
 
 def parsed(row: Any, *, labelled: bool = False) -> Sample:
     data = row if isinstance(row, bytes) else json.dumps(row).encode()
-    return parse_line(Line(4, 7, 100, len(data), data), "/data", labelled=labelled)
+    return parse_line(Line(4, 7, 100, len(data), data), Reading("/data"), labelled=labelled)
 
 
 def refusal(row: Any, *, labelled: bool = False) -> str:
