@@ -121,7 +121,7 @@ def parse(model: type[T], data: bytes, where: str) -> T:
     """`data`, JSON from the ledger, as a `model`. Raises LedgerError naming `where`."""
     try:
         return model.model_validate_json(data)
-    except (ValidationError, RecursionError) as error:
+    except (ValidationError, RecursionError, OverflowError) as error:
         if is_newer(data):
             raise LedgerError(f"{where} was written by a newer savs; upgrade this one") from error
         raise LedgerError(f"{where} is not usable: {error}") from error

@@ -25,7 +25,7 @@ from jobs.shards import Entry, give_up, read_entries
 from jobs.specs import Job, Source
 from jobs.status import job_state
 from savs.artifacts import load_artifact, save_artifact
-from savs.errors import SavsError
+from savs.errors import LedgerError, SavsError
 from tests.jobs.ledgers import classify_job, row, write_outcome
 from tests.jobs.mutating import mutate
 from tests.savs.test_artifacts import make
@@ -176,6 +176,27 @@ def test_messages(ledger: Ledger, job: Job) -> None:
 
     damaged("message", message.model_dump_json().encode(), use)
     assert usable > MUTATIONS / 20
+
+
+@pytest.mark.parametrize("change", [{"rows": 2}, {"length": 10**30}, {"offset": 10**30}])
+def test_a_shard_that_is_not_as_it_was_planned_is_not_run(
+    ledger: Ledger, job: Job, change: dict[str, int]
+) -> None:
+    shard = ledger.planned(job.job_id).shard(1)
+
+    with pytest.raises(LedgerError, match=r"shard 1 has \d rows, and \d were planned"):
+        read_entries(ledger, job, shard.model_copy(update=change), None)
+
+
+@pytest.mark.parametrize("number", [0, 3, 6, 10**30])
+def test_a_message_for_a_retry_shard_that_was_not_planned_is_refused(
+    ledger: Ledger, job: Job, number: int
+) -> None:
+    shard = ledger.planned(job.job_id).shard(4)
+    assert shard.retry == 0
+
+    with pytest.raises(LedgerError, match=f"shard {number} is none of retry 0"):
+        read_entries(ledger, job, shard.model_copy(update={"number": number}), None)
 
 
 def test_envelopes_of_messages() -> None:

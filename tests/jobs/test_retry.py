@@ -352,12 +352,14 @@ def test_a_spoilt_retry_is_a_typed_error(workspace: Path) -> None:
     run_retry(ledger, job)
     path = workspace / "jobs" / job.job_id / "retries" / "0000.json"
     whole = json.loads(path.read_bytes())
+    whole_shard = whole["shards"][1]["picks"][0]["shard"]
     for change in (
         {"first": 2},
         {"number": 1},
         {"shards": []},
         {"shards": [whole["shards"][0] | {"rows": 3}]},
         {"shards": [whole["shards"][0] | {"picks": []}]},
+        {"shards": [whole["shards"][1] | {"picks": [{"shard": whole_shard | {"rows": 10**30}}]}]},
         {"shards": [whole["shards"][1] | {"errors": {"bad_row": 3}}]},
         {"schema_version": 2},
     ):
