@@ -11,7 +11,7 @@ import pytest
 import savs
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from savs.media import Video, open_media
-from savs.prompts import Batch, Prompt, preprocess
+from savs.prompts import Batch, Prompt, preprocess, render
 from tests.savs.drawing import noise, write_clip
 
 SQUARE = noise(84, 84)
@@ -173,3 +173,39 @@ def test_the_others_of_a_batch_are_shown_as_if_the_refused_were_not_there(model:
     pixels = np.concatenate([batch.inputs["pixel_values"].numpy() for _, batch in batches])
     assert np.array_equal(pixels, calm.inputs["pixel_values"].numpy())
     assert [n for _, batch in batches for n in batch.lengths] == calm.lengths
+
+
+def test_media_stand_where_the_questions_marks_are(qwen2: savs.Model) -> None:
+    [text] = render(qwen2, [Prompt((SQUARE, SQUARE), "First <image> then <image>?")])
+    pad = "<|image_pad|>"
+    assert text.count(pad) == 2
+    assert text.index("First ") < text.index(pad) < text.index(" then ") < text.rindex(pad) < text.index("?")
+
+
+def test_a_template_that_writes_media_first_gets_the_placeholders_in_the_text(qwen2: savs.Model) -> None:
+    class Sorted:
+        """As LLaVA-OneVision's template does it."""
+
+        image_token, video_token = "<image>", "<video>"
+
+        def apply_chat_template(self, turns: list[Any], **_: Any) -> list[str]:
+            contents = [turn[0]["content"] for turn in turns]
+            return [
+                "".join("<image>" for part in content if part["type"] == "image")
+                + "".join(part["text"] for part in content if part["type"] == "text")
+                for content in contents
+            ]
+
+    model = replace(qwen2, processor=Sorted())
+    assert render(model, [Prompt((SQUARE, SQUARE), "One <image> or <image>?")]) == ["One <image> or <image>?"]
+    assert render(model, [Prompt((SQUARE,), "Which?")]) == ["<image>Which?"]
+
+
+@pytest.mark.parametrize("question", ["<image> <image>?", "<image><image><image>?"])
+def test_marks_that_are_not_as_many_as_media_cost_their_item(qwen2: savs.Model, question: str) -> None:
+    prompts = [Prompt((SQUARE,), question), Prompt((SQUARE,), "What?")]
+
+    batches, errors = preprocess(qwen2, prompts)
+
+    assert isinstance(errors[0], UnusablePrompt) and "marks, and there are 1 media" in str(errors[0])
+    assert [positions for positions, _ in batches] == [[1]]
