@@ -34,7 +34,12 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        console.print(f"  accuracy {summary['accuracy']:.3f} on {summary['scored']} rows with a label")
+        low, high = summary["accuracy_interval"]
+        console.print(
+            f"  accuracy {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
+            f"{summary['balanced_accuracy']:.3f}, macro F1 {summary['macro_f1']:.3f}, "
+            f"on {summary['scored']} rows with a label"
+        )
     if summary["kind"] == "classify":
         console.print(_classes(summary))
     for kind, errors in summary["errors"].items():
@@ -56,15 +61,14 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
 
 def _classes(summary: dict[str, Any]) -> Table:
     table = Table("class", "labelled", box=None, padding=(0, 2))
-    recall = summary.get("per_class_accuracy", {})
-    if recall:
-        table.add_column("accuracy")
+    scored = summary.get("per_class", {})
+    for column in ("recall", "precision", "F1") if scored else ():
+        table.add_column(column)
     counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
     for name, count in counts[:CLASSES_SHOWN]:
-        cells = [escape(name), str(count)]
-        if recall:
-            cells.append(f"{recall[name]:.3f}" if name in recall else "")
-        table.add_row(*cells)
+        one = scored.get(name, {})
+        rates = [one.get(rate) for rate in ("recall", "precision", "f1")] if scored else []
+        table.add_row(escape(name), str(count), *("" if rate is None else f"{rate:.3f}" for rate in rates))
     if len(counts) > CLASSES_SHOWN:
         table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
     return table

@@ -4,6 +4,7 @@ Everything here follows from the ledger alone, so running it twice changes nothi
 """
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from jobs.broker import gpu_queue
@@ -93,6 +94,10 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             summary |= {
                 "scored": scores.rows,
                 "accuracy": scores.accuracy,
+                "accuracy_interval": scores.accuracy_interval,
+                "balanced_accuracy": scores.balanced_accuracy,
+                "macro_f1": scores.macro_f1,
+                "per_class": {name: asdict(one) for name, one in scores.classes.items()},
                 "per_class_accuracy": scores.per_class,
                 "confusion": scores.confusion,
             }

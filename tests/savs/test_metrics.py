@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.metrics import Tally, score, total
+from savs.metrics import Tally, score, total, wilson
 
 ROW = st.one_of(
     st.tuples(st.sampled_from("abc"), st.none() | st.sampled_from("abcd"), st.none()),
@@ -74,3 +74,40 @@ def test_scores_of_an_example_that_was_worked_out_by_hand() -> None:
 def test_without_labels_there_are_no_scores() -> None:
     assert score(Tally()) is None
     assert score(tally_of([("cat", None, None), (None, "cat", "bad_row")])) is None
+
+
+def test_precision_recall_and_f1_are_those_of_the_confusion() -> None:
+    # 3 of 4 cats right, one called dog; 1 of 2 dogs right, one called fox; nobody is a fox
+    rows: list[Row] = [("cat", "cat", None)] * 3 + [("dog", "cat", None)]
+    rows += [("dog", "dog", None), ("fox", "dog", None)]
+
+    scores = score(tally_of(rows))
+
+    assert scores is not None
+    cat, dog, fox = (scores.classes[name] for name in ("cat", "dog", "fox"))
+    assert (cat.rows, cat.recall, cat.precision, cat.f1) == (4, 0.75, 1.0, pytest.approx(6 / 7))
+    assert (dog.rows, dog.recall, dog.precision, dog.f1) == (2, 0.5, 0.5, 0.5)
+    assert (fox.rows, fox.recall, fox.precision, fox.f1) == (0, None, 0.0, 0.0)
+    assert scores.balanced_accuracy == (0.75 + 0.5) / 2
+    assert scores.macro_f1 == pytest.approx((6 / 7 + 0.5 + 0) / 3)
+
+
+@pytest.mark.parametrize(
+    ("hits", "rows", "low", "high"),
+    # values of the formula worked out by hand, to four places
+    [
+        (8, 10, 0.4902, 0.9433),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (1, 1, 0.2065, 1.0),
+        (255, 300, 0.8052, 0.886),
+    ],
+)
+def test_an_interval_is_wilsons(hits: int, rows: int, low: float, high: float) -> None:
+    assert wilson(hits, rows) == pytest.approx((low, high), abs=1e-4)
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_interval_holds_its_rate_and_stays_a_rate(rate: tuple[int, int]) -> None:
+    low, high = wilson(*rate)
+    assert 0 <= low <= rate[0] / rate[1] <= high <= 1 and low < high
