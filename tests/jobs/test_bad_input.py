@@ -347,7 +347,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("no training file", {"--train": "{folder}/no.jsonl"}, "--train: {folder}/no.jsonl does not exist"),
     ("no corpus", {"--data": "{folder}/no.jsonl"}, "--data: {folder}/no.jsonl does not exist"),
     ("a corpus with a very long name", {"--data": "{folder}/" + "n" * 300}, "--data: "),
-    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder; a JSONL or JSON file is"),
+    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder; a JSONL or"),
     ("a training file that is a folder", {"--train": "{folder}"}, "--train: {folder} is a folder"),
     ("an empty corpus", {"--data": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
     ("an empty training file", {"--train": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
