@@ -15,10 +15,10 @@ from pydantic import Field
 
 from jobs.specs import SCHEMA, Strict
 from savs.errors import BadLine, BadRow, LedgerError, ManifestError, SettingsError
-from savs.formats import format_of
+from savs.formats import Fields, format_of
 from savs.media import is_video
 from savs.rows import Line, is_list, read_rows
-from savs.samples import Reading, Sample, folder_of, head_of, parse_row, sample_of
+from savs.samples import Reading, fields_of, folder_of, head_of, parse_row
 from savs.storage import open_parent
 
 Kind = Literal["image", "video", "text"]
@@ -161,13 +161,13 @@ class Survey:
     def rows(self) -> int:
         return self.good_rows + self.problems
 
-    def good(self, sample: Sample) -> None:
+    def good(self, fields: Fields) -> None:
         self.good_rows += 1
-        label = sample.label
+        label = fields.label
         if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
             self.labels[label] += 1
         if self.kind is None:
-            self.kind = kind_of(sample)
+            self.kind = kind_of(fields)
 
     def strange(self, names: Iterable[str], line: int) -> None:
         for name in names:
@@ -180,10 +180,10 @@ class Survey:
             self.bad.append(BadLine(line, reason))
 
 
-def kind_of(sample: Sample) -> Kind:
-    if any(is_video(address) for address in sample.media):
+def kind_of(fields: Fields) -> Kind:
+    if any(is_video(path) for path in fields.media):
         return "video"
-    return "image" if sample.media else "text"
+    return "image" if fields.media else "text"
 
 
 def plan_manifest(
@@ -218,7 +218,7 @@ def plan_manifest(
         for line in manifest_rows(stream, listed, url):
             try:
                 row = parse_row(line)
-                found.good(sample_of(row, line.index, reading, labelled=labelled))
+                found.good(fields_of(row, reading.format, labelled=labelled))
                 if not known >= row.keys():
                     found.strange(row.keys() - known, line.number)
             except BadRow as error:

@@ -13,7 +13,7 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from savs.errors import BadLine, BadRow, ManifestError
-from savs.formats import format_of, kind
+from savs.formats import Fields, format_of, kind
 from savs.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.storage import open_parent
 
@@ -59,24 +59,26 @@ class Reading:
 def parse_line(line: Line, reading: Reading, *, labelled: bool) -> Sample:
     """The sample on `line`. Raises BadRow with the reason; with `labelled`, a missing question or
     label is one."""
-    return sample_of(parse_row(line), line.index, reading, labelled=labelled)
-
-
-def sample_of(row: dict[str, Any], index: int, reading: Reading, *, labelled: bool) -> Sample:
-    """The sample that the manifest's row number `index` is. Raises as `parse_line`."""
-    found = format_of(reading.format).read(row)
-    for field in ("label", "question") if labelled else ():
-        if getattr(found, field) is None:
-            raise BadRow(f"{field!r} is missing")
+    found = fields_of(parse_row(line), reading.format, labelled=labelled)
     return Sample(
-        index,
-        str(index) if found.id is None else found.id,
+        line.index,
+        str(line.index) if found.id is None else found.id,
         tuple([locate(path, reading) for path in found.media]),
         found.question,
         found.label,
         found.group,
         found.split,
     )
+
+
+def fields_of(row: dict[str, Any], format: str, *, labelled: bool) -> Fields:
+    """What the format finds in a row, which is all that makes it usable. Raises as `parse_line`."""
+    found = format_of(format).read(row)
+    if labelled:
+        for field in ("label", "question"):
+            if getattr(found, field) is None:
+                raise BadRow(f"{field!r} is missing")
+    return found
 
 
 def parse_row(line: Line) -> dict[str, Any]:
