@@ -7,6 +7,7 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
+from jobs.comparing import Comparison
 from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
 
@@ -151,3 +152,15 @@ def print_finding(finding: Finding) -> None:
     Console(soft_wrap=True, emoji=False).print(
         f"[{colour}]{finding.state:8}[/{colour}] {escape(finding.what)}: {escape(finding.text)}"
     )
+
+
+def print_comparison(found: Comparison) -> None:
+    """What `savs-submit compare` found."""
+    console = Console(soft_wrap=True, emoji=False)
+    for job_id, rate, (low, high) in zip(found.jobs, found.accuracies, found.intervals, strict=True):
+        console.print(f"[bold]{escape(job_id)}[/bold]: accuracy {rate:.3f} ({low:.3f} to {high:.3f})")
+    console.print(
+        f"  {found.rows} rows: {found.both_right} both right, {found.only_first} only the first, "
+        f"{found.only_second} only the second, {found.neither} neither"
+    )
+    console.print(f"  difference {found.difference:+.3f}, p = {found.p:.3g} (McNemar, exact)")

@@ -1,12 +1,14 @@
-"""Commands that look: `status`, `list`, `watch`, `results`, `logs`."""
+"""Commands that look: `status`, `list`, `watch`, `results`, `logs`, `compare`."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from jobs.cli.group import (
     broker_option,
+    complete_name,
     jobs_of,
     json_option,
     ledger_of,
@@ -115,6 +117,30 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         print_errors(found)
+
+
+@main.command(short_help="Which of two jobs labels better.")
+@click.argument("first", shell_complete=complete_name)
+@click.argument("second", shell_complete=complete_name)
+@options(workspace_option, json_option)
+@reports_errors
+def compare(first: str, second: str, workspace: str | None, as_json: bool) -> None:
+    """Which of two jobs labels the same rows better, and whether that may be chance.
+
+    Names stand for their newest classify job. Rows without a label are left out; rows that failed
+    count as wrong. The test is McNemar's.
+
+    Example: savs-submit compare pets pets-zero-shot --workspace results
+    """
+    from jobs.comparing import compare_jobs
+    from jobs.printing import print_comparison
+
+    ledger = ledger_of(workspace)
+    found = compare_jobs(ledger, newest_of(ledger, first)[-1], newest_of(ledger, second)[-1])
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=1))
+    else:
+        print_comparison(found)
 
 
 def _print_states(

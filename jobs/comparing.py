@@ -1,0 +1,105 @@
+"""Compares two jobs that labelled the same rows: does one of them do better, or is it chance?"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.ledger import Ledger
+from jobs.results import result_rows
+from jobs.specs import ClassifySpec, Job
+from savs.errors import JobError
+from savs.metrics import wilson
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows with a label that both jobs have; a row that failed counts as wrong.
+
+    accuracies  of the first and of the second job, `intervals` of 95 % (Wilson)
+    difference  the second's accuracy less the first's
+    p           of McNemar's exact test, two-sided: how likely rows that only one has right would be
+                shared out at least so unevenly if neither were better
+    """
+
+    jobs: tuple[str, str]
+    rows: int
+    both_right: int
+    only_first: int
+    only_second: int
+    neither: int
+    accuracies: tuple[float, float]
+    intervals: tuple[tuple[float, float], tuple[float, float]]
+    difference: float
+    p: float
+
+
+def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
+    """Compares two classify jobs row by row. Raises JobError where their rows are not the same."""
+    for job in (first, second):
+        if not isinstance(job.spec, ClassifySpec):
+            raise JobError(f"{job.job_id} labels nothing; name a classify job")
+    if (first.spec.source.url, first.spec.source.etag) != (second.spec.source.url, second.spec.source.etag):
+        raise JobError(
+            f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
+            f"{second.spec.source.url}, or another version of it: only jobs on the same rows compare"
+        )
+    counts = {(a, b): 0 for a in (True, False) for b in (True, False)}
+    for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
+        if one.get("label") is not None:
+            counts[_right(one), _right(other)] += 1
+    rows = sum(counts.values())
+    if not rows:
+        raise JobError(f"{first.job_id} and {second.job_id} share no row that has a label")
+    both, one_only = counts[True, True], counts[True, False]
+    other_only = counts[False, True]
+    hits = (both + one_only, both + other_only)
+    return Comparison(
+        jobs=(first.job_id, second.job_id),
+        rows=rows,
+        both_right=both,
+        only_first=one_only,
+        only_second=other_only,
+        neither=counts[False, False],
+        accuracies=(hits[0] / rows, hits[1] / rows),
+        intervals=(wilson(hits[0], rows), wilson(hits[1], rows)),
+        difference=(other_only - one_only) / rows,
+        p=mcnemar(one_only, other_only),
+    )
+
+
+def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+    return map(json.loads, result_rows(ledger, job.job_id))
+
+
+def _shared(
+    first: Iterator[dict[str, Any]], second: Iterator[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs of rows with the same index; both come by rising index, and either may lack some."""
+    one, other = next(first, None), next(second, None)
+    while one is not None and other is not None:
+        if one["index"] == other["index"]:
+            yield one, other
+            one, other = next(first, None), next(second, None)
+        elif one["index"] < other["index"]:
+            one = next(first, None)
+        else:
+            other = next(second, None)
+
+
+def _right(row: dict[str, Any]) -> bool:
+    return bool(row["prediction"] == row["label"])
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p-value: a binomial test of one half on the discordant pairs (McNemar 1947)."""
+    discordant = only_first + only_second
+    if not discordant:
+        return 1.0
+    logs = (
+        math.lgamma(discordant + 1) - math.lgamma(k + 1) - math.lgamma(discordant - k + 1)
+        for k in range(min(only_first, only_second) + 1)
+    )
+    tail = math.fsum(math.exp(log - discordant * math.log(2)) for log in logs)
+    return min(1.0, 2 * tail)

@@ -1,0 +1,97 @@
+import json
+from fractions import Fraction
+from math import comb
+from pathlib import Path
+
+import pytest
+
+from jobs.comparing import compare_jobs, mcnemar
+from jobs.ledger import Ledger
+from jobs.rows import Row
+from jobs.specs import Job
+from savs.errors import JobError
+from tests.jobs.conftest import savs_submit
+from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+
+LABELS = ["cat", "cat", "dog", "dog", "cat", None]
+FIRST = ["cat", "dog", "dog", "cat", "cat", "cat"]  # right: 0, 2, 4
+SECOND = ["cat", "cat", "dog", "dog", None, "dog"]  # right: 0, 1, 2, 3; row 4 failed
+
+
+def labelled(ledger: Ledger, name: str, predictions: list[str | None], given_up: bool = False) -> Job:
+    """A classify job of three shards of two rows."""
+    job = ledger.create_job(classify_job(name), plan_of(2, 2, 2))
+    rows: list[Row] = [
+        row(i, prediction, LABELS[i], None if prediction else "missing_media")
+        for i, prediction in enumerate(predictions)
+    ]
+    for shard in range(3):
+        if given_up and shard == 1:
+            write_outcome(ledger, job, shard, rows[2:4], status="failed", part=None, sha256=None)
+        else:
+            write_outcome(ledger, job, shard, rows[2 * shard : 2 * shard + 2])
+    return job
+
+
+@pytest.fixture
+def ledger(workspace: Path) -> Ledger:
+    return Ledger(str(workspace))
+
+
+def test_rows_with_a_label_are_counted_pair_by_pair(ledger: Ledger) -> None:
+    found = compare_jobs(ledger, labelled(ledger, "one", FIRST), labelled(ledger, "two", SECOND))
+
+    assert found.rows == 5
+    assert (found.both_right, found.only_first, found.only_second, found.neither) == (2, 1, 2, 0)
+    assert found.accuracies == (3 / 5, 4 / 5) and found.difference == 1 / 5
+    assert found.p == pytest.approx(1.0)
+
+
+def test_rows_that_one_of_them_lacks_are_left_out(ledger: Ledger) -> None:
+    one = labelled(ledger, "one", FIRST, given_up=True)
+
+    found = compare_jobs(ledger, one, labelled(ledger, "two", SECOND))
+
+    assert (found.rows, found.both_right, found.only_first, found.only_second) == (3, 1, 1, 1)
+
+
+def test_a_job_is_as_good_as_itself(ledger: Ledger) -> None:
+    job = labelled(ledger, "one", FIRST)
+    found = compare_jobs(ledger, job, job)
+    assert (found.difference, found.p, found.only_first, found.only_second) == (0, 1.0, 0, 0)
+
+
+def test_jobs_on_other_rows_do_not_compare(ledger: Ledger) -> None:
+    one = labelled(ledger, "one", FIRST)
+    source = one.spec.source.model_copy(update={"etag": "1" * 64})
+    other = one.model_copy(update={"spec": one.spec.model_copy(update={"data": source})})
+    with pytest.raises(JobError, match="only jobs on the same rows compare"):
+        compare_jobs(ledger, one, other)
+    with pytest.raises(JobError, match="labels nothing"):
+        compare_jobs(ledger, one, extract_job())
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 1), (1, 5), (5, 1), (3, 12), (40, 60), (0, 30)])
+def test_the_p_value_is_the_binomial_tail(b: int, c: int) -> None:
+    n = b + c
+    exact = min(Fraction(1), 2 * Fraction(sum(comb(n, k) for k in range(min(b, c) + 1)), 2**n))
+    assert mcnemar(b, c) == pytest.approx(float(exact), rel=1e-9)
+
+
+def test_a_large_comparison_neither_overflows_nor_takes_long() -> None:
+    assert mcnemar(500_000, 500_000) == pytest.approx(1.0)
+    assert mcnemar(400_000, 600_000) < 1e-100
+
+
+def test_the_command_prints_both_and_what_chance_would_do(ledger: Ledger, workspace: Path) -> None:
+    labelled(ledger, "one", FIRST)
+    labelled(ledger, "two", SECOND)
+
+    said = savs_submit("compare", "one", "two", "--workspace", workspace)
+    found = json.loads(savs_submit("compare", "one", "two", "--workspace", workspace, "--json").stdout)
+
+    assert said.exit_code == 0
+    assert "0.600" in said.stdout and "0.800" in said.stdout and "p = 1" in said.stdout
+    assert found["rows"] == 5 and found["difference"] == 0.2
+    missing = savs_submit("compare", "one", "three", "--workspace", workspace)
+    assert missing.exit_code == 2 and "no job 'three'" in missing.stderr
