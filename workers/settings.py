@@ -42,8 +42,10 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
         "task_ignore_result": True,
         # The board recovers what is lost; Celery's own redelivery runs live tasks twice.
         "task_acks_late": False,
-        "worker_prefetch_multiplier": 1,
+        # One message at a time, counted by the tasks that run, not by messages without an acknowledgement:
+        # one that got lost with its connection would keep the worker from ever looking at Redis again.
         "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 0,
         "task_time_limit": settings.shard_time_limit,
         # A child that loads a model for minutes is not dead.
         "worker_proc_alive_timeout": CHILD_LOAD_TIMEOUT,

@@ -195,6 +195,8 @@ def pool(redis_server: RedisServer, tmp_path: Path) -> Iterator[Pool]:
     pool = Pool(redis_server, tmp_path / "workspace", logs)
     yield pool
     pool.stop()
+    for path in sorted(logs.glob("*")):  # pytest shows them where the test failed
+        print(f"--- {path.name}\n{path.read_text(errors='replace')}")
 
 
 def queue_length(pool: Pool) -> int:

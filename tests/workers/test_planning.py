@@ -108,7 +108,9 @@ def test_a_training_manifest_with_unusable_rows_fails_its_job_and_blocks_what_wa
     bucket: str, pool: Pool
 ) -> None:
     write_both()
-    open_store(PLACE).write("train.jsonl", b'{"question": "What?", "label": "cat"}\n{\n\n{"label": 3}\n')
+    open_store(PLACE).write(
+        "train.jsonl", b'{"question": "What?", "label": "cat"}\n{\n\n{"question": "?", "label": 3}\n'
+    )
     extract, classify = jobs_of(pool)
 
     words = [plan(pool, job) for job in (extract, classify)]
