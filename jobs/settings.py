@@ -1,7 +1,7 @@
 """Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in this folder."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -14,6 +14,7 @@ from pydantic_settings import (
 from savs.errors import SettingsError
 
 FILE = Path("savs.toml")
+VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}  # unless the address says otherwise
 
 
 class Settings(BaseSettings):
@@ -78,4 +79,13 @@ def broker_of(option: str | None) -> str | None:
         raise SettingsError(
             "--broker: its host or port cannot be read; in a password, write / as %2F and @ as %40"
         ) from error
-    return url
+    return verified(url) if url else url
+
+
+def verified(url: str) -> str:
+    """The broker's address, which with rediss:// says that its certificate is to be checked: redis-py
+    does that by itself, and kombu, which sends the same password, does not."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return url
+    return parts._replace(query=urlencode(VERIFIED | dict(parse_qsl(parts.query)), safe="/")).geturl()

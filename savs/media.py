@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from savs.containers import HEAD_BYTES, holds_frames
 from savs.errors import (
     ItemError,
     MediaTooLarge,
@@ -161,6 +162,9 @@ def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
         raise UnreadableMedia(f"{name} is empty")
     if size > MAX_VIDEO_BYTES:
         raise MediaTooLarge(f"{name} has more than {MAX_VIDEO_BYTES} bytes")
+    with path.open("rb") as stream:
+        if not holds_frames(stream.read(HEAD_BYTES)):
+            raise UnreadableMedia(f"{name} is not a video of a known container")
     try:
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         total, fps = len(reader), float(reader.get_avg_fps())

@@ -192,6 +192,9 @@ def s3_client(endpoint_url: str | None = None) -> S3Client:
     from botocore.config import Config
 
     config = Config(
+        # Stores that are not AWS's refuse the checksums that boto3 otherwise sends behind the body.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
         connect_timeout=S3_TIMEOUT,
         read_timeout=S3_TIMEOUT,
         retries={"max_attempts": S3_ATTEMPTS, "mode": "standard"},

@@ -288,8 +288,39 @@ def test_the_suffix_decides_that_a_file_is_a_video(tmp_path: Path, name: str) ->
 
 
 def test_a_text_that_is_named_as_a_video_is_refused(put: Put) -> None:
-    with pytest.raises(UnreadableMedia, match="cannot be decoded as a video"):
+    with pytest.raises(UnreadableMedia, match="not a video of a known container"):
         open_media(put("text.mp4", b"this is no video, whatever its name says\n" * 50), SAMPLING)
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{}'\n",
+        '<?xml version="1.0"?><MPD><BaseURL>{}</BaseURL></MPD>',
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\n",
+    ],
+    ids=["HLS", "ffconcat", "DASH", "SDP"],
+)
+def test_a_video_that_only_names_other_files_is_refused_before_they_are_opened(
+    put: Put, tmp_path: Path, playlist: str
+) -> None:
+    # given somebody else's video, which FFmpeg would play from the list
+    secret = tmp_path / "elsewhere" / "secret.ts"
+    secret.parent.mkdir()
+    write_clip(secret, 4, 4)
+
+    with pytest.raises(UnreadableMedia, match="not a video of a known container"):
+        open_media(put("clip.mp4", playlist.format(secret).encode()), SAMPLING)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v", ".avi", ".mkv", ".ts"])
+def test_containers_of_frames_are_read_whatever_their_suffix(tmp_path: Path, suffix: str) -> None:
+    clip = tmp_path / f"clip{suffix}"
+    write_clip(clip, 8, 4)
+    named = clip.rename(tmp_path / "clip.mp4")
+
+    assert len(video_of(str(named), SAMPLING).frames) == 4
 
 
 def test_a_truncated_video_is_refused(put: Put, tmp_path: Path) -> None:

@@ -250,3 +250,17 @@ def test_a_listing_of_more_than_a_page_is_whole(bucket: str) -> None:
     assert len(list(pages)) == 3
     # then all are listed
     assert list(store.list("parts")) == list(many(25))
+
+
+def test_writes_have_no_checksums_of_boto3s_own_which_other_stores_refuse(bucket: str) -> None:
+    sent = []
+    store = S3Store(bucket, "x")
+    store.client.meta.events.register(
+        "before-send.s3.PutObject", lambda request, **_: sent.append(str(request.headers).lower())
+    )
+
+    store.write("a", b"words")
+
+    [headers] = sent
+    assert "host" in headers or "content-length" in headers
+    assert "checksum" not in headers and "trailer" not in headers and "aws-chunked" not in headers

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ from savs import web
 from savs.errors import ForbiddenMedia, ItemError, MediaTooLarge, MissingMedia, UnreadableMedia
 from savs.media import FrameSampling, Video, content_hash, is_video, open_media
 from savs.web import Patience, fetch, is_public
+from tests.certificates import write_certificate
 from tests.savs.drawing import noise, write_clip
 
 QUICK = Patience(total=20, connect=10, read=10, pauses=(0, 0))
@@ -498,25 +498,6 @@ def secure(tmp_path: Path) -> Iterator[Server]:
     context.sni_callback = lambda wire, name, _: server.asked.append((f"hello, {name}", {}))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     yield from running(server)
-
-
-def write_certificate(path: Path, name: str) -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(secret + certificate.public_bytes(pem))
 
 
 @pytest.fixture
