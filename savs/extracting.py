@@ -1,52 +1,30 @@
-"""From samples to head vectors: fetch and decode, preprocess, forward; errors stay with their item.
+"""From samples to head vectors: read ahead, pack, preprocess, forward; errors stay with their item.
 
-While a batch is in the model the next ones are decoded by threads. Batches are cut in the
-samples' order, so the same samples always share a batch and give the same numbers.
+Three things go on at once: threads decode the next window, one thread renders and preprocesses the next
+batch, and the model runs the present one. On a GPU the results of a batch are fetched while the next
+one runs. What shares a batch follows from the requests alone, so the same requests give the same
+numbers, however fast each thread was.
 """
 
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
-from threading import Lock
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from savs.errors import ItemError, NoQuestion, UnusableVectors
-from savs.media import open_media
+from savs.batches import Batch, build
+from savs.errors import ItemError, UnusableVectors
+from savs.media import Video, open_media
 from savs.models import Model
-from savs.prompts import Prompt, preprocess
+from savs.packing import CPU_BUDGET, GPU_BUDGET, PIXELS_PER_TOKEN, Budget, Row, pack, rows_of
 from savs.samples import Sample
-from savs.vectors import HeadVectors, read_heads
+from savs.timings import Timings
+from savs.vectors import HeadVectors, read_vectors
+from savs.windows import Request, Window, read_ahead
 
 if TYPE_CHECKING:
-    pass
-
-DEFAULT_BATCH = 16  # items in one forward pass
-DECODERS = 2  # threads that fetch and decode media
-BATCHES_AHEAD = 2  # decoded and waiting while the model runs
-
-
-@dataclass
-class Timings:
-    """Seconds spent per stage. Decoding runs beside the model, so stages may add up to more than passed."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    def add(self, stage: str, seconds: float) -> None:
-        with self._lock:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - began)
+    import torch
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -63,90 +41,234 @@ class Extraction:
     errors: dict[int, ItemError]
 
 
+@dataclass(frozen=True)
+class Part:
+    """What came of some requests: `values` [n, …] of those with `numbers`, on the CPU; and why the
+    others have none, request number → error."""
+
+    numbers: tuple[int, ...]
+    values: "torch.Tensor | None"
+    errors: dict[int, ItemError]
+
+
+Reader = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
 def extract(
     model: Model,
     samples: Iterable[Sample],
     question: str | None = None,
-    batch_size: int = DEFAULT_BATCH,
+    budget: Budget | None = None,
     timings: Timings | None = None,
 ) -> Extraction:
     """The head vectors of `samples`, each shown to the model once.
 
     question  for samples that have none of their own
+    budget    what one forward pass may hold; by default what suits the device
 
     An item that cannot be read costs its own row and no other: see `Extraction.errors`.
     """
     import numpy as np
 
-    parts = list(stream(model, samples, question, batch_size, timings or Timings()))
-    values = [part.vectors.values for part in parts] or [np.zeros((0, model.layout.width), np.float32)]
+    asked: list[Sample] = list(samples)
+    requests = (Request(n, sample, sample.question or question) for n, sample in enumerate(asked))
+    values = np.zeros((len(asked), model.layout.width), np.float32)
+    errors: dict[int, ItemError] = {}
+    for part in stream(model, requests, timings or Timings(), budget=budget):
+        if part.values is not None:
+            values[list(part.numbers)] = part.values.numpy()
+        errors |= part.errors
+    good = [n for n in range(len(asked)) if n not in errors]
     return Extraction(
-        tuple(sample for part in parts for sample in part.samples),
-        HeadVectors(model.layout, np.concatenate(values)),
-        {index: error for part in parts for index, error in part.errors.items()},
+        tuple(asked[n] for n in good),
+        HeadVectors(model.layout, values[good]),
+        {asked[n].index: errors[n] for n in sorted(errors)},
     )
 
 
 def stream(
     model: Model,
-    samples: Iterable[Sample],
-    question: str | None,
-    batch_size: int,
+    requests: Iterable[Request],
     timings: Timings,
-) -> Iterator[Extraction]:
-    """As `extract`, a batch at a time in the samples' order, so that vectors need not all be kept."""
-    groups = _groups(samples, batch_size)
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
+    *,
+    layers: frozenset[int] | None = None,
+    read: Reader | None = None,
+    budget: Budget | None = None,
+) -> Iterator[Part]:
+    """What comes of `requests`, a batch at a time, in no order; every request comes once.
 
-        def start(group: Sequence[Sample]) -> list[tuple[Sample, Future[Prompt | ItemError]]]:
-            return [(s, threads.submit(_show, model, s, question, timings)) for s in group]
+    layers  those whose heads are read; nothing above the last of them is run. None for all
+    read    makes the values from head vectors float32 [n, width] where the model is; by default the
+            vectors themselves. Where they hold NaN or infinity the request is an error
+    budget  what one forward pass may hold; by default what suits the device. Halved, for the rest of
+            the run, where memory does not suffice
+    """
+    engine = _Engine(model, timings, layers, read, budget or default_budget(model))
 
-        waiting = deque(start(group) for group in islice(groups, BATCHES_AHEAD))
-        try:
-            while waiting:
-                group = waiting.popleft()
-                waiting.extend(start(more) for more in islice(groups, 1))
-                yield _read(model, [(s, shown.result()) for s, shown in group], timings)
-        finally:
-            for group in waiting:  # somebody stopped listening
-                for _, shown in group:
-                    shown.cancel()
-
-
-def _groups(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
-    rest = iter(samples)
-    while group := list(islice(rest, size)):
-        yield group
-
-
-def _show(model: Model, sample: Sample, question: str | None, timings: Timings) -> Prompt | ItemError:
-    text = sample.question or question
-    if text is None:
-        return NoQuestion("neither the row nor the artifact has a question")
-    try:
+    def open_one(address: str) -> "Image | Video":
         with timings.stage("decode"):
-            return Prompt(tuple(open_media(address, model.sampling) for address in sample.media), text)
-    except ItemError as error:
-        return error
+            return open_media(address, model.sampling)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="preprocess") as preparing:
+        for window in read_ahead(requests, open_one):
+            if window.errors:
+                yield Part((), None, window.errors)
+            yield from engine.run(window, preparing)
+    yield from engine.finish()
 
 
-def _read(model: Model, group: list[tuple[Sample, Prompt | ItemError]], timings: Timings) -> Extraction:
-    import numpy as np
+def default_budget(model: Model) -> Budget:
+    return GPU_BUDGET if model.device.type == "cuda" else CPU_BUDGET
 
-    errors = {sample.index: shown for sample, shown in group if isinstance(shown, ItemError)}
-    ready = [(sample, shown) for sample, shown in group if isinstance(shown, Prompt)]
-    with timings.stage("preprocess"):
-        batches, refused = preprocess(model, [prompt for _, prompt in ready])
-    errors |= {ready[i][0].index: error for i, error in refused.items()}
-    rows: dict[int, np.ndarray] = {}
-    for positions, batch in batches:
-        with timings.stage("forward"):
-            vectors = read_heads(model, batch)
-        rows |= dict(zip(positions, vectors, strict=True))
-    broken = [i for i, vector in rows.items() if not np.isfinite(vector).all()]
-    for i in broken:
-        del rows[i]
-        errors[ready[i][0].index] = UnusableVectors(f"{model.name} answered with NaN or infinity")
-    order = sorted(rows)
-    values = np.stack([rows[i] for i in order]) if order else np.zeros((0, model.layout.width), np.float32)
-    return Extraction(tuple(ready[i][0] for i in order), HeadVectors(model.layout, values), errors)
+
+class _Engine:
+    """A run: the budget as it is by now, and the batch whose results are still on their way."""
+
+    def __init__(
+        self,
+        model: Model,
+        timings: Timings,
+        layers: frozenset[int] | None,
+        read: Reader | None,
+        budget: Budget,
+    ) -> None:
+        self.model, self.timings, self.layers, self.read, self.budget = model, timings, layers, read, budget
+        self.late: _Late | None = None
+
+    def run(self, window: Window, preparing: ThreadPoolExecutor) -> Iterator[Part]:
+        """Runs a window's batches, one being prepared ahead."""
+        rows = rows_of(window.shown, self.tokens_of, self.budget, share=self.model.shares)
+        waiting = deque(pack(rows, self.budget))
+        following = self._prepare(waiting, preparing)
+        while following is not None:
+            batches, errors = following.result()
+            following = self._prepare(waiting, preparing)
+            if errors:
+                yield Part((), None, errors)
+            for batch in batches:
+                if batch.numbers:
+                    yield from self._forward(batch)
+
+    def finish(self) -> Iterator[Part]:
+        if self.late is not None:
+            yield self.late.part(self.model)
+            self.late = None
+
+    def _prepare(
+        self, waiting: "deque[list[Row]]", preparing: ThreadPoolExecutor
+    ) -> "Future[tuple[list[Batch], dict[int, ItemError]]] | None":
+        return preparing.submit(self._build, waiting.popleft()) if waiting else None
+
+    def _build(self, rows: Sequence[Row]) -> tuple[list[Batch], dict[int, ItemError]]:
+        with self.timings.stage("preprocess"):
+            batches, errors = build(self.model, rows)
+            if self.model.device.type == "cuda":
+                batches = [replace(batch, inputs=_pinned(batch.inputs)) for batch in batches]
+        return batches, errors
+
+    def _forward(self, batch: Batch) -> Iterator[Part]:
+        """Starts a batch, and answers the one before."""
+        import torch
+
+        halves: list[list[Row]] = []
+        try:
+            with self.timings.stage("forward"):
+                late = self._start(batch)
+        except torch.OutOfMemoryError:
+            if len(batch.rows) == 1 and len(batch.rows[0].numbers) == 1:
+                raise
+            halves = _halves(batch.rows)
+        yield from self.finish()
+        if not halves:
+            self.late = late
+            return
+        torch.cuda.empty_cache()
+        self.budget = self.budget.half()
+        for half in halves:
+            batches, errors = self._build(half)
+            if errors:
+                yield Part((), None, errors)
+            for smaller in batches:
+                yield from self._forward(smaller)
+
+    def _start(self, batch: Batch) -> "_Late":
+        import torch
+
+        self.timings.count("forwards", 1)
+        self.timings.count("items", len(batch.numbers))
+        self.timings.count("tokens", batch.tokens)
+        self.timings.count("pixels", sum(row.pixels for row in batch.rows))
+        with torch.inference_mode():
+            vectors = read_vectors(self.model, batch, self.layers, self.timings)
+            sound = torch.isfinite(vectors).all(dim=1)
+            values = vectors if self.read is None else self.read(vectors)
+            return _Late(batch.numbers, _fetched(values), _fetched(sound))
+
+    def tokens_of(self, medium: "Image | Video") -> int:
+        """A medium's tokens as the processor counts them, or an estimate where it does not say."""
+        count = getattr(self.model.processor, "_get_num_multimodal_tokens", None)
+        if isinstance(medium, Video):
+            frames, height, width = medium.frames.shape[:3]
+            if count is not None:
+                try:
+                    return int(count(video_sizes=[(frames, height, width)])["num_video_tokens"][0])
+                except (KeyError, TypeError, AttributeError, ValueError):
+                    pass  # it counts pictures only
+            return int(frames * height * width / PIXELS_PER_TOKEN / 2)
+        if count is not None:
+            try:
+                return int(count(image_sizes=[(medium.height, medium.width)])["num_image_tokens"][0])
+            except (KeyError, TypeError, AttributeError, ValueError):
+                pass
+        return int(medium.width * medium.height / PIXELS_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class _Late:
+    """Results that may still be on their way from the device."""
+
+    numbers: tuple[int, ...]
+    values: "tuple[torch.Tensor, torch.cuda.Event | None]"
+    sound: "tuple[torch.Tensor, torch.cuda.Event | None]"
+
+    def part(self, model: Model) -> Part:
+        for _, event in (self.values, self.sound):
+            if event is not None:
+                event.synchronize()
+        values, sound = self.values[0], self.sound[0]
+        broken = UnusableVectors(f"{model.name} answered with NaN or infinity")
+        errors: dict[int, ItemError] = {n: broken for n, good in zip(self.numbers, sound, strict=True) if not good}
+        kept = tuple(n for n in self.numbers if n not in errors)
+        return Part(kept, values[sound] if errors else values, errors)
+
+
+def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | None]":
+    """A copy on the CPU, which is there once the event has happened."""
+    import torch
+
+    if not values.is_cuda:
+        return values, None
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    copy.copy_(values, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return copy, event
+
+
+def _pinned(inputs: dict[str, object]) -> dict[str, object]:
+    import torch
+
+    return {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
+
+
+def _halves(rows: Sequence[Row]) -> list[list[Row]]:
+    """Two halves of the rows, or of the questions of a single row."""
+    if len(rows) > 1:
+        middle = len(rows) // 2
+        return [list(rows[:middle]), list(rows[middle:])]
+    [row] = rows
+    middle = len(row.numbers) // 2
+    return [
+        [replace(row, questions=row.questions[part], numbers=row.numbers[part])]
+        for part in (slice(None, middle), slice(middle, None))
+    ]

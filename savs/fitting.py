@@ -85,15 +85,17 @@ def fit(
 def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor":
     """int64 [n]: the centroid with the largest cosine, the first of equals.
 
-    vectors float32 [n, d], centroids float32 [classes, d]. The cosine is PyTorch's own, because
-    float32 rounding decides between centroids that are all but equal, as in the published code.
+    vectors float32 [n, d], centroids float32 [classes, d], or [n, classes, d] where each vector has its
+    own. The cosine is PyTorch's own, because float32 rounding decides between centroids that are all but
+    equal, as in the published code.
     """
     import torch
 
-    step = max(1, COMPARISONS_AT_ONCE // centroids.numel())
+    step = max(1, COMPARISONS_AT_ONCE // max(1, centroids.shape[-2] * centroids.shape[-1]))
+    own = centroids if centroids.ndim == 3 else centroids.expand(len(vectors), *centroids.shape)
     blocks = [
-        torch.nn.functional.cosine_similarity(block[:, None, :], centroids[None], dim=-1).argmax(-1)
-        for block in torch.split(vectors, step)
+        torch.nn.functional.cosine_similarity(some[:, None, :], theirs, dim=-1).argmax(-1)
+        for some, theirs in zip(torch.split(vectors, step), torch.split(own, step), strict=True)
     ]
     return torch.cat(blocks)
 

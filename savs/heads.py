@@ -7,6 +7,7 @@ cannot be settled beyond doubt the model is refused: a wrong slice would be sile
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,10 @@ class HeadLayout:
     def width(self) -> int:
         """Numbers in one row of head vectors."""
         return sum(layer.width for layer in self.layers)
+
+    def only(self, layers: Collection[int]) -> "HeadLayout":
+        """The layout of rows that hold the heads of `layers` alone."""
+        return HeadLayout(tuple(layer for layer in self.layers if layer.layer in layers))
 
     def heads(self) -> list[tuple[int, int]]:
         """(layer, head) of every head, layer-major: the order that ties refer to."""

@@ -4,7 +4,7 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class Model:
     layout       how a row of head vectors is divided into heads
     context      tokens that one item may have
     sampling     which frames of a video are shown
+    shares       whether questions about the same media may share a row (`savs.sharing`)
     """
 
     name: str
@@ -53,6 +54,7 @@ class Model:
     layout: HeadLayout
     context: int
     sampling: FrameSampling
+    shares: bool = False
 
     @property
     def device(self) -> "torch.device":
@@ -120,6 +122,8 @@ def wrap(
     sampling: FrameSampling | None = None,
 ) -> Model:
     """A `Model` around a network and a processor that are already in memory."""
+    from savs.attending import attend_in_chunks
+    from savs.sharing import is_exact
     from savs.vectors import probe
 
     if not hasattr(processor, "tokenizer"):
@@ -137,8 +141,9 @@ def wrap(
         context=_context(text, processor),
         sampling=sampling or default_sampling(processor),
     )
+    attend_in_chunks(network)
     probe(model)
-    return model
+    return replace(model, shares=is_exact(model))
 
 
 def locate_checkpoint(name: str) -> tuple[Path, str]:

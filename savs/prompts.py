@@ -54,7 +54,7 @@ def preprocess(
     """
     longest = model.context * MAX_QUESTION_CHARACTERS_PER_TOKEN
     errors: dict[int, ItemError] = {
-        i: _too_long(model, f"a question of {len(p.question)} characters")
+        i: too_long(model, f"a question of {len(p.question)} characters")
         for i, p in enumerate(prompts)
         if len(p.question) > longest
     }
@@ -76,7 +76,7 @@ def preprocess(
             continue
         long = [i for i, n in zip(these, batch.lengths, strict=True) if n > model.context]
         for i in long:
-            errors[i] = _too_long(model, f"{batch.lengths[these.index(i)]} tokens")
+            errors[i] = too_long(model, f"{batch.lengths[these.index(i)]} tokens")
         if long:
             waiting.append([i for i in these if i not in errors])
         else:
@@ -84,7 +84,8 @@ def preprocess(
     return batches, errors
 
 
-def _too_long(model: Model, what: str) -> ItemTooLong:
+def too_long(model: Model, what: str) -> ItemTooLong:
+    """The error of an item that does not fit into the model's context."""
     return ItemTooLong(f"the item has {what}; {model.name} takes {model.context} tokens")
 
 
@@ -100,17 +101,29 @@ def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
             "do_sample_frames": False,
             "video_metadata": [_metadata(v) for v in videos],
         }
-    bos = model.processor.tokenizer.bos_token
     inputs = model.processor(
         **arguments,
         padding=True,
         padding_side="right",
         return_tensors="pt",
-        # As transformers does: a template that writes the first token itself must not get it twice.
-        add_special_tokens=not (bos and arguments["text"][0].startswith(bos)),
+        add_special_tokens=_adds_special_tokens(model, arguments["text"]),
     )
     inputs.pop("video_metadata", None)
     return Batch(dict(inputs), inputs["attention_mask"].sum(1).tolist())
+
+
+def _adds_special_tokens(model: Model, texts: Sequence[str]) -> bool:
+    """As transformers does: a template that writes the first token itself must not get it twice."""
+    bos = model.processor.tokenizer.bos_token
+    return not (bos and texts[0].startswith(bos))
+
+
+def tokenize(model: Model, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of rendered prompts, media placeholders as they stand there."""
+    found: list[list[int]] = model.processor.tokenizer(
+        list(texts), add_special_tokens=_adds_special_tokens(model, texts)
+    )["input_ids"]
+    return found
 
 
 def render(model: Model, prompts: Sequence[Prompt]) -> list[str]:

@@ -3,18 +3,22 @@
 No logits are computed and no key/value cache is kept.
 """
 
-from contextlib import ExitStack
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from savs import prompts
 from savs.errors import UnsupportedModel
-from savs.heads import HeadLayout
+from savs.heads import HeadLayout, HeadProjection
 from savs.models import Model
-from savs.prompts import Batch
+from savs.timings import Timings
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from savs.batches import Batch
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class HeadVectors:
         return len(self.values)
 
 
-def read_heads(model: Model, batch: Batch) -> "np.ndarray":
+def read_heads(model: Model, batch: prompts.Batch) -> "np.ndarray":
     """float32 [n, layout.width]: every head's vector at the last token of every prompt.
 
     A head vector is the head's slice of the input of the attention output projection
@@ -36,36 +40,67 @@ def read_heads(model: Model, batch: Batch) -> "np.ndarray":
     """
     import torch
 
-    device = model.device
-    inputs = {name: _onto(value, device, model.network.dtype) for name, value in batch.inputs.items()}
+    inputs = {name: onto(value, model) for name, value in batch.inputs.items()}
     last = torch.tensor(batch.lengths) - 1
     with torch.inference_mode():
-        read = _forward(model, inputs, last)
+        read = _forward(model, inputs, torch.arange(len(last)), last, model.projections)
     return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
 
 
-def _forward(model: Model, inputs: dict[str, Any], last: "torch.Tensor") -> "list[torch.Tensor]":
-    """Per projection, its input [n, width] at the token numbers `last` [n]."""
+def read_vectors(
+    model: Model, batch: "Batch", layers: Collection[int] | None = None, timings: Timings | None = None
+) -> "torch.Tensor":
+    """float32 [n, width] on the model's device: the head vectors of the batch's n prompts.
+
+    layers  those that are read, of which nothing above the last is run; None for all. The width is
+            that of `model.layout.only(layers)`
+    """
     import torch
 
-    read: list[torch.Tensor | None] = [None] * len(model.projections)
-    rows = torch.arange(len(last))
+    wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
+    with torch.inference_mode():
+        inputs = {name: onto(value, model) for name, value in batch.inputs.items()}
+        read = _forward(
+            model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, timings or Timings()
+        )
+        return torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
+
+
+class _Enough(Exception):
+    """Raised inside a forward pass once nothing more of it is needed."""
+
+
+def _forward(
+    model: Model,
+    inputs: dict[str, Any],
+    lines: "torch.Tensor",
+    ends: "torch.Tensor",
+    wanted: Sequence[HeadProjection],
+    timings: Timings | None = None,
+) -> "list[torch.Tensor]":
+    """Per projection in `wanted`, its input [n, width] at the tokens `ends` [n] of the rows `lines` [n].
+    Ends behind the last of them."""
+    rows = inputs["input_ids"].shape[0]
+    read: "list[torch.Tensor | None]" = [None] * len(wanted)
 
     def keep(number: int) -> Any:
-        def hook(module: Any, arguments: tuple[torch.Tensor, ...]) -> None:
+        def hook(module: Any, arguments: "tuple[torch.Tensor, ...]") -> None:
             hidden = arguments[0]
-            hidden = hidden.reshape(len(last), -1, hidden.shape[-1])
-            read[number] = hidden[rows.to(hidden.device), last.to(hidden.device)]
+            hidden = hidden.reshape(rows, -1, hidden.shape[-1])
+            read[number] = hidden[lines.to(hidden.device), ends.to(hidden.device)]
+            if all(one is not None for one in read):
+                raise _Enough
 
         return hook
 
     with ExitStack() as hooks:
-        for number, projection in enumerate(model.projections):
+        for number, projection in enumerate(wanted):
             hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
-        without_head(model.network)(**inputs, use_cache=False)
+        with suppress(_Enough):
+            without_head(model.network)(**inputs, use_cache=False)
     passed = [r for r in read if r is not None]
     if len(passed) < len(read):
-        silent = [p.heads.layer for p, r in zip(model.projections, read, strict=True) if r is None]
+        silent = [p.heads.layer for p, r in zip(wanted, read, strict=True) if r is None]
         raise UnsupportedModel(f"{model.name}: nothing passed the heads of layers {silent}")
     return passed
 
@@ -81,11 +116,11 @@ def probe(model: Model) -> None:
     import torch
 
     tokens = model.processor.tokenizer("savs", return_tensors="pt", add_special_tokens=False)
-    device = model.device
-    ids = tokens["input_ids"].to(device)
+    ids = tokens["input_ids"].to(model.device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    last = torch.tensor([ids.shape[1] - 1])
     with torch.inference_mode():
-        read = _forward(model, inputs, torch.tensor([ids.shape[1] - 1]))
+        read = _forward(model, inputs, torch.tensor([0]), last, model.projections)
     for projection, vector in zip(model.projections, read, strict=True):
         if vector.shape[1] != projection.heads.width:
             raise UnsupportedModel(
@@ -94,9 +129,11 @@ def probe(model: Model) -> None:
             )
 
 
-def _onto(value: Any, device: "torch.device", dtype: "torch.dtype") -> Any:
+def onto(value: Any, model: Model) -> Any:
+    """`value` where the model is, and as wide as its numbers; what is no tensor as it is."""
     import torch
 
     if not isinstance(value, torch.Tensor):
         return value
-    return value.to(device, dtype) if value.is_floating_point() else value.to(device)
+    dtype = model.network.dtype if value.is_floating_point() else value.dtype
+    return value.to(model.device, dtype, non_blocking=True)

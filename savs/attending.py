@@ -1,0 +1,88 @@
+"""Attention of vision towers that see many pictures as one long sequence, cut into chunks.
+
+Such a tower (Qwen2-VL's and those after it) attends within a chunk only: a picture, or a window of it.
+Where FlashAttention is not installed, transformers takes the chunks one after another, thousands of
+small kernels. Here all chunks of one length are one call; on a GPU in half precision all chunks are,
+with PyTorch's own variable-length attention. Results are the same attention, chunk by chunk.
+"""
+
+import inspect
+import itertools
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+# The name makes transformers hand over all chunks at once, with their borders ("flash" is what it looks for).
+NAME = "savs_flash_chunks"
+
+
+def attend_in_chunks(network: Any) -> int:
+    """Makes every attention of `network` that takes chunks (`cu_seqlens`) use this module's; how many do."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+    found = 0
+    for module in network.modules():
+        taken = inspect.signature(module.forward).parameters
+        config = getattr(module, "config", None)
+        if "cu_seqlens" in taken and hasattr(module, "scaling") and config is not None:
+            if config._attn_implementation == "sdpa":
+                config._attn_implementation = NAME
+            found += config._attn_implementation == NAME
+    return found
+
+
+def attend(
+    module: Any,
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    attention_mask: "torch.Tensor | None" = None,
+    *,
+    cu_seq_lens_q: "torch.Tensor",
+    max_length_q: int,
+    scaling: float | None = None,
+    **_: Any,
+) -> "tuple[torch.Tensor, None]":
+    """What transformers expects of an attention: query, key, value [1, heads, n, width] in, and
+    [1, n, heads, width] out. `cu_seq_lens_q` int32 [chunks + 1] has the chunks' borders in n."""
+    import torch
+
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        from torch.nn.attention.varlen import varlen_attn
+
+        whole = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+        borders = cu_seq_lens_q.to(torch.int32)
+        longest = int(max_length_q)
+        out = varlen_attn(*whole, borders, borders, longest, longest, scale=scaling)
+        assert isinstance(out, torch.Tensor)
+        return out[None], None
+    borders = cu_seq_lens_q.tolist()
+    lengths = [end - start for start, end in itertools.pairwise(borders)]
+    if len(set(lengths)) == 1:
+        chunks = [_alike(tensor[0], lengths[0]) for tensor in (query, key, value)]
+        return _attention(*chunks, scaling).flatten(0, 1)[None], None
+    out = query.new_empty(query.shape[2], query.shape[1], query.shape[3])
+    for length in sorted(set(lengths)):
+        starts = [start for start, own in zip(borders, lengths, strict=False) if own == length]
+        places = (torch.tensor(starts)[:, None] + torch.arange(length)).to(query.device)
+        chunks = [tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value)]
+        out[places] = _attention(*chunks, scaling)
+    return out[None], None
+
+
+def _alike(tensor: "torch.Tensor", length: int) -> "torch.Tensor":
+    """[heads, n, width] as [chunks, heads, length, width]."""
+    heads, _, width = tensor.shape
+    return tensor.reshape(heads, -1, length, width).transpose(0, 1)
+
+
+def _attention(
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", scaling: float | None
+) -> "torch.Tensor":
+    """[chunks, heads, length, width] in, [chunks, length, heads, width] out."""
+    import torch
+
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling)
+    return out.transpose(1, 2)

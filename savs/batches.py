@@ -1,0 +1,114 @@
+"""From packed rows to model inputs, a batch at a time; a question that cannot be shown costs only itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from savs import prompts
+from savs.errors import ItemError
+from savs.models import Model
+from savs.packing import Row
+from savs.prompts import Prompt, preprocess, render
+from savs.sharing import Joined, join, lay_out, media_tokens, positions
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs of some rows, and where in them each prompt ends.
+
+    inputs   what the network takes, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
+    rows     that were put into it
+    numbers  the requests that are read, and for each of them
+    lines    its row, and
+    ends     its last token
+    """
+
+    inputs: dict[str, Any]
+    rows: tuple[Row, ...]
+    numbers: tuple[int, ...]
+    lines: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Padding included."""
+        return int(self.inputs["input_ids"].numel())
+
+
+def build(model: Model, rows: Sequence[Row]) -> tuple[list[Batch], dict[int, ItemError]]:
+    """Batches of all prompts in `rows` that can be shown, one as a rule, and the others' errors by
+    request number."""
+    firsts = [Prompt(row.media, row.questions[0]) for row in rows]
+    found, refused = preprocess(model, firsts)
+    batches, apart = [], [rows[i] for i in refused if len(rows[i].questions) > 1]
+    errors = {rows[i].numbers[0]: error for i, error in refused.items() if len(rows[i].questions) == 1}
+    for places, batch in found:
+        these = [rows[i] for i in places]
+        if all(len(row.questions) == 1 for row in these):
+            batches.append(_plain(model, these, batch))
+            continue
+        joined = _joined(model, these, batch)
+        apart += [row for row, one in zip(these, joined, strict=True) if one is None]
+        kept = [i for i, one in enumerate(joined) if one is not None]
+        if len(kept) < len(these):  # the pixels of the others are among the inputs
+            again = [these[i] for i in kept]
+            more, wrong = build(model, again) if again else ([], {})
+            batches, errors = batches + more, errors | wrong
+            continue
+        batches.append(_shared(model, these, batch, [one for one in joined if one is not None], errors))
+    if apart:
+        alone = [replace(row, questions=(q,), numbers=(n,)) for row in apart for q, n in _pairs(row)]
+        more, wrong = build(model, alone)
+        batches, errors = batches + more, errors | wrong
+    return batches, errors
+
+
+def _pairs(row: Row) -> list[tuple[str, int]]:
+    return list(zip(row.questions, row.numbers, strict=True))
+
+
+def _plain(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> Batch:
+    """Rows of one question each. A model that shares is a causal decoder, to which padding on the right
+    is nothing, so that it needs no mask and can use its quickest attention."""
+    inputs = batch.inputs
+    if model.shares:
+        inputs = inputs | {"position_ids": positions(model.network, inputs)}
+        del inputs["attention_mask"]
+    numbers = tuple(row.numbers[0] for row in rows)
+    ends = tuple(length - 1 for length in batch.lengths)
+    return Batch(inputs, tuple(rows), numbers, tuple(range(len(rows))), ends)
+
+
+def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joined | None]:
+    """Each row's tokens; None where its questions must be shown apart."""
+    longest = model.context * prompts.MAX_QUESTION_CHARACTERS_PER_TOKEN
+    asked = [[Prompt(row.media, question) for question in row.questions] for row in rows]
+    texts = render(model, [prompt for row in asked for prompt in row])
+    tokenized = iter(prompts.tokenize(model, texts))
+    media = media_tokens(model.processor)
+    found: list[Joined | None] = []
+    for i, row in enumerate(asked):
+        ids = [next(tokenized) for _ in row]
+        expanded = batch.inputs["input_ids"][i, : batch.lengths[i]].tolist()
+        short = all(len(prompt.question) <= longest for prompt in row)
+        found.append(join(expanded, ids, media) if short else None)
+    return found
+
+
+def _shared(
+    model: Model, rows: Sequence[Row], batch: prompts.Batch, joined: Sequence[Joined], errors: dict[int, ItemError]
+) -> Batch:
+    where = positions(model.network, batch.inputs)
+    inputs = lay_out(batch.inputs, joined, where, model.processor.tokenizer.pad_token_id or 0)
+    numbers, lines, ends = [], [], []
+    for line, (row, one) in enumerate(zip(rows, joined, strict=True)):
+        at = len(one.beginning)
+        for number, end in zip(row.numbers, one.ends, strict=True):
+            at += len(end)
+            if len(one.beginning) + len(end) > model.context:
+                errors[number] = prompts.too_long(model, f"{len(one.beginning) + len(end)} tokens")
+                continue
+            numbers.append(number)
+            lines.append(line)
+            ends.append(at - 1)
+    return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends))

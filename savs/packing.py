@@ -1,0 +1,115 @@
+"""Packs a window's requests into rows, and rows into batches that fit a budget of tokens and pixels.
+
+A row is what the model sees at once: some media and a question; or, where the model allows it
+(`savs.sharing`), some media and all questions about them. Rows of like length share a batch, so that
+little of it is padding. Which rows share a batch follows from the window alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savs.media import Video
+from savs.windows import Shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CHARACTERS_PER_TOKEN = 3.0  # of a question, at least: an estimate is made before anything is tokenized
+TEMPLATE_TOKENS = 12  # of a chat template
+PIXELS_PER_TOKEN = 28 * 28  # Qwen2-VL's, where the processor does not say
+MAX_QUESTIONS = 64  # in one row
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one forward pass may hold, padding included. One row is always let through.
+
+    tokens  rows times the longest row's tokens
+    pixels  of all media, as they were opened
+    """
+
+    tokens: int
+    pixels: int
+
+    def half(self) -> "Budget":
+        return Budget(max(1, self.tokens // 2), max(1, self.pixels // 2))
+
+
+CPU_BUDGET = Budget(tokens=4096, pixels=8_000_000)
+GPU_BUDGET = Budget(tokens=32_768, pixels=64_000_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Media and the questions that are asked about them; `numbers` are the requests'.
+
+    tokens  estimated, of media and all questions
+    """
+
+    media: "tuple[Image | Video, ...]"
+    questions: tuple[str, ...]
+    numbers: tuple[int, ...]
+    tokens: int
+
+    @property
+    def pixels(self) -> int:
+        return sum(pixels(one) for one in self.media)
+
+
+TokensOf = Callable[["Image | Video"], int]
+
+
+def rows_of(shown: Sequence[Shown], tokens_of: TokensOf, budget: Budget, *, share: bool) -> list[Row]:
+    """The window's rows, in order of their first request.
+
+    tokens_of  estimates a medium's tokens
+    share      whether requests that show the same media go into one row, as far as the budget allows
+    """
+    groups: dict[tuple[int, ...], list[Shown]] = {}
+    for one in shown:
+        alone = not share or not one.media
+        key = (-1 - one.request.number,) if alone else tuple(map(id, one.media))
+        groups.setdefault(key, []).append(one)
+    rows = []
+    for group in groups.values():
+        media = group[0].media
+        shared = TEMPLATE_TOKENS + sum(map(tokens_of, media))
+        part: list[Shown] = []
+        tokens = shared
+        for one in group:
+            own = int(len(one.question) / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS
+            if part and (len(part) == MAX_QUESTIONS or tokens + own > budget.tokens):
+                rows.append(_row(part, tokens))
+                part, tokens = [], shared
+            part.append(one)
+            tokens += own
+        rows.append(_row(part, tokens))
+    return rows
+
+
+def _row(part: list[Shown], tokens: int) -> Row:
+    questions = tuple(one.question for one in part)
+    return Row(part[0].media, questions, tuple(one.request.number for one in part), tokens)
+
+
+def pack(rows: Sequence[Row], budget: Budget) -> list[list[Row]]:
+    """Batches of rows, the longest first, so that what does not fit into memory shows at once."""
+    batches: list[list[Row]] = []
+    width = seen = 0
+    for row in sorted(rows, key=lambda row: -row.tokens):
+        fits = batches and (len(batches[-1]) + 1) * width <= budget.tokens and seen + row.pixels <= budget.pixels
+        if not fits:
+            batches.append([])
+            width, seen = row.tokens, 0
+        batches[-1].append(row)
+        seen += row.pixels
+    return batches
+
+
+def pixels(medium: "Image | Video") -> int:
+    """Of a picture, or of all frames of a video that are shown."""
+    if isinstance(medium, Video):
+        frames, height, width = medium.frames.shape[:3]
+        return int(frames * height * width)
+    return medium.width * medium.height

@@ -1,0 +1,163 @@
+"""Several questions about the same media in one row, so that the media are seen once.
+
+A row is the beginning that the prompts have in common (the template and the media), then each
+question's own end, one behind the other. An end sees the beginning and itself, nothing else, and its
+positions go on where the beginning stops; so the head vectors at its last token are those that the
+prompt has alone. The towers encode the media once, the language model runs over the beginning once,
+and no key/value cache is copied for each question.
+
+That holds for causal decoders that take a mask and positions as they are given. Whether a model is
+one is tried when it is loaded (`is_exact`); one that is not gets a row for each question.
+"""
+
+import inspect
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from savs.models import Model
+
+log = logging.getLogger("savs.sharing")
+
+EXACT = 0.9999  # cosine with the vectors of prompts alone, of every head, in float32
+EXACT_HALF = 0.99  # in bfloat16 and float16, whose rounding differs from batch to batch
+MEDIA_TOKENS = ("image_token_id", "video_token_id", "audio_token_id")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A row's tokens: the common beginning, and the ends of its questions."""
+
+    beginning: list[int]
+    ends: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.beginning) + sum(map(len, self.ends))
+
+
+def join(expanded: list[int], prompts: Sequence[list[int]], media: frozenset[int]) -> Joined | None:
+    """The row of some prompts about the same media; None where they do not share a beginning that
+    holds all media.
+
+    expanded  the first prompt's tokens as the model gets them, its media placeholders repeated
+    prompts   all prompts' tokens before that
+    media     the tokens that stand for media
+    """
+    shortest = min(map(len, prompts))
+    common = 0
+    while common < shortest - 1 and all(p[common] == prompts[0][common] for p in prompts):
+        common += 1
+    ends = [prompt[common:] for prompt in prompts]
+    own = len(ends[0])
+    if expanded[-own:] != ends[0] or any(media.intersection(end) for end in ends):
+        return None
+    return Joined(expanded[:-own], ends)
+
+
+def media_tokens(processor: Any) -> frozenset[int]:
+    """The tokens that stand for media in a prompt, as the processor names them."""
+    found = (getattr(processor, name, None) for name in MEDIA_TOKENS)
+    return frozenset(token for token in found if isinstance(token, int))
+
+
+def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
+    """int64 [rows, tokens], or [3, rows, tokens] for models with positions in time, height and width:
+    the positions that `network` itself would use for right-padded `inputs`."""
+    import torch
+
+    find = getattr(network.base_model, "get_rope_index", None)
+    if find is not None:
+        taken = inspect.signature(find).parameters
+        found: torch.Tensor = find(**{name: value for name, value in inputs.items() if name in taken})[0]
+        return found
+    rows, tokens = inputs["input_ids"].shape
+    return torch.arange(tokens).expand(rows, tokens)
+
+
+def lay_out(inputs: dict[str, Any], joined: Sequence[Joined], where: "torch.Tensor", pad: int) -> dict[str, Any]:
+    """The inputs of joined rows, from those of their first prompts, right-padded.
+
+    where  the first prompts' `positions`
+
+    Answers `inputs` with other tokens, `position_ids`, and an `attention_mask` bool
+    [rows, 1, tokens, tokens] in which an end sees the beginning and itself.
+    """
+    import torch
+
+    rows, old = inputs["input_ids"].shape
+    width = max(map(len, joined))
+    segment = torch.full((rows, width), -1)
+    tokens = torch.full((rows, width), pad)
+    new_where = torch.zeros((*where.shape[:-1], width), dtype=torch.int64)
+    along = {
+        name: value.new_zeros((rows, width, *value.shape[2:]))
+        for name, value in inputs.items()
+        if name not in ("input_ids", "attention_mask")
+        and isinstance(value, torch.Tensor)
+        and value.shape[:2] == (rows, old)
+    }
+    for i, row in enumerate(joined):
+        start = len(row.beginning)
+        tokens[i, : len(row)] = torch.tensor(row.beginning + [t for end in row.ends for t in end])
+        segment[i, :start] = 0
+        new_where[..., i, :start] = where[..., i, :start]
+        following = where[..., i, :start].max() + 1
+        for name, values in along.items():
+            values[i, :start] = inputs[name][i, :start]
+            values[i, start : len(row)] = inputs[name][i, start]  # as of the first prompt's own end
+        for number, end in enumerate(row.ends, 1):
+            segment[i, start : start + len(end)] = number
+            new_where[..., i, start : start + len(end)] = following + torch.arange(len(end))
+            start += len(end)
+    sees = (segment[:, None, :] == 0) | (segment[:, None, :] == segment[:, :, None])
+    sees &= torch.ones(width, width, dtype=torch.bool).tril()
+    return inputs | along | {"input_ids": tokens, "position_ids": new_where, "attention_mask": sees[:, None]}
+
+
+def is_exact(model: "Model") -> bool:
+    """Whether rows of several questions give every head's vector as prompts alone do. Tried on a drawn
+    picture with three questions of different length, beside a row with other media."""
+    import torch
+    from PIL import Image
+
+    from savs.batches import build
+    from savs.packing import Row
+    from savs.vectors import read_vectors
+
+    pictures = [Image.linear_gradient("L").resize(size).convert("RGB") for size in ((64, 64), (96, 64))]
+    questions = ("What is it?", "Is there anything else in it, or above it?", "Which?")
+    rows = [
+        Row((pictures[0],), questions, (0, 1, 2), 0),
+        Row((pictures[1],), questions[:2], (3, 4), 0),
+    ]
+    alone = [Row(row.media, (q,), (n,), 0) for row in rows for q, n in zip(row.questions, row.numbers, strict=True)]
+
+    def vectors(trying: "Model", chosen: list[Row]) -> dict[int, torch.Tensor]:
+        built, errors = build(trying, chosen)
+        if errors:
+            raise next(iter(errors.values()))
+        found = {}
+        for batch in built:
+            found |= dict(zip(batch.numbers, read_vectors(trying, batch).cpu(), strict=True))
+        return found
+
+    try:
+        plain = [vectors(replace(model, shares=False), [row]) for row in alone]
+        joined = vectors(replace(model, shares=True), rows)
+    except Exception as error:  # whatever a model's code raises for a mask or positions of this form
+        log.info("%s: a row for each question (%s)", model.name, error)
+        return False
+    worst = 1.0
+    for one in plain:
+        [(number, vector)] = one.items()
+        for place in model.layout.slices().values():
+            worst = min(worst, float(torch.cosine_similarity(vector[place], joined[number][place], dim=0)))
+    bar = EXACT if model.dtype == "float32" else EXACT_HALF
+    if not worst >= bar:
+        log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, worst, bar)
+        return False
+    return True
