@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("celery", "kombu", "redis", "moto")
+ENGINE_PACKAGES = ("torch", "torchvision", "transformers", "numpy", "pillow", "decord")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def _processor() -> str:
     about = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", about.read_text()) if about.exists() else []
     return names[0] if names else platform.machine()
+
+
+def engine_versions() -> dict[str, str]:
+    """Of what the engine is made of."""
+    return {"python": platform.python_version()} | {name: version(name) for name in ENGINE_PACKAGES}
 
 
 def versions(redis_binary: str) -> dict[str, str]:

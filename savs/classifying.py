@@ -41,7 +41,7 @@ def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
         )
     if not np.isfinite(vectors.values).all():
         raise FitError("vectors with NaN or infinity cannot be classified")
-    return [_count(readout, ballots) for ballots in named(readout, vectors)]
+    return [count(readout, ballots) for ballots in named(readout, vectors)]
 
 
 def named(readout: Readout, vectors: HeadVectors) -> "np.ndarray":
@@ -60,7 +60,8 @@ def named(readout: Readout, vectors: HeadVectors) -> "np.ndarray":
     return np.stack(ballots, axis=1)
 
 
-def _count(readout: Readout, ballots: "np.ndarray") -> Answer:
+def count(readout: Readout, ballots: "np.ndarray") -> Answer:
+    """The answer of heads that named these class numbers, int64 [k], best head first."""
     votes: dict[str, int] = {}
     for number in ballots:  # best head first, so that equal counts stay in the heads' order
         name = readout.classes[int(number)]

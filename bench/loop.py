@@ -1,0 +1,192 @@
+"""Measures the engine against the published loop: `python -m bench.loop`, or `--only TEXT`.
+
+Same items, same process, CPU, float32, as many threads as cores, PyTorch's own attention on both sides.
+Runs alternate; a ratio is the median over the runs of (seconds a prompt of the loop) / (seconds a prompt
+of the engine). The loop takes prompts one by one, so it is timed on as many as the workload says.
+Predictions of both are compared. The last line is JSON; a whole run also goes to
+`bench/results/loop.json`. The exit code is 1 if a bar is missed or predictions differ.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import savs
+from bench import workloads
+from bench.baseline import HEADS, Loop, Published
+from bench.figures import Figure, engine_versions, machine
+from bench.workloads import WORKLOADS, Workload
+from savs.extracting import stream
+from savs.fitting import Readout
+from savs.models import Model
+from savs.samples import Sample
+from savs.timings import Timings
+from savs.voting import Ballot
+from savs.windows import Request
+
+RESULTS = Path(__file__).parent / "results" / "loop.json"
+RUNS = 5
+BARS = {
+    "demo extract": 12.0,
+    "demo classify": 4.0,
+    "demo classify 84 px, 15 questions": 8.0,
+    "demo classify video, 15 questions": 10.0,
+    "0.1 B extract 224 px": 3.2,
+    "0.1 B classify 224 px": 1.1,
+}
+CEILING_SHARE = 0.85  # of 15 (r + 1) / (r + 15), on the model of 0.1 billion parameters
+
+
+@dataclass
+class Measured:
+    """Seconds a prompt of each run, and how many predictions both sides gave and did not share."""
+
+    loop: list[float]
+    engine: list[float]
+    compared: int = 0
+    different: int = 0
+    stages: dict[str, float] | None = None
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(a / b for a, b in zip(self.loop, self.engine, strict=True))
+
+
+@dataclass
+class Fitted:
+    """Both sides' readouts of a model, fitted on the same examples."""
+
+    published: Published
+    readout: Readout
+
+
+def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Path) -> Measured:
+    rows = workloads.samples(work, folder)
+    few = rows[:: max(1, len(rows) // work.baseline)][: work.baseline]
+    found = Measured([], [])
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        if work.extract:
+            published = loop.fit(few)
+        else:
+            said = [loop.label(fitted.published, sample) for sample in few]
+        found.loop.append((time.perf_counter() - began) / len(few))
+        timings, began = Timings(), time.perf_counter()
+        if work.extract:
+            extracted = savs.extract(model, rows, timings=timings)
+            readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+        else:
+            labels = label(model, fitted.readout, rows, timings)
+        found.engine.append((time.perf_counter() - began) / len(rows))
+    seconds = {name: round(1e3 * value / len(rows), 3) for name, value in timings.seconds.items()}
+    found.stages = seconds
+    if work.extract and len(few) == len(rows):
+        found.compared = HEADS
+        found.different = sum(a != tuple(b) for a, b in zip(published.top, readout.heads.tolist(), strict=True))
+    elif not work.extract:
+        found.compared = len(few)
+        found.different = sum(labels[s.index] != name for s, name in zip(few, said, strict=True))
+    return found
+
+
+def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) -> dict[int, str]:
+    """Every row's class, by its index."""
+    layers = frozenset(int(layer) for layer, _ in readout.heads)
+    ballot = Ballot.of(readout, model.layout.only(layers), model.device)
+    requests = [Request(sample.index, sample, sample.question) for sample in rows]
+    found = {}
+    for part in stream(model, requests, timings, layers=layers, read=ballot.named):
+        if part.values is not None:
+            answers = ballot.answers(part.values)
+            found |= {n: a.prediction for n, a in zip(part.numbers, answers, strict=True)}
+    return found
+
+
+def ceiling(model: Model, folder: Path, work: Workload) -> tuple[float, float]:
+    """r, and the most that 15 questions in one row can gain: r is what media and the beginning of a
+    prompt cost, over what a question costs; both measured here as rows of 1 and of 15 questions."""
+    rows = workloads.samples(work, folder)
+    per = work.questions
+    one = [rows[i] for i in range(0, len(rows), per)]
+
+    def seconds(these: list[Sample]) -> float:
+        times = []
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            savs.extract(model, these)
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    alone, together = seconds(one) / len(one), seconds(rows) / len(one)
+    suffix = (together - alone) / (per - 1)
+    r = (alone - suffix) / suffix
+    return r, per * (r + 1) / (r + per)
+
+
+def bar_of(work: Workload) -> float | None:
+    if work.model == "tenth" and work.questions > 1:
+        return None
+    known = [name for name in BARS if work.name.startswith(name)]
+    if work.questions > 2 and work.name not in BARS:
+        return None
+    return BARS[max(known, key=len)] if known else None
+
+
+def main(only: str) -> int:
+    torch.set_num_threads(torch.get_num_threads())
+    figures: list[Figure] = []
+    details = {}
+    with tempfile.TemporaryDirectory(prefix="savs-bench-") as place:
+        folder = Path(place)
+        for name in ("demo", "tenth"):
+            chosen = [w for w in WORKLOADS if w.model == name and only in w.name]
+            if not chosen:
+                continue
+            where = workloads.checkpoint(name, folder)
+            loop, model = Loop(where), savs.load_model(where, device="cpu")
+            fitted = fit_both(name, loop, model, folder)
+            for work in chosen:
+                found = measure(work, loop, model, fitted, folder)
+                bar = bar_of(work)
+                figures.append(Figure(work.name, found.ratio, "×", None if bar is None else f"≥ {bar:g}"))
+                if work.model == "tenth" and work.questions == 15:
+                    r, most = ceiling(model, folder, work)
+                    figures.append(Figure(f"{work.name}: r", r, ""))
+                    share = found.ratio / most
+                    figures.append(Figure(f"{work.name}: of its ceiling", share, "", f"≥ {CEILING_SHARE}"))
+                figures.append(Figure(f"{work.name}: differing", found.different, f"of {found.compared}", "≤ 0"))
+                details[work.name] = asdict(found)
+                print(*figures[-4:], sep="\n", flush=True)
+    report = {
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "versions": engine_versions(),
+        "results": [figure.to_json() for figure in figures],
+        "details": details,
+    }
+    if not only:
+        RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, ensure_ascii=False))
+    return 1 if any(figure.met is False for figure in figures) else 0
+
+
+def fit_both(name: str, loop: Loop, model: Model, folder: Path) -> Fitted:
+    """On 16 of the extract workload's examples, which is enough to label with."""
+    work = next(w for w in WORKLOADS if w.model == name and w.extract)
+    examples = workloads.samples(work, folder)[:16]
+    extracted = savs.extract(model, examples)
+    readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+    return Fitted(loop.fit(examples), readout)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", default="", help="workloads whose name holds this; results are not kept")
+    sys.exit(main(parser.parse_args().only))
