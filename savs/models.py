@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.chat import Chat, find_chat
 from savs.errors import ModelNotFound, UnsupportedModel
 from savs.fingerprints import fingerprint
 from savs.heads import HeadLayout, HeadProjection, find_projections
@@ -38,6 +39,7 @@ class Model:
     fingerprint  sha256 over the checkpoint's files
     network      the transformers model, in eval mode
     processor    its processor; renders prompts and preprocesses media
+    chat         how it wants its prompts written
     projections  the attention output projection of every layer
     layout       how a row of head vectors is divided into heads
     context      tokens that one item may have
@@ -49,6 +51,7 @@ class Model:
     fingerprint: str
     network: Any
     processor: Any
+    chat: Chat
     projections: tuple[HeadProjection, ...]
     layout: HeadLayout
     context: int
@@ -132,6 +135,7 @@ def wrap(
         fingerprint=digest,
         network=network,
         processor=processor,
+        chat=find_chat(processor, name),
         projections=projections,
         layout=HeadLayout(tuple(p.heads for p in projections)),
         context=_context(text, processor),
