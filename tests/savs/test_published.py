@@ -57,8 +57,8 @@ def check_parity(folder: Path, lmm: oracle.Lmm, place: Path, shown: Shown, k: in
     # given a checkpoint, loaded once by transformers alone and once by the library, and drawn examples
     # of three classes
     model = savs.load_model(folder, device="cpu")
-    train, train_shown = draw_examples(place, 0, 18, shown)
-    test, test_shown = draw_examples(place, 1000, 12, shown)
+    train, train_shown = draw_examples(place, 0, 12, shown)
+    test, test_shown = draw_examples(place, 1000, 9, shown)
 
     # if both fit, and both answer
     published = oracle.fit(lmm, train_shown, k)
@@ -90,7 +90,7 @@ def test_heads_votes_and_predictions_are_those_of_the_published_procedure(
 
 
 def test_ties_among_many_heads_are_broken_as_published(qwen2_5_vl: Path, tmp_path: Path) -> None:
-    # with 72 heads and 18 examples most of the best have equal scores
+    # with 72 heads and 12 examples most of the best have equal scores
     check_parity(qwen2_5_vl, loaded(qwen2_5_vl), tmp_path, "picture", k=20)
 
 
