@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def run_jobs(
-    ledger: Ledger, jobs: list[Job], watcher: Watcher, roots: Roots | None = None
+    ledger: Ledger,
+    jobs: list[Job],
+    watcher: Watcher,
+    roots: Roots | None = None,
+    self_test: bool = True,
 ) -> list[dict[str, Any]]:
     """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
@@ -28,7 +32,7 @@ def run_jobs(
         if name not in models:
             watcher.loading(name)
             models.clear()  # two models may not fit
-            models[name] = load(name)
+            models[name] = load(name, self_test)
         return models[name]
 
     summaries, changed = [], []
@@ -54,14 +58,15 @@ def _is_done(ledger: Ledger, job_id: str) -> bool:
     return summary is not None and summary["status"] == "done"
 
 
-def load(name: str) -> "Model":
+def load(name: str, self_test: bool = True) -> "Model":
+    """The model `name`. Raises JobError where this installation has no models."""
     try:
         from transformers.utils.logging import disable_progress_bar
 
         from savs.models import load_model
 
         disable_progress_bar()  # the run has bars of its own
-        return load_model(name)
+        return load_model(name, self_test=self_test)
     except ImportError as error:
         raise JobError(
             f"running jobs here needs {error.name}; install savs with its models: pip install 'savs[worker]'"

@@ -37,12 +37,14 @@ class ModelIdentity(_Strict):
 
 
 class PromptFormat(_Strict):
-    """How items are shown: frames of a video, and pixel budgets as the processor has them."""
+    """How items are shown: frames of a video, and pixel budgets as the processor has them; and whose
+    chat template writes the prompts ("fallback": the checkpoint has none)."""
 
     frames: int | None
     fps: float | None
     image_size: dict[str, int] | None
     video_size: dict[str, int] | None
+    chat: Literal["processor", "tokenizer", "fallback"] = "processor"
 
 
 class LayerEntry(_Strict):
@@ -126,6 +128,7 @@ def describe(model: Model) -> Origin:
             fps=model.sampling.fps,
             image_size=size("image_processor"),
             video_size=size("video_processor"),
+            chat=model.chat.source,
         ),
         layout=tuple(
             LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in model.layout.layers

@@ -14,19 +14,21 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from savs.errors import ItemError, NoQuestion, UnusableVectors
+from savs.errors import ItemError, NoQuestion, UnusablePrompt, UnusableVectors
 from savs.media import open_media
 from savs.models import Model
-from savs.prompts import Prompt, preprocess
+from savs.prompts import Batch, Prompt, preprocess
 from savs.samples import Sample
 from savs.vectors import HeadVectors, read_heads
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
 
 DEFAULT_BATCH = 16  # items in one forward pass
 DECODERS = 2  # threads that fetch and decode media
 BATCHES_AHEAD = 2  # decoded and waiting while the model runs
+# What networks raise for an item that they cannot take: GLM-4.1V for a picture beside a video.
+NETWORK_ERRORS = (ValueError, IndexError)
 
 
 @dataclass
@@ -141,8 +143,9 @@ def _read(model: Model, group: list[tuple[Sample, Prompt | ItemError]], timings:
     rows: dict[int, np.ndarray] = {}
     for positions, batch in batches:
         with timings.stage("forward"):
-            vectors = read_heads(model, batch)
-        rows |= dict(zip(positions, vectors, strict=True))
+            vectors, refused = _forward(model, [prompt for _, prompt in ready], positions, batch)
+        rows |= vectors
+        errors |= {ready[i][0].index: error for i, error in refused.items()}
     broken = [i for i, vector in rows.items() if not np.isfinite(vector).all()]
     for i in broken:
         del rows[i]
@@ -150,3 +153,24 @@ def _read(model: Model, group: list[tuple[Sample, Prompt | ItemError]], timings:
     order = sorted(rows)
     values = np.stack([rows[i] for i in order]) if order else np.zeros((0, model.layout.width), np.float32)
     return Extraction(tuple(ready[i][0] for i in order), HeadVectors(model.layout, values), errors)
+
+
+def _forward(
+    model: Model, prompts: Sequence[Prompt], positions: Sequence[int], batch: Batch
+) -> "tuple[dict[int, np.ndarray], dict[int, ItemError]]":
+    """Head vectors by position. Where the network refuses the batch its prompts are read one at a time,
+    and the errors are those of the culprits."""
+    try:
+        return dict(zip(positions, read_heads(model, batch), strict=True)), {}
+    except NETWORK_ERRORS as error:
+        if len(positions) == 1:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            return {}, {positions[0]: UnusablePrompt(f"the model refuses the item: {reason}")}
+    rows: dict[int, np.ndarray] = {}
+    errors: dict[int, ItemError] = {}
+    for position in positions:
+        [(_, alone)], _ = preprocess(model, [prompts[position]])
+        vectors, refused = _forward(model, prompts, [position], alone)
+        rows |= vectors
+        errors |= refused
+    return rows, errors

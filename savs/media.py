@@ -36,6 +36,7 @@ MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
 WEB_VIDEO_SECONDS = 600.0  # to fetch a video from the web
 MAX_VIDEO_FRAMES = 768  # frames that are handed to the model; Qwen's own limit
+QWEN_MIN_FRAMES = 4  # of a video that is sampled by rate, if it has as many; Qwen's own limit
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -45,7 +46,8 @@ class FrameSampling:
     """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
 
     By number, from the first to the last frame, evenly, as published for LLaVA-OneVision. By rate,
-    from the first frame on at even distances, as Qwen2-VL's own sampling does.
+    from the first frame on at even distances, and an even number of them, as Qwen2-VL's own sampling
+    does. Where a video has too few frames, some are shown twice.
     """
 
     frames: int | None = 16
@@ -60,11 +62,12 @@ class FrameSampling:
     def indices(self, total: int, fps: float) -> list[int]:
         """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
         if self.frames is not None:
-            count = min(self.frames, MAX_VIDEO_FRAMES)
-            return [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
+            last = min(self.frames, MAX_VIDEO_FRAMES) - 1
+            # The published code's numpy.linspace(0, total - 1, frames, dtype=int), which rounds down.
+            return [int(i * ((total - 1) / last)) for i in range(last)] + [total - 1] if last else [0]
         assert self.fps is not None
-        count = min(max(round(total / fps * self.fps), 2), total, MAX_VIDEO_FRAMES)
-        count -= count % 2 if count > 2 else 0  # video towers merge frames two by two
+        count = int(min(max(total / fps * self.fps, QWEN_MIN_FRAMES), total, MAX_VIDEO_FRAMES))
+        count = max(count - count % 2, 2)  # video towers merge frames two by two
         return [i * total // count for i in range(count)]
 
 

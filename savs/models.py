@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.chat import Chat, find_chat
 from savs.errors import ModelNotFound, UnsupportedModel
 from savs.fingerprints import fingerprint
 from savs.heads import HeadLayout, HeadProjection, find_projections
@@ -38,6 +39,7 @@ class Model:
     fingerprint  sha256 over the checkpoint's files
     network      the transformers model, in eval mode
     processor    its processor; renders prompts and preprocesses media
+    chat         how it wants its prompts written
     projections  the attention output projection of every layer
     layout       how a row of head vectors is divided into heads
     context      tokens that one item may have
@@ -49,6 +51,7 @@ class Model:
     fingerprint: str
     network: Any
     processor: Any
+    chat: Chat
     projections: tuple[HeadProjection, ...]
     layout: HeadLayout
     context: int
@@ -71,15 +74,17 @@ def load_model(
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     sampling: FrameSampling | None = None,
+    self_test: bool = True,
 ) -> Model:
     """Loads a checkpoint: an alias (`demo`, `llava_ov`, `qwen2_vl`, `qwen2.5_vl`), a hub id or a folder.
 
-    device    where it runs; by default a GPU if there is one. A model larger than one GPU is
-              spread over all of them with accelerate.
-    dtype     by default float32 on a CPU and the checkpoint's own on a GPU
-    sampling  frames of a video; by default what the checkpoint was published with
+    device     where it runs; by default a GPU if there is one. A model larger than one GPU is
+               spread over all of them with accelerate.
+    dtype      by default float32 on a CPU and the checkpoint's own on a GPU
+    sampling   frames of a video; by default what the checkpoint was published with
+    self_test  False loads also a model whose vectors depend on what else is in a batch
 
-    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read.
+    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read or the self-test fails.
     """
     import torch
     from safetensors import SafetensorError
@@ -108,7 +113,8 @@ def load_model(
         )
     if "device_map" not in options:
         network = network.to(target)
-    return wrap(network.eval(), processor, str(name_or_path), revision, fingerprint(folder), sampling)
+    digest = fingerprint(folder)
+    return wrap(network.eval(), processor, str(name_or_path), revision, digest, sampling, self_test)
 
 
 def wrap(
@@ -118,9 +124,10 @@ def wrap(
     revision: str,
     digest: str,
     sampling: FrameSampling | None = None,
+    self_test: bool = True,
 ) -> Model:
-    """A `Model` around a network and a processor that are already in memory."""
-    from savs.vectors import probe
+    """A `Model` around a network and a processor that are already in memory. Raises UnsupportedModel."""
+    from savs.verifying import verify
 
     if not hasattr(processor, "tokenizer"):
         raise UnsupportedModel(f"{name}: its processor has no tokenizer")
@@ -132,12 +139,14 @@ def wrap(
         fingerprint=digest,
         network=network,
         processor=processor,
+        chat=find_chat(processor, name),
         projections=projections,
         layout=HeadLayout(tuple(p.heads for p in projections)),
         context=_context(text, processor),
         sampling=sampling or default_sampling(processor),
     )
-    probe(model)
+    if self_test:
+        verify(model)
     return model
 
 

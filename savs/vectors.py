@@ -54,6 +54,7 @@ def _forward(model: Model, inputs: dict[str, Any], last: "torch.Tensor") -> "lis
     def keep(number: int) -> Any:
         def hook(module: Any, arguments: tuple[torch.Tensor, ...]) -> None:
             hidden = arguments[0]
+            _check_width(model, number, hidden.shape[-1])
             hidden = hidden.reshape(len(last), -1, hidden.shape[-1])
             read[number] = hidden[rows.to(hidden.device), last.to(hidden.device)]
 
@@ -70,28 +71,19 @@ def _forward(model: Model, inputs: dict[str, Any], last: "torch.Tensor") -> "lis
     return passed
 
 
+def _check_width(model: Model, number: int, width: int) -> None:
+    heads = model.projections[number].heads
+    if width != heads.width:
+        raise UnsupportedModel(
+            f"{type(model.network).__name__}: layer {heads.layer} was found to be {heads.width} wide and is "
+            f"{width}"
+        )
+
+
 def without_head(network: Any) -> Any:
     """The part of a network that ends before the language-model head."""
     base = network.base_model
     return base if base is not network else network
-
-
-def probe(model: Model) -> None:
-    """Runs a few words through the model. Raises UnsupportedModel where the widths are not as found."""
-    import torch
-
-    tokens = model.processor.tokenizer("savs", return_tensors="pt", add_special_tokens=False)
-    device = model.device
-    ids = tokens["input_ids"].to(device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    with torch.inference_mode():
-        read = _forward(model, inputs, torch.tensor([ids.shape[1] - 1]))
-    for projection, vector in zip(model.projections, read, strict=True):
-        if vector.shape[1] != projection.heads.width:
-            raise UnsupportedModel(
-                f"{type(model.network).__name__}: layer {projection.heads.layer} was found to be "
-                f"{projection.heads.width} wide and is {vector.shape[1]}"
-            )
 
 
 def _onto(value: Any, device: "torch.device", dtype: "torch.dtype") -> Any:

@@ -43,6 +43,12 @@ http_option = click.option(
     help="Without a broker: fetch media from http(s):// addresses too. A pool's workers have a flag of "
     "their own.",
 )
+self_test_option = click.option(
+    "--skip-self-test",
+    is_flag=True,
+    help="Without a broker: do not try, when the model is loaded, whether its answers depend on what else "
+    "is in a batch. A pool's workers have a flag of their own.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
 model_option = click.option(
@@ -120,6 +126,7 @@ how_options = options(
         help="Stop a job of whose first 1000 rows more than this share fail.",
     ),
     http_option,
+    self_test_option,
     click.option("--note", help="A line to find the job by, shown by `list` and `status`."),
     json_option,
 )
@@ -140,6 +147,7 @@ class How:
     plan: str
     max_failure_rate: float
     allow_http: bool
+    skip_self_test: bool
     note: str | None
     as_json: bool
 

@@ -20,11 +20,17 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
 
     url = broker_of(how.broker)
     written = submit(ledger, jobs, plan_remote=url is None or how.plan == "here")
-    hand_on(ledger, written, how.broker, how.wait, how.as_json, how.allow_http)
+    hand_on(ledger, written, how.broker, how.wait, how.as_json, how.allow_http, how.skip_self_test)
 
 
 def hand_on(
-    ledger: "Ledger", jobs: "list[Job]", broker: str | None, wait: bool, as_json: bool, allow_http: bool
+    ledger: "Ledger",
+    jobs: "list[Job]",
+    broker: str | None,
+    wait: bool,
+    as_json: bool,
+    allow_http: bool,
+    skip_self_test: bool,
 ) -> None:
     """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went.
 
@@ -53,7 +59,7 @@ def hand_on(
     from jobs.running import run_jobs
 
     with Bars(quiet=as_json) as bars:
-        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http))
+        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http), not skip_self_test)
     _end(ledger, jobs, summaries, as_json)
 
 

@@ -231,6 +231,25 @@ def test_the_same_command_again_loads_no_model_and_changes_nothing(
         assert tree(calm.workspace) == before
 
 
+def test_a_model_that_fails_the_self_test_runs_no_job_unless_it_is_skipped(
+    corpus: Corpus, stretched: Path, workspace: Path
+) -> None:
+    # given a model whose answers depend on what else is in a batch
+    arguments = ["extract", "--train", corpus.train, "--name", "shapes", "--model", stretched]
+    refused = savs_submit(*arguments, "--workspace", workspace, *EXTRACT)
+    # then nothing is run
+    assert refused.exit_code == 1
+    assert "the self-test failed" in refused.stderr and "--skip-self-test" in refused.stderr
+    # and all of it where the one who asks knows better
+    resumed = savs_submit("resume", "shapes", "--workspace", workspace, "--skip-self-test", "--json")
+    assert resumed.exit_code == 0
+    [summary] = json.loads(resumed.stdout)
+    assert (summary["status"], summary["labelled"]) == ("done", EXAMPLES)
+    # whatever command says so
+    for command in ("run", "extract", "classify", "resume", "retry"):
+        assert "--skip-self-test" in savs_submit(command, "--help").stdout
+
+
 def test_another_number_of_heads_is_another_job(corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
     def extract(heads: int) -> dict[str, Any]:
         result = savs_submit(

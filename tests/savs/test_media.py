@@ -251,7 +251,7 @@ def test_a_number_of_frames_is_spread_from_the_first_to_the_last(put: Put, tmp_p
 def test_frames_per_second_are_taken_from_the_first_on_at_even_distances(tmp_path: Path) -> None:
     path = str(write_clip(tmp_path / "clip.mp4", 31, 8))
     video = video_of(path, FrameSampling(frames=None, fps=2.0))
-    assert video.indices == (0, 3, 7, 11, 15, 19, 23, 27)
+    assert video.indices == (0, 5, 10, 15, 20, 25)
     assert np.abs(video.frames.mean(axis=(1, 2, 3)) - 8 * np.array(video.indices)).max() < 6
 
 
@@ -262,14 +262,26 @@ def test_a_short_video_gives_frames_twice_rather_than_fewer(tmp_path: Path) -> N
     assert set(video.indices) == {0, 1, 2}
 
 
-def test_by_rate_a_video_gives_an_even_number_of_frames_and_never_more_than_it_has() -> None:
-    sampling = FrameSampling(frames=None, fps=2.0)
-    assert sampling.indices(1, 8.0) == [0]
-    assert sampling.indices(2, 8.0) == [0, 1]
-    assert len(sampling.indices(30, 8.0)) == 8  # 3.75 seconds
-    assert len(sampling.indices(28, 8.0)) == 6  # 3.5 seconds would be 7 frames
-    assert len(sampling.indices(3, 1.0)) == 2
-    assert len(sampling.indices(100_000, 8.0)) == 768
+@pytest.mark.parametrize("frames", [1, 2, 8, 16])
+def test_a_number_of_frames_is_those_of_the_published_code(frames: int) -> None:
+    for total in (1, 2, 10, 24, 31, 300, 2999):
+        published = np.linspace(0, total - 1, frames, dtype=int)
+        assert FrameSampling(frames=frames).indices(total, 8.0) == published.tolist()
+
+
+@pytest.mark.parametrize("fps", [8.0, 23.976, 30.0])
+def test_frames_by_rate_are_those_of_qwens_own_processor(fps: float) -> None:
+    from transformers import Qwen2VLVideoProcessor
+    from transformers.video_utils import VideoMetadata
+
+    processor = Qwen2VLVideoProcessor()
+    for total in (2, 3, 5, 24, 30, 31, 100, 3000, 100_000):
+        theirs = processor.sample_frames(VideoMetadata(total_num_frames=total, fps=fps), fps=2.0)
+        assert FrameSampling(frames=None, fps=2.0).indices(total, fps) == theirs.tolist()
+
+
+def test_by_rate_the_only_frame_is_shown_twice() -> None:
+    assert FrameSampling(frames=None, fps=2.0).indices(1, 8.0) == [0, 0]
 
 
 @pytest.mark.parametrize(
