@@ -36,11 +36,9 @@ def read_heads(model: Model, batch: Batch) -> "np.ndarray":
     """
     import torch
 
-    device = model.device
-    inputs = {name: _onto(value, device, model.network.dtype) for name, value in batch.inputs.items()}
     last = torch.tensor(batch.lengths) - 1
     with torch.inference_mode():
-        read = _forward(model, inputs, last)
+        read = _forward(model, onto_device(model, batch), last)
     return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
 
 
@@ -92,6 +90,11 @@ def probe(model: Model) -> None:
                 f"{type(model.network).__name__}: layer {projection.heads.layer} was found to be "
                 f"{projection.heads.width} wide and is {vector.shape[1]}"
             )
+
+
+def onto_device(model: Model, batch: Batch) -> dict[str, Any]:
+    """The batch's inputs where the model takes them; numbers with a point in its own type."""
+    return {name: _onto(value, model.device, model.network.dtype) for name, value in batch.inputs.items()}
 
 
 def _onto(value: Any, device: "torch.device", dtype: "torch.dtype") -> Any:
