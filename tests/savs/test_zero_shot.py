@@ -33,8 +33,11 @@ PROMPTS = [
     savs.Prompt((CLIP, draw("heart", 4)), "Is this from the video?"),
     savs.Prompt((noise(28, 300),), "Count the shapes."),
 ]
-# Names of one to three tokens, among them some that begin others.
-CLASSES = ("star", "stars", "a star", "a start", "star heart circle", "moving left", "moving right", "yes")
+# Names of one to three tokens, among them some that begin others, or begin like them.
+CLASSES = (
+    *("star", "stars", "a star", "a start", "yes", "moving left", "moving right"),
+    *("star heart circle", "star circle heart"),
+)
 LONGEST = 12  # tokens of a generated answer
 
 
