@@ -12,7 +12,7 @@ from jobs.ledger import Ledger
 from jobs.outcomes import Sums
 from jobs.results import examples
 from jobs.retries import Planned
-from jobs.specs import ClassifySpec, ExtractSpec, Job
+from jobs.specs import ClassifySpec, ExtractSpec, Job, is_zero_shot
 from savs.errors import FitError, LedgerError
 from savs.metrics import score
 
@@ -89,7 +89,10 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         ],
     }
     if isinstance(job.spec, ClassifySpec):
-        summary["artifact"] = job.spec.artifact
+        if job.spec.zero_shot is None:
+            summary["artifact"] = job.spec.artifact
+        else:
+            summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_none=True)
         if scores := score(tally):
             summary |= {
                 "scored": scores.rows,
@@ -153,7 +156,7 @@ def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
 
 def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
     timings = summary["timings"]
-    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+    if is_zero_shot(job.spec) or summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
         return
     queue = gpu_queue(job.spec.model)
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}

@@ -28,6 +28,7 @@ class Row(Strict):
     prediction: str | None = None
     votes: dict[str, int] = Field(default_factory=dict)
     confidence: float | None = None
+    scores: dict[str, float] | None = None
     label: str | None = None
     error: RowError | None = None
 

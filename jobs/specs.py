@@ -7,9 +7,10 @@ same work again joins the job that is there, and anything else is another job.
 import hashlib
 import json
 import re
+from collections import Counter
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from savs.errors import LedgerError, SettingsError
 from savs.samples import Reading, folder_of
@@ -21,6 +22,8 @@ HASH_DIGITS = 8
 JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
 MAX_NOTE = 1000  # characters
+MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
+LATER = ("zero_shot",)  # fields of specs that came later
 
 
 class Strict(BaseModel):
@@ -69,14 +72,41 @@ class ExtractSpec(Strict):
         return self.train
 
 
+class ZeroShot(Strict):
+    """Ask the model itself, without examples.
+
+    method          "greedy": what it says; "constrained": the likeliest of the classes
+    classes         in order; greedy texts that are none of them are counted together
+    max_new_tokens  of a greedy answer
+    """
+
+    method: Literal["greedy", "constrained"]
+    classes: tuple[Annotated[str, Field(pattern=r"\S")], ...]
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ZeroShot":
+        if len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"{len(self.classes)} classes; at most {MAX_CLASSES} are possible")
+        if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
+            raise ValueError(f"the class {twice[0]!r} is there twice")
+        if self.method == "constrained" and len(self.classes) < 2:
+            raise ValueError("at least two classes are needed to choose from")
+        if (self.method == "greedy") != (self.max_new_tokens is not None):
+            raise ValueError("a greedy answer has a limit of tokens, and a constrained one none")
+        return self
+
+
 class ClassifySpec(Strict):
-    """Label a corpus with an artifact. `after` is the job that makes it, where it is not there yet."""
+    """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, where
+    it is not there yet."""
 
     kind: Literal["classify"] = "classify"
     name: Name
     model: str
     data: Source
-    artifact: str
+    artifact: str | None = None
+    zero_shot: ZeroShot | None = None
     after: JobId | None = None
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_size: Annotated[int, Field(ge=1)]
@@ -84,6 +114,14 @@ class ClassifySpec(Strict):
     @property
     def source(self) -> Source:
         return self.data
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClassifySpec":
+        if (self.artifact is None) == (self.zero_shot is None):
+            raise ValueError("a classify job has an artifact, or is zero-shot")
+        if self.artifact is None and self.after is not None:
+            raise ValueError("a zero-shot job waits for no artifact")
+        return self
 
 
 T = TypeVar("T", bound=Strict)
@@ -102,9 +140,18 @@ class Job(Strict):
 
 
 def job_id(spec: ExtractSpec | ClassifySpec) -> str:
-    """For example `pets-extract-1a2b3c4d`."""
-    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    """For example `pets-extract-1a2b3c4d`.
+
+    What specs did not always have counts only where it is used, so that jobs of before keep their ids.
+    """
+    unused = {name for name in LATER if getattr(spec, name, None) is None}
+    digest = hashlib.sha256(spec.model_dump_json(exclude=unused).encode()).hexdigest()
     return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
+
+
+def is_zero_shot(spec: ExtractSpec | ClassifySpec) -> bool:
+    """Whether its rows take another time than the reading of heads, whose rate is remembered."""
+    return isinstance(spec, ClassifySpec) and spec.zero_shot is not None
 
 
 def checked_name(name: str) -> str:

@@ -22,6 +22,7 @@ from jobs.specs import (
     RowsAs,
     Source,
     checked_name,
+    is_zero_shot,
     job_id,
 )
 from savs.errors import ArtifactNotFound, Changed, ModelNotFound, NotFound, SettingsError
@@ -98,7 +99,7 @@ def extract_job(
             "batch_size": batch_size,
         }
     )
-    return _job(spec, max_failure_rate, note)
+    return new_job(spec, max_failure_rate, note)
 
 
 def classify_job(
@@ -127,11 +128,11 @@ def classify_job(
         shard_size=shard_size,
         batch_size=batch_size,
     )
-    return _job(spec, max_failure_rate, note)
+    return new_job(spec, max_failure_rate, note)
 
 
-def _job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
-    """Raises SettingsError where rate or note cannot be used."""
+def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
+    """A job of `spec`, submitted now. Raises SettingsError where rate or note cannot be used."""
     try:
         return Job(
             job_id=job_id(spec),
@@ -173,7 +174,7 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
         job.spec.shard_size,
         labelled=job.spec.kind == "extract",
         reading=source.reading,
-        rates=ledger.rates(gpu_queue(job.spec.model)),
+        rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
     )
     store, key = open_parent(source.url)
     if store.etag(key) != source.etag:

@@ -97,6 +97,21 @@ def stream(
     timings: Timings,
 ) -> Iterator[Extraction]:
     """As `extract`, a batch at a time in the samples' order, so that vectors need not all be kept."""
+    for group in read_prompts(model, samples, question, batch_size, timings):
+        yield _read(model, group, timings)
+
+
+def read_prompts(
+    model: Model,
+    samples: Iterable[Sample],
+    question: str | None,
+    batch_size: int,
+    timings: Timings,
+) -> Iterator[list[tuple[Sample, Prompt | ItemError]]]:
+    """Each sample with its prompt, or why it has none; a batch at a time in the samples' order.
+
+    Threads fetch and decode the next batches while the caller is busy with one.
+    """
     groups = _groups(samples, batch_size)
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
 
@@ -108,11 +123,11 @@ def stream(
             while waiting:
                 group = waiting.popleft()
                 waiting.extend(start(more) for more in islice(groups, 1))
-                yield _read(model, [(s, shown.result()) for s, shown in group], timings)
+                yield [(sample, ready.result()) for sample, ready in group]
         finally:
             for group in waiting:  # somebody stopped listening
-                for _, shown in group:
-                    shown.cancel()
+                for _, ready in group:
+                    ready.cancel()
 
 
 def _groups(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
@@ -124,7 +139,7 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
 def _show(model: Model, sample: Sample, question: str | None, timings: Timings) -> Prompt | ItemError:
     text = sample.question or question
     if text is None:
-        return NoQuestion("neither the row nor the artifact has a question")
+        return NoQuestion("neither the row nor an artifact has a question")
     try:
         with timings.stage("decode"):
             return Prompt(tuple(open_media(address, model.sampling) for address in sample.media), text)

@@ -1,12 +1,12 @@
 """Renders items as the checkpoint's chat prompts and preprocesses them, a batch at a time.
 
-Rows are padded on the right: in a causal decoder nothing after a token changes it, whatever
-positions a model uses.
+Rows are padded on the right, unless the caller says otherwise: in a causal decoder nothing after a
+token changes it, whatever positions a model uses.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from savs.chat import Kind, write
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
@@ -15,6 +15,8 @@ from savs.models import Model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Side = Literal["left", "right"]
 
 # What processors raise for an item that they cannot take: a picture 300 times as wide as high,
 # or a question that spells out a media placeholder.
@@ -34,7 +36,7 @@ class Prompt:
 class Batch:
     """Model inputs of n prompts.
 
-    inputs   what the network takes, on the CPU; `input_ids` int64 [n, tokens], padded on the right
+    inputs   what the network takes, on the CPU; `input_ids` int64 [n, tokens], padded on one side
     lengths  tokens of each prompt
     """
 
@@ -43,9 +45,12 @@ class Batch:
 
 
 def preprocess(
-    model: Model, prompts: Sequence[Prompt]
+    model: Model, prompts: Sequence[Prompt], *, padding_side: Side = "right", room: int = 0
 ) -> tuple[list[tuple[list[int], Batch]], dict[int, ItemError]]:
     """Batches of all prompts that can be shown, with their positions, and the others' errors.
+
+    padding_side  "left" where an answer is to be written behind the prompts
+    room          tokens of the context that are kept for it
 
     The processor is called once for all prompts that may share a batch; only where it refuses
     are the prompts halved until the culprits are alone.
@@ -58,7 +63,7 @@ def preprocess(
         if not these:
             continue
         try:
-            batch = _process(model, [prompts[i] for i in these])
+            batch = _process(model, [prompts[i] for i in these], padding_side)
         except PROCESSOR_ERRORS as error:
             half = len(these) // 2
             if half:
@@ -67,9 +72,10 @@ def preprocess(
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 errors[these[0]] = UnusablePrompt(f"the processor refuses the item: {reason}")
             continue
-        long = [i for i, n in zip(these, batch.lengths, strict=True) if n > model.context]
+        long = [i for i, n in zip(these, batch.lengths, strict=True) if n + room > model.context]
         for i in long:
-            errors[i] = _too_long(model, f"{batch.lengths[these.index(i)]} tokens")
+            answer = f", and {room} more for its answer" if room else ""
+            errors[i] = _too_long(model, f"{batch.lengths[these.index(i)]} tokens{answer}")
         if long:
             waiting.append([i for i in these if i not in errors])
         else:
@@ -110,7 +116,7 @@ def _too_long(model: Model, what: str) -> ItemTooLong:
     return ItemTooLong(f"the item has {what}; {model.name} takes {model.context} tokens")
 
 
-def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
+def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Batch:
     images = [[m for m in p.media if not isinstance(m, Video)] for p in prompts]
     videos = [m for p in prompts for m in p.media if isinstance(m, Video)]
     arguments: dict[str, Any] = {"text": render(model, prompts)}
@@ -126,7 +132,7 @@ def _process(model: Model, prompts: Sequence[Prompt]) -> Batch:
     inputs = model.processor(
         **arguments,
         padding=True,
-        padding_side="right",
+        padding_side=padding_side,
         return_tensors="pt",
         # As transformers does: a template that writes the first token itself must not get it twice.
         add_special_tokens=not (bos and arguments["text"][0].startswith(bos)),

@@ -36,11 +36,9 @@ def read_heads(model: Model, batch: Batch) -> "np.ndarray":
     """
     import torch
 
-    device = model.device
-    inputs = {name: _onto(value, device, model.network.dtype) for name, value in batch.inputs.items()}
     last = torch.tensor(batch.lengths) - 1
     with torch.inference_mode():
-        read = _forward(model, inputs, last)
+        read = _forward(model, onto_device(model, batch), last)
     return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
 
 
@@ -84,6 +82,11 @@ def without_head(network: Any) -> Any:
     """The part of a network that ends before the language-model head."""
     base = network.base_model
     return base if base is not network else network
+
+
+def onto_device(model: Model, batch: Batch) -> dict[str, Any]:
+    """The batch's inputs where the model takes them; numbers with a point in its own type."""
+    return {name: _onto(value, model.device, model.network.dtype) for name, value in batch.inputs.items()}
 
 
 def _onto(value: Any, device: "torch.device", dtype: "torch.dtype") -> Any:

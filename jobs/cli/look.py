@@ -120,27 +120,36 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
 
 
 @main.command(short_help="Which of two jobs labels better.")
-@click.argument("first", shell_complete=complete_name)
-@click.argument("second", shell_complete=complete_name)
+@click.argument("names", nargs=-1, required=True, metavar="FIRST SECOND …", shell_complete=complete_name)
 @options(workspace_option, json_option)
 @reports_errors
-def compare(first: str, second: str, workspace: str | None, as_json: bool) -> None:
+def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
     """Which of two jobs labels the same rows better, and whether that may be chance.
 
     Names stand for their newest classify job. Rows without a label are left out; rows that failed
-    count as wrong. The test is McNemar's.
+    count as wrong. Intervals are of 95 %, the test is McNemar's. Several pairs make a table.
 
-    Example: savs-submit compare pets pets-zero-shot --workspace results
+    Example: savs-submit compare pets-zero-shot pets --workspace results
     """
     from jobs.comparing import compare_jobs
-    from jobs.printing import print_comparison
+    from jobs.printing import print_comparison, print_comparisons
+    from savs.errors import SettingsError
 
+    if len(names) % 2:
+        raise SettingsError(f"{names[-1]} has nothing to be compared with: name two jobs, or several pairs")
     ledger = ledger_of(workspace)
-    found = compare_jobs(ledger, newest_of(ledger, first)[-1], newest_of(ledger, second)[-1])
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    found = [
+        compare_jobs(ledger, newest_of(ledger, first)[-1], newest_of(ledger, second)[-1])
+        for first, second in pairs
+    ]
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=1))
+        shown = [asdict(one) for one in found]
+        click.echo(json.dumps(shown if shown[1:] else shown[0], ensure_ascii=False, indent=1))
+    elif found[1:]:
+        print_comparisons(pairs, found)
     else:
-        print_comparison(found)
+        print_comparison(found[0])
 
 
 def _print_states(

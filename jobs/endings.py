@@ -1,0 +1,249 @@
+"""What a shard's rows come to: the ways of all jobs part here, behind the reading of the rows.
+
+A row that cannot be labelled becomes an error row; whatever is wrong with the job itself is raised.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.rows import ExampleRow, Row, RowError
+from jobs.specs import ClassifySpec, ExtractSpec, Job, ZeroShot
+from savs.errors import ItemError
+from savs.metrics import Tally
+from savs.samples import Sample
+
+if TYPE_CHECKING:
+    from savs.classifying import Answer
+    from savs.extracting import Extraction, Timings
+    from savs.models import Model
+    from savs.prompts import Prompt
+
+Progress = Callable[[int], None]  # told how many more rows are done
+Said = str | dict[str, float]  # a text, or how likely each class is
+
+OTHER = "(other)"  # in tallies: a text that is no class
+OTHER_STILL = "(none of the classes)"  # where a row's label is OTHER
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the manifest as far as it could be read: a sample, or why it is none."""
+
+    index: int
+    line: int
+    sample: Sample | None
+    error: ItemError | None
+
+
+def read_out(
+    job: Job,
+    model: "Model",
+    entries: list[Entry],
+    question: str | None,
+    timings: "Timings",
+    progress: Progress,
+) -> "Iterator[Extraction]":
+    """The head vectors of those entries that are samples, a batch at a time."""
+    from savs.extracting import stream
+
+    samples = _samples(entries)
+    progress(len(entries) - len(samples))
+    for part in stream(model, samples, question, job.spec.batch_size, timings):
+        yield part
+        progress(len(part.samples) + len(part.errors))
+
+
+def _samples(entries: list[Entry]) -> list[Sample]:
+    return [entry.sample for entry in entries if entry.sample is not None and entry.error is None]
+
+
+def _errors(entries: list[Entry]) -> dict[int, ItemError]:
+    return {entry.index: entry.error for entry in entries if entry.error is not None}
+
+
+Ending = tuple[Sequence[Row | ExampleRow], str, bytes, Tally]  # rows, the part's suffix, the part, counts
+
+
+def classify_rows(
+    job: Job, model: "Model", entries: list[Entry], timings: "Timings", progress: Progress
+) -> Ending:
+    """Labels the entries with the job's artifact; the part is their result rows."""
+    from savs.artifacts import load_artifact
+    from savs.classifying import classify
+
+    assert isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None
+    artifact = load_artifact(job.spec.artifact)
+    artifact.check(model)
+    answers: dict[int, Answer] = {}
+    errors = _errors(entries)
+    for part in read_out(job, model, entries, artifact.manifest.question, timings, progress):
+        with timings.stage("readout"):
+            said = classify(artifact.readout, part.vectors)
+        answers |= {sample.index: answer for sample, answer in zip(part.samples, said, strict=True)}
+        errors |= part.errors
+    task = artifact.manifest.name
+    rows = [
+        _error_row(entry, task, errors[entry.index])
+        if entry.index in errors
+        else _labelled_row(entry, task, answers[entry.index])
+        for entry in entries
+    ]
+    return rows, ".jsonl", b"".join(row.line() for row in rows), _tally(rows)
+
+
+def _labelled_row(entry: Entry, task: str, answer: "Answer") -> Row:
+    sample = entry.sample
+    assert sample is not None
+    return Row(
+        index=sample.index,
+        id=sample.id,
+        task=task,
+        media=sample.media,
+        prediction=answer.prediction,
+        votes={name: count for name, count in answer.votes.items() if count},
+        confidence=round(answer.confidence, 6),
+        label=sample.label,
+    )
+
+
+def zero_shot_rows(
+    job: Job, model: "Model", entries: list[Entry], timings: "Timings", progress: Progress
+) -> Ending:
+    """Asks the model itself about the entries; the part is their result rows."""
+    from savs.extracting import read_prompts
+    from savs.prompts import Prompt
+
+    assert isinstance(job.spec, ClassifySpec) and job.spec.zero_shot is not None
+    ask = _question(job.spec.zero_shot, model, timings)
+    answers: dict[int, Said] = {}
+    errors = _errors(entries)
+    progress(len(errors))
+    for group in read_prompts(model, _samples(entries), None, job.spec.batch_size, timings):
+        ready = {sample.index: prompt for sample, prompt in group if isinstance(prompt, Prompt)}
+        said = dict(zip(ready, ask(list(ready.values())), strict=True))
+        for sample, prompt in group:
+            answer = prompt if isinstance(prompt, ItemError) else said[sample.index]
+            if isinstance(answer, ItemError):
+                errors[sample.index] = answer
+            else:
+                answers[sample.index] = answer
+        progress(len(group))
+    rows = [
+        _error_row(entry, job.spec.name, errors[entry.index])
+        if entry.index in errors
+        else _said_row(entry, job.spec.name, answers[entry.index])
+        for entry in entries
+    ]
+    return rows, ".jsonl", b"".join(row.line() for row in rows), _tally(rows, job.spec.zero_shot)
+
+
+def _question(
+    zero_shot: ZeroShot, model: "Model", timings: "Timings"
+) -> "Callable[[Sequence[Prompt]], Sequence[Said | ItemError]]":
+    """What asks the model, as the job wants it."""
+    from savs.zero_shot import generate, likeliest
+
+    if zero_shot.max_new_tokens is None:
+        return lambda prompts: likeliest(model, prompts, zero_shot.classes, timings)
+    tokens = zero_shot.max_new_tokens
+    return lambda prompts: generate(model, prompts, tokens, timings)
+
+
+def _said_row(entry: Entry, task: str, said: Said) -> Row:
+    sample = entry.sample
+    assert sample is not None
+    scores = None if isinstance(said, str) else said
+    prediction = said if isinstance(said, str) else max(said, key=said.__getitem__)
+    return Row(
+        index=sample.index,
+        id=sample.id,
+        task=task,
+        media=sample.media,
+        prediction=prediction,
+        confidence=round(scores[prediction], 6) if scores else None,
+        scores={name: round(share, 6) for name, share in scores.items()} if scores else None,
+        label=sample.label,
+    )
+
+
+def _tally(rows: Sequence[Row], zero_shot: ZeroShot | None = None) -> Tally:
+    tally = Tally()
+    for row in rows:
+        prediction = row.prediction
+        if zero_shot is not None and prediction is not None:
+            prediction = counted_as(prediction, row.label, zero_shot.classes)
+        tally.add(prediction, row.label, row.error.kind if row.error else None)
+    return tally
+
+
+def counted_as(text: str, label: str | None, classes: Collection[str]) -> str:
+    """The name under which a generated text is counted: its own where it is the label or a class.
+
+    All others share one, so that there are not as many as rows; and never the label's, or they
+    would count as right.
+    """
+    if text == label or text in classes:
+        return text
+    return OTHER if label != OTHER else OTHER_STILL
+
+
+def _error_row(entry: Entry, task: str, error: ItemError) -> Row:
+    sample = entry.sample
+    return Row(
+        index=entry.index,
+        id=sample.id if sample else str(entry.index),
+        task=task,
+        media=sample.media if sample else (),
+        label=sample.label if sample else None,
+        error=RowError(kind=error.kind, message=str(error)),
+    )
+
+
+def extract_rows(
+    job: Job, model: "Model", entries: list[Entry], timings: "Timings", progress: Progress
+) -> Ending:
+    """Reads the entries' head vectors; the part is a safetensors file of them.
+
+    `vectors` float32 [n, width] has a row for every example without an error; the examples lie
+    beside it, in the file's metadata.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    from savs.artifacts import describe
+
+    assert isinstance(job.spec, ExtractSpec)
+    vectors = [np.zeros((0, model.layout.width), np.float32)]
+    errors = _errors(entries)
+    for part in read_out(job, model, entries, None, timings, progress):
+        vectors.append(part.vectors.values)
+        errors |= part.errors
+    with timings.stage("read"):
+        rows = [_example_row(entry, job.spec.name, errors.get(entry.index)) for entry in entries]
+    tally = Tally()
+    for row in rows:
+        tally.add(None if row.error else row.label, None, row.error.kind if row.error else None)
+    metadata = {
+        "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
+        "origin": describe(model).model_dump_json(),
+    }
+    return rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally
+
+
+def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow:
+    from savs.media import content_hash
+
+    sample = entry.sample
+    assert sample is not None and sample.label is not None, "the plan has validated every row"
+    return ExampleRow(
+        index=sample.index,
+        id=sample.id,
+        task=task,
+        media=sample.media,
+        question=sample.question,
+        label=sample.label,
+        sha256=() if error else tuple(content_hash(address) for address in sample.media),
+        error=RowError(kind=error.kind, message=str(error)) if error else None,
+    )
