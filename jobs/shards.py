@@ -167,7 +167,7 @@ def classify_rows(
 
     assert isinstance(job.spec, ClassifySpec)
     artifact = load_artifact(job.spec.artifact)
-    artifact.check(model)
+    model = artifact.prepared(model)
     answers: dict[int, Answer] = {}
     errors = {entry.index: entry.error for entry in entries if entry.error is not None}
     for part in read_out(job, model, entries, artifact.manifest.question, timings, progress):
@@ -229,6 +229,7 @@ def extract_rows(
     from savs.artifacts import describe
 
     assert isinstance(job.spec, ExtractSpec)
+    model = model.shown(**dict(job.spec.prompt))
     vectors = [np.zeros((0, model.layout.width), np.float32)]
     errors = {entry.index: entry.error for entry in entries if entry.error is not None}
     for part in read_out(job, model, entries, None, timings, progress):

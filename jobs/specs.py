@@ -9,9 +9,10 @@ import json
 import re
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from savs.errors import LedgerError, SettingsError
+from savs.media import MAX_VIDEO_FRAMES
 from savs.samples import Reading, folder_of
 
 SCHEMA: Literal[1] = 1
@@ -52,6 +53,26 @@ class Source(RowsAs):
         return Reading(self.media_root or folder_of(self.url), self.format, self.strip_prefix)
 
 
+class PromptOptions(Strict):
+    """How items are shown, where that is not the checkpoint's own way: see `savs.models.Model.shown`.
+
+    An artifact keeps what came of it, and what is labelled with it is shown so, too.
+    """
+
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    min_pixels: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptOptions":
+        if self.frames is not None and self.fps is not None:
+            raise ValueError("--frames and --fps exclude each other")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError("--min-pixels is more than --max-pixels")
+        return self
+
+
 class ExtractSpec(Strict):
     """Fit an artifact on labelled examples."""
 
@@ -59,6 +80,7 @@ class ExtractSpec(Strict):
     name: Name
     model: str
     train: Source
+    prompt: PromptOptions = PromptOptions()
     heads: Annotated[int, Field(ge=1)]
     readout: Literal["reference"]
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate

@@ -19,6 +19,7 @@ from jobs.specs import (
     ClassifySpec,
     ExtractSpec,
     Job,
+    PromptOptions,
     RowsAs,
     Source,
     checked_name,
@@ -29,6 +30,7 @@ from savs.formats import format_of
 from savs.storage import join, open_parent, open_store
 
 GENERAL = RowsAs()
+AS_TRAINED = PromptOptions()
 
 
 def make_source(url: str, option: str, rows: RowsAs = GENERAL) -> Source:
@@ -82,6 +84,7 @@ def extract_job(
     readout: str,
     shard_size: int | None,
     batch_size: int,
+    prompt: PromptOptions = AS_TRAINED,
     rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
@@ -92,6 +95,7 @@ def extract_job(
             "name": checked_name(name),
             "model": resolve_model(model),
             "train": make_source(train, "--train", rows),
+            "prompt": prompt,
             "heads": heads,
             "readout": readout,
             "shard_size": shard_size,

@@ -6,16 +6,18 @@ written last and never replaced, so an artifact that can be seen is whole and st
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from savs.budgets import Size, sizes_of, with_sizes
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
 from savs.fitting import Readout
 from savs.heads import HeadLayout, LayerHeads
+from savs.media import FrameSampling
 from savs.models import Model
 from savs.storage import Store, open_store
 
@@ -37,12 +39,28 @@ class ModelIdentity(_Strict):
 
 
 class PromptFormat(_Strict):
-    """How items are shown: frames of a video, and pixel budgets as the processor has them."""
+    """How items are shown: frames of a video, or frames per second; and the processor's sizes, which
+    are pixel budgets where it has them (see `savs.budgets`)."""
 
     frames: int | None
     fps: float | None
-    image_size: dict[str, int] | None
-    video_size: dict[str, int] | None
+    image_size: Size | None
+    video_size: Size | None
+
+    @property
+    def sampling(self) -> FrameSampling:
+        return FrameSampling(self.frames, self.fps)
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """As `savs.budgets.sizes_of` has them."""
+        both = {"image_processor": self.image_size, "video_processor": self.video_size}
+        return {part: size for part, size in both.items() if size}
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptFormat":
+        _ = self.sampling  # raises ValueError where the two numbers cannot be
+        return self
 
 
 class LayerEntry(_Strict):
@@ -94,29 +112,37 @@ class Artifact:
     readout: Readout
 
     def check(self, model: Model) -> None:
-        """Raises ArtifactMismatch unless `model` is the one that made this artifact."""
-        made, loaded = self.manifest.origin, describe(model)
-        if made.model.fingerprint != loaded.model.fingerprint:
+        """Raises ArtifactMismatch unless `model` is the one that made this artifact, and is shown items
+        in the same way."""
+        self._check_weights(model)
+        made, loaded = self.manifest.origin.prompt, describe(model).prompt
+        if made != loaded:
             raise ArtifactMismatch(
-                f"artifact {self.manifest.name!r} was made with {made.model.id} "
-                f"({made.model.fingerprint[:12]}); the loaded model is {model.name} "
-                f"({model.fingerprint[:12]}). Extract again with this model, or load the other one"
+                f"artifact {self.manifest.name!r} was made with {made}; {model.name} is set up with {loaded}"
             )
-        if made.prompt != loaded.prompt:
+
+    def prepared(self, model: Model) -> Model:
+        """`model`, to which items are shown as they were when this artifact was made; `model` itself
+        stays as it is. Raises ArtifactMismatch where another one made it."""
+        self._check_weights(model)
+        made = self.manifest.origin.prompt
+        prepared = replace(model, sampling=made.sampling, processor=with_sizes(model.processor, made.sizes))
+        self.check(prepared)
+        return prepared
+
+    def _check_weights(self, model: Model) -> None:
+        made = self.manifest.origin.model
+        if made.fingerprint != model.fingerprint:
             raise ArtifactMismatch(
-                f"artifact {self.manifest.name!r} was made with {made.prompt}; "
-                f"{model.name} is set up with {loaded.prompt}"
+                f"artifact {self.manifest.name!r} was made with {made.id} "
+                f"({made.fingerprint[:12]}); the loaded model is {model.name} "
+                f"({model.fingerprint[:12]}). Extract again with this model, or load the other one"
             )
 
 
 def describe(model: Model) -> Origin:
     """What an artifact must know of the model that its vectors come from."""
-
-    def size(part: str) -> dict[str, int] | None:
-        value = getattr(getattr(model.processor, part, None), "size", None)
-        entries = dict(value) if value else {}
-        return {k: int(v) for k, v in sorted(entries.items()) if v is not None} or None
-
+    sizes = sizes_of(model.processor)
     return Origin(
         model=ModelIdentity(
             id=model.name, revision=model.revision, fingerprint=model.fingerprint, dtype=model.dtype
@@ -124,8 +150,8 @@ def describe(model: Model) -> Origin:
         prompt=PromptFormat(
             frames=model.sampling.frames,
             fps=model.sampling.fps,
-            image_size=size("image_processor"),
-            video_size=size("video_processor"),
+            image_size=sizes.get("image_processor"),
+            video_size=sizes.get("video_processor"),
         ),
         layout=tuple(
             LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in model.layout.layers

@@ -6,6 +6,7 @@ module does not resize anything: pixel budgets are the processor's business.
 """
 
 import hashlib
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ class FrameSampling:
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.fps is None):
             raise ValueError("give either a number of frames or frames per second")
-        if (self.frames or self.fps or 0) <= 0:
-            raise ValueError("frames and fps must be greater than zero")
+        if not 0 < (self.frames or self.fps or 0) < math.inf:
+            raise ValueError("frames and fps must be greater than zero, and finite")
 
     def indices(self, total: int, fps: float) -> list[int]:
         """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""

@@ -14,6 +14,8 @@ from jobs.cli.group import (
     model_option,
     name_option,
     options,
+    prompt_of,
+    prompt_options,
     reports_errors,
     train_option,
 )
@@ -21,7 +23,7 @@ from jobs.cli.handing import submit_and_hand
 
 
 @main.command()
-@options(train_option, data_option, name_option, model_option, fit_options, how_options)
+@options(train_option, data_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
 def run(train: str, data: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit on --train, then label --data.
@@ -31,17 +33,17 @@ def run(train: str, data: str, name: str, model: str, heads: int, readout: str, 
     """
     from jobs.submitting import check_model, classify_job, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    first = extract_job(name, model, train, heads=heads, readout=readout, **how.job)
+    first = extract_job(name, model, train, heads=heads, readout=readout, prompt=prompt, **how.job)
     artifact = ledger.artifact_url(name, first.job_id)
     second = classify_job(name, model, data, artifact, after=first.job_id, **how.job)
     submit_and_hand(ledger, [first, second], how)
 
 
 @main.command()
-@options(train_option, name_option, model_option, fit_options, how_options)
+@options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
 def extract(train: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit an artifact on labelled examples.
@@ -50,10 +52,11 @@ def extract(train: str, name: str, model: str, heads: int, readout: str, **rest:
     """
     from jobs.submitting import check_model, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    submit_and_hand(ledger, [extract_job(name, model, train, heads=heads, readout=readout, **how.job)], how)
+    job = extract_job(name, model, train, heads=heads, readout=readout, prompt=prompt, **how.job)
+    submit_and_hand(ledger, [job], how)
 
 
 @main.command()
