@@ -12,6 +12,7 @@ from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
 
 CLASSES_SHOWN = 20  # rows of the table of classes
+LEAKS_SHOWN = 3  # rows of the training set that are named
 TABLE_WIDTH = 140  # columns; names of jobs are never cut short
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
 
@@ -35,12 +36,9 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        low, high = summary["accuracy_interval"]
-        console.print(
-            f"  accuracy {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
-            f"{summary['balanced_accuracy']:.3f}, macro F1 {summary['macro_f1']:.3f}, "
-            f"on {summary['scored']} rows with a label"
-        )
+        console.print(f"  {_accuracy(summary)}")
+    if summary.get("leaks"):
+        _print_leaks(console, summary)
     if summary["kind"] == "classify":
         console.print(_classes(summary))
     for kind, errors in summary["errors"].items():
@@ -58,6 +56,33 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     if rates:
         console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
     console.print(f"  results: {escape(where)}\n")
+
+
+def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
+    """Rows that are in the training set, where there are any, and the accuracy without them."""
+    leaks = summary["leaks"]
+    if not leaks["rows"]:
+        return
+    alike = f", and {leaks['unverified']} by question and file name alone" if leaks["unverified"] else ""
+    shown = [f"row {row['index']} is training row {row['training']}" for row in leaks["rows"][:LEAKS_SHOWN]]
+    more = ", …" if len(leaks["rows"]) > LEAKS_SHOWN else ""
+    console.print(
+        f"  [yellow]rows of the training set[/yellow]: {leaks['verified']}{alike} "
+        f"({escape(', '.join(shown))}{more})"
+    )
+    if "without_leaks" in summary:
+        console.print(f"  without them: {_accuracy(summary['without_leaks'])}")
+    elif "accuracy" in summary:
+        console.print("  without them: no row with a label is left")
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    low, high = scores["accuracy_interval"]
+    return (
+        f"accuracy {scores['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
+        f"{scores['balanced_accuracy']:.3f}, macro F1 {scores['macro_f1']:.3f}, "
+        f"on {scores['scored']} rows with a label"
+    )
 
 
 def _classes(summary: dict[str, Any]) -> Table:

@@ -8,14 +8,14 @@ that has changed) is raised and leaves the shard without an outcome.
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import EXAMPLES, Counts, ErrorExample, LeakedRow, Outcome, Tallied
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job
@@ -27,7 +27,9 @@ from savs.storage import open_parent
 
 if TYPE_CHECKING:
     from savs.classifying import Answer
-    from savs.extracting import Extraction, Timings
+    from savs.extracting import Extraction, Hashed, Timings
+    from savs.leaks import Leak
+    from savs.media import Digest
     from savs.models import Model
 
 Progress = Callable[[int], None]  # told how many more rows are done
@@ -68,11 +70,12 @@ def run_shard(
     began = time.perf_counter()
     with timings.stage("read"):
         entries = read_entries(ledger, job, shard, roots)
-    ending = classify_rows if isinstance(job.spec, ClassifySpec) else extract_rows
-    rows, suffix, part, tally = ending(job, model, entries, timings, progress)
+    end = classify_rows if isinstance(job.spec, ClassifySpec) else extract_rows
+    ending = end(job, model, entries, timings, progress)
     with timings.stage("write"):
-        attempt, name, digest = ledger.write_part(job.job_id, shard.number, suffix, part)
+        attempt, name, digest = ledger.write_part(job.job_id, shard.number, ending.suffix, ending.part)
     timings.add("worker", time.perf_counter() - began)
+    rows, without = ending.rows, ending.tally_without_leaks
     failed = sum(row.error is not None for row in rows)
     return ledger.commit(
         job.job_id,
@@ -83,7 +86,9 @@ def run_shard(
             part=name,
             sha256=digest,
             counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
-            tally=Tallied.of(tally),
+            tally=Tallied.of(ending.tally),
+            leaks=ending.leaks,
+            tally_without_leaks=None if without is None else Tallied.of(without),
             examples=_examples(rows),
             timings={name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
         ),
@@ -144,18 +149,31 @@ def read_out(
     question: str | None,
     timings: "Timings",
     progress: Progress,
+    hashed: "Hashed",
 ) -> "Iterator[Extraction]":
     """The head vectors of those entries that are samples, a batch at a time."""
     from savs.extracting import stream
 
     samples = [entry.sample for entry in entries if entry.sample is not None and entry.error is None]
     progress(len(entries) - len(samples))
-    for part in stream(model, samples, question, job.spec.batch_size, timings):
+    for part in stream(model, samples, question, job.spec.batch_size, timings, hashed):
         yield part
         progress(len(part.samples) + len(part.errors))
 
 
-Ending = tuple[Sequence[Row | ExampleRow], str, bytes, Tally]  # rows, the part's suffix, the part, counts
+@dataclass(frozen=True)
+class Ending:
+    """What a shard ends with: its rows, its part with the suffix of its name, and what is counted.
+
+    leaks, tally_without_leaks  as in an `Outcome`
+    """
+
+    rows: Sequence[Row | ExampleRow]
+    suffix: str
+    part: bytes
+    tally: Tally
+    leaks: tuple[LeakedRow, ...] | None = None
+    tally_without_leaks: Tally | None = None
 
 
 def classify_rows(
@@ -164,17 +182,21 @@ def classify_rows(
     """Labels the entries with the job's artifact; the part is their result rows."""
     from savs.artifacts import load_artifact
     from savs.classifying import classify
+    from savs.leaks import TrainingSet, find_leaks
 
     assert isinstance(job.spec, ClassifySpec)
     artifact = load_artifact(job.spec.artifact)
     model = artifact.prepared(model)
+    question, training = artifact.manifest.question, TrainingSet(artifact.manifest.training)
     answers: dict[int, Answer] = {}
+    digests: dict[int, tuple[Digest, ...]] = {}
     errors = {entry.index: entry.error for entry in entries if entry.error is not None}
-    for part in read_out(job, model, entries, artifact.manifest.question, timings, progress):
+    for part in read_out(job, model, entries, question, timings, progress, training.may_hold):
         with timings.stage("readout"):
             said = classify(artifact.readout, part.vectors)
         answers |= {sample.index: answer for sample, answer in zip(part.samples, said, strict=True)}
         errors |= part.errors
+        digests |= part.digests
     task = artifact.manifest.name
     rows = [
         _error_row(entry, task, errors[entry.index])
@@ -182,10 +204,31 @@ def classify_rows(
         else _labelled_row(entry, task, answers[entry.index])
         for entry in entries
     ]
+    samples = [entry.sample for entry in entries if entry.sample is not None]
+    leaks = find_leaks(training, samples, question, digests)
+    return Ending(
+        rows,
+        ".jsonl",
+        b"".join(row.line() for row in rows),
+        tally_of(rows),
+        _leaked(leaks) if training.comparable else None,
+        tally_of(row for row in rows if row.error or row.index not in leaks) if leaks else None,
+    )
+
+
+def tally_of(rows: Iterable[Row]) -> Tally:
+    """What is counted of result rows."""
     tally = Tally()
     for row in rows:
         tally.add(row.prediction, row.label, row.error.kind if row.error else None)
-    return rows, ".jsonl", b"".join(row.line() for row in rows), tally
+    return tally
+
+
+def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
+    return tuple(
+        LeakedRow(index=index, training=leak.training, verified=leak.verified)
+        for index, leak in sorted(leaks.items())
+    )
 
 
 def _labelled_row(entry: Entry, task: str, answer: "Answer") -> Row:
@@ -231,12 +274,16 @@ def extract_rows(
     assert isinstance(job.spec, ExtractSpec)
     model = model.shown(**dict(job.spec.prompt))
     vectors = [np.zeros((0, model.layout.width), np.float32)]
+    digests: dict[int, tuple[Digest, ...]] = {}
     errors = {entry.index: entry.error for entry in entries if entry.error is not None}
-    for part in read_out(job, model, entries, None, timings, progress):
+    for part in read_out(job, model, entries, None, timings, progress, lambda *_: True):
         vectors.append(part.vectors.values)
         errors |= part.errors
-    with timings.stage("read"):
-        rows = [_example_row(entry, job.spec.name, errors.get(entry.index)) for entry in entries]
+        digests |= part.digests
+    rows = [
+        _example_row(entry, job.spec.name, digests.get(entry.index, ()), errors.get(entry.index))
+        for entry in entries
+    ]
     tally = Tally()
     for row in rows:
         tally.add(None if row.error else row.label, None, row.error.kind if row.error else None)
@@ -244,12 +291,12 @@ def extract_rows(
         "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
         "origin": describe(model).model_dump_json(),
     }
-    return rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally
+    return Ending(rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally)
 
 
-def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow:
-    from savs.media import content_hash
-
+def _example_row(
+    entry: Entry, task: str, digests: "tuple[Digest, ...]", error: ItemError | None
+) -> ExampleRow:
     sample = entry.sample
     assert sample is not None and sample.label is not None, "the plan has validated every row"
     return ExampleRow(
@@ -259,7 +306,8 @@ def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow
         media=sample.media,
         question=sample.question,
         label=sample.label,
-        sha256=() if error else tuple(content_hash(address) for address in sample.media),
+        sha256=() if error else tuple(digest.sha256 for digest in digests if digest.sha256 is not None),
+        sizes=() if error else tuple(digest.size for digest in digests),
         error=RowError(kind=error.kind, message=str(error)) if error else None,
     )
 

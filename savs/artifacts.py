@@ -9,99 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from savs.budgets import Size, sizes_of, with_sizes
+from savs.budgets import sizes_of, with_sizes
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
 from savs.fitting import Readout
-from savs.heads import HeadLayout, LayerHeads
-from savs.media import FrameSampling
+from savs.manifests import (
+    SCHEMA,
+    LayerEntry,
+    Manifest,
+    ModelIdentity,
+    Origin,
+    PromptFormat,
+    TrainingRow,
+)
 from savs.models import Model
 from savs.storage import Store, open_store
 
-SCHEMA: Literal[1] = 1
 LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelIdentity(_Strict):
-    """Which model made an artifact. `fingerprint` is what counts; the rest is for people."""
-
-    id: str
-    revision: str
-    fingerprint: str
-    dtype: str
-
-
-class PromptFormat(_Strict):
-    """How items are shown: frames of a video, or frames per second; and the processor's sizes, which
-    are pixel budgets where it has them (see `savs.budgets`)."""
-
-    frames: int | None
-    fps: float | None
-    image_size: Size | None
-    video_size: Size | None
-
-    @property
-    def sampling(self) -> FrameSampling:
-        return FrameSampling(self.frames, self.fps)
-
-    @property
-    def sizes(self) -> dict[str, Size]:
-        """As `savs.budgets.sizes_of` has them."""
-        both = {"image_processor": self.image_size, "video_processor": self.video_size}
-        return {part: size for part, size in both.items() if size}
-
-    @model_validator(mode="after")
-    def _check(self) -> "PromptFormat":
-        _ = self.sampling  # raises ValueError where the two numbers cannot be
-        return self
-
-
-class LayerEntry(_Strict):
-    layer: Annotated[int, Field(ge=0)]
-    heads: Annotated[int, Field(gt=0)]
-    head_dim: Annotated[int, Field(gt=0)]
-
-
-class Origin(_Strict):
-    """Where head vectors come from: the model, how items were shown to it, and its heads."""
-
-    model: ModelIdentity
-    prompt: PromptFormat
-    layout: tuple[LayerEntry, ...]
-
-    def head_layout(self) -> HeadLayout:
-        return HeadLayout(tuple(LayerHeads(x.layer, x.heads, x.head_dim) for x in self.layout))
-
-
-class TrainingRow(_Strict):
-    """One example that the artifact was fitted on; `sha256` is of its media, in order."""
-
-    id: str
-    label: str
-    sha256: tuple[str, ...]
-
-
-class Manifest(_Strict):
-    """`manifest.json`. `question` is there when all training rows share it."""
-
-    schema_version: Literal[1] = SCHEMA
-    name: str
-    version: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    origin: Origin
-    question: str | None
-    readout: str
-    scores: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
-    training: tuple[TrainingRow, ...]
-    libraries: dict[str, str]
-    created: datetime
 
 
 @dataclass(frozen=True)
