@@ -10,6 +10,7 @@ from rich.table import Table
 from jobs.comparing import Comparison
 from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
+from jobs.splits import Mean, SplitScore, SplitScores
 
 CLASSES_SHOWN = 20  # rows of the table of classes
 LEAKS_SHOWN = 3  # rows of the training set that are named
@@ -98,6 +99,31 @@ def _classes(summary: dict[str, Any]) -> Table:
     if len(counts) > CLASSES_SHOWN:
         table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
     return table
+
+
+def print_splits(found: SplitScores) -> None:
+    """The splits of a name side by side, and their means."""
+    console = Console(soft_wrap=True, emoji=False)
+    leaks = any(one.without_leaks is not None for one in found.splits)
+    table = Table("split", box=None, padding=(0, 2))
+    for column in ("rows", "accuracy", "95 % interval", *(["without leaks"] if leaks else [])):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(name: str, rows: int, scores: SplitScore | Mean | None, without: float | None = None) -> None:
+        accuracy, interval = (scores.accuracy, scores.accuracy_interval) if scores else (None, None)
+        rates = ["" if rate is None else f"{rate:.3f}" for rate in (accuracy, without)]
+        between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row(name, str(rows), rates[0], between, *([rates[1]] if leaks else []))
+
+    for one in found.splits:
+        add(escape(one.split), one.rows, one, one.without_leaks)
+    rows, scored = sum(one.rows for one in found.splits), [s for s in found.splits if s.accuracy is not None]
+    add(f"mean over {len(scored)} splits", rows, found.macro)
+    add("mean over all rows", rows, found.micro)
+    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} splits")
+    console.print(table)
+    if len(scored) < len(found.splits):
+        console.print("  splits without an accuracy, which have no label or have not ended, are left out")
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:

@@ -73,11 +73,17 @@ class PromptOptions(Strict):
         return self
 
 
+def family(name: str, split: str | None) -> str:
+    """The name under which a job was submitted: its own, without the split's."""
+    return name if split is None else name.removesuffix(f".{split}")
+
+
 class ExtractSpec(Strict):
-    """Fit an artifact on labelled examples."""
+    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`."""
 
     kind: Literal["extract"] = "extract"
     name: Name
+    split: Name | None = None
     model: str
     train: Source
     prompt: PromptOptions = PromptOptions()
@@ -90,12 +96,17 @@ class ExtractSpec(Strict):
     def source(self) -> Source:
         return self.train
 
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
+
 
 class ClassifySpec(Strict):
     """Label a corpus with an artifact. `after` is the job that makes it, where it is not there yet."""
 
     kind: Literal["classify"] = "classify"
     name: Name
+    split: Name | None = None
     model: str
     data: Source
     artifact: str
@@ -106,6 +117,10 @@ class ClassifySpec(Strict):
     @property
     def source(self) -> Source:
         return self.data
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
 
 
 T = TypeVar("T", bound=Strict)
@@ -129,14 +144,15 @@ def job_id(spec: ExtractSpec | ClassifySpec) -> str:
     return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
 
 
-def checked_name(name: str) -> str:
-    """`name`, if it can be part of an address. Raises SettingsError."""
-    if not NAME.fullmatch(name):
+def checked_name(name: str, split: str | None = None) -> str:
+    """`name`, or `<name>.<split>`, if it can be part of an address. Raises SettingsError."""
+    whole = name if split is None else f"{name}.{split}"
+    if not NAME.fullmatch(whole):
         raise SettingsError(
-            f"{name!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
+            f"{whole!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
-    return name
+    return whole
 
 
 def parse(model: type[T], data: bytes, where: str) -> T:

@@ -245,7 +245,8 @@ def ledger_of(workspace: str | None) -> "Ledger":
 
 
 def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """All jobs of a name, or the one with that id. Raises JobNotFound, which lists the known names."""
+    """All jobs of a name and its splits, or the one with that id. Raises JobNotFound, which lists the
+    known names."""
     from savs.errors import JobNotFound
 
     jobs = ledger.jobs(name)
@@ -256,9 +257,11 @@ def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 
 def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest extract job of a name, and the newest classify job, as far as there are any."""
-    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
-    return [newest[kind] for kind in ("extract", "classify") if kind in newest]
+    """The newest extract job of a name, and the newest classify job, as far as there are any; of each
+    of its splits."""
+    newest = {(job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)}
+    names = dict.fromkeys(name for name, _ in newest)
+    return [newest[one, kind] for one in names for kind in ("extract", "classify") if (one, kind) in newest]
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
