@@ -4,10 +4,11 @@ A row that cannot be labelled becomes an error row; whatever is wrong with the j
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.outcomes import LeakedRow
 from jobs.rows import ExampleRow, Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job, ZeroShot
 from savs.errors import ItemError
@@ -16,7 +17,9 @@ from savs.samples import Sample
 
 if TYPE_CHECKING:
     from savs.classifying import Answer
-    from savs.extracting import Extraction, Timings
+    from savs.extracting import Extraction, Hashed, Timings
+    from savs.leaks import Leak
+    from savs.media import Digest
     from savs.models import Model
     from savs.prompts import Prompt
 
@@ -44,13 +47,14 @@ def read_out(
     question: str | None,
     timings: "Timings",
     progress: Progress,
+    hashed: "Hashed",
 ) -> "Iterator[Extraction]":
     """The head vectors of those entries that are samples, a batch at a time."""
     from savs.extracting import stream
 
     samples = _samples(entries)
     progress(len(entries) - len(samples))
-    for part in stream(model, samples, question, job.spec.batch_size, timings):
+    for part in stream(model, samples, question, job.spec.batch_size, timings, hashed):
         yield part
         progress(len(part.samples) + len(part.errors))
 
@@ -63,7 +67,19 @@ def _errors(entries: list[Entry]) -> dict[int, ItemError]:
     return {entry.index: entry.error for entry in entries if entry.error is not None}
 
 
-Ending = tuple[Sequence[Row | ExampleRow], str, bytes, Tally]  # rows, the part's suffix, the part, counts
+@dataclass(frozen=True)
+class Ending:
+    """What a shard ends with: its rows, its part with the suffix of its name, and what is counted.
+
+    leaks, tally_without_leaks  as in an `Outcome`
+    """
+
+    rows: Sequence[Row | ExampleRow]
+    suffix: str
+    part: bytes
+    tally: Tally
+    leaks: tuple[LeakedRow, ...] | None = None
+    tally_without_leaks: Tally | None = None
 
 
 def classify_rows(
@@ -72,17 +88,21 @@ def classify_rows(
     """Labels the entries with the job's artifact; the part is their result rows."""
     from savs.artifacts import load_artifact
     from savs.classifying import classify
+    from savs.leaks import TrainingSet, find_leaks
 
     assert isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None
     artifact = load_artifact(job.spec.artifact)
-    artifact.check(model)
+    model = artifact.prepared(model)
+    question, training = artifact.manifest.question, TrainingSet(artifact.manifest.training)
     answers: dict[int, Answer] = {}
+    digests: dict[int, tuple[Digest, ...]] = {}
     errors = _errors(entries)
-    for part in read_out(job, model, entries, artifact.manifest.question, timings, progress):
+    for part in read_out(job, model, entries, question, timings, progress, training.may_hold):
         with timings.stage("readout"):
             said = classify(artifact.readout, part.vectors)
         answers |= {sample.index: answer for sample, answer in zip(part.samples, said, strict=True)}
         errors |= part.errors
+        digests |= part.digests
     task = artifact.manifest.name
     rows = [
         _error_row(entry, task, errors[entry.index])
@@ -90,7 +110,23 @@ def classify_rows(
         else _labelled_row(entry, task, answers[entry.index])
         for entry in entries
     ]
-    return rows, ".jsonl", b"".join(row.line() for row in rows), _tally(rows)
+    samples = [entry.sample for entry in entries if entry.sample is not None]
+    leaks = find_leaks(training, samples, question, digests)
+    return Ending(
+        rows,
+        ".jsonl",
+        b"".join(row.line() for row in rows),
+        tally_of(rows),
+        _leaked(leaks) if training.comparable else None,
+        tally_of(row for row in rows if row.error or row.index not in leaks) if leaks else None,
+    )
+
+
+def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
+    return tuple(
+        LeakedRow(index=index, training=leak.training, verified=leak.verified)
+        for index, leak in sorted(leaks.items())
+    )
 
 
 def _labelled_row(entry: Entry, task: str, answer: "Answer") -> Row:
@@ -121,10 +157,10 @@ def zero_shot_rows(
     errors = _errors(entries)
     progress(len(errors))
     for group in read_prompts(model, _samples(entries), None, job.spec.batch_size, timings):
-        ready = {sample.index: prompt for sample, prompt in group if isinstance(prompt, Prompt)}
+        ready = {s.index: shown.prompt for s, shown in group if isinstance(shown.prompt, Prompt)}
         said = dict(zip(ready, ask(list(ready.values())), strict=True))
-        for sample, prompt in group:
-            answer = prompt if isinstance(prompt, ItemError) else said[sample.index]
+        for sample, shown in group:
+            answer = shown.prompt if isinstance(shown.prompt, ItemError) else said[sample.index]
             if isinstance(answer, ItemError):
                 errors[sample.index] = answer
             else:
@@ -136,7 +172,8 @@ def zero_shot_rows(
         else _said_row(entry, job.spec.name, answers[entry.index])
         for entry in entries
     ]
-    return rows, ".jsonl", b"".join(row.line() for row in rows), _tally(rows, job.spec.zero_shot)
+    part = b"".join(row.line() for row in rows)
+    return Ending(rows, ".jsonl", part, tally_of(rows, job.spec.zero_shot), leaks=())
 
 
 def _question(
@@ -168,7 +205,8 @@ def _said_row(entry: Entry, task: str, said: Said) -> Row:
     )
 
 
-def _tally(rows: Sequence[Row], zero_shot: ZeroShot | None = None) -> Tally:
+def tally_of(rows: Iterable[Row], zero_shot: ZeroShot | None = None) -> Tally:
+    """What is counted of result rows."""
     tally = Tally()
     for row in rows:
         prediction = row.prediction
@@ -215,13 +253,18 @@ def extract_rows(
     from savs.artifacts import describe
 
     assert isinstance(job.spec, ExtractSpec)
+    model = model.shown(**dict(job.spec.prompt))
     vectors = [np.zeros((0, model.layout.width), np.float32)]
+    digests: dict[int, tuple[Digest, ...]] = {}
     errors = _errors(entries)
-    for part in read_out(job, model, entries, None, timings, progress):
+    for part in read_out(job, model, entries, None, timings, progress, lambda *_: True):
         vectors.append(part.vectors.values)
         errors |= part.errors
-    with timings.stage("read"):
-        rows = [_example_row(entry, job.spec.name, errors.get(entry.index)) for entry in entries]
+        digests |= part.digests
+    rows = [
+        _example_row(entry, job.spec.name, digests.get(entry.index, ()), errors.get(entry.index))
+        for entry in entries
+    ]
     tally = Tally()
     for row in rows:
         tally.add(None if row.error else row.label, None, row.error.kind if row.error else None)
@@ -229,12 +272,12 @@ def extract_rows(
         "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
         "origin": describe(model).model_dump_json(),
     }
-    return rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally
+    return Ending(rows, ".safetensors", save({"vectors": np.concatenate(vectors)}, metadata), tally)
 
 
-def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow:
-    from savs.media import content_hash
-
+def _example_row(
+    entry: Entry, task: str, digests: "tuple[Digest, ...]", error: ItemError | None
+) -> ExampleRow:
     sample = entry.sample
     assert sample is not None and sample.label is not None, "the plan has validated every row"
     return ExampleRow(
@@ -244,6 +287,7 @@ def _example_row(entry: Entry, task: str, error: ItemError | None) -> ExampleRow
         media=sample.media,
         question=sample.question,
         label=sample.label,
-        sha256=() if error else tuple(content_hash(address) for address in sample.media),
+        sha256=() if error else tuple(digest.sha256 for digest in digests if digest.sha256 is not None),
+        sizes=() if error else tuple(digest.size for digest in digests),
         error=RowError(kind=error.kind, message=str(error)) if error else None,
     )

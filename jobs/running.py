@@ -7,7 +7,7 @@ from jobs.inprocess import InProcessQueue, Watcher, drain, enqueue
 from jobs.ledger import Ledger
 from jobs.specs import Job
 from jobs.status import is_due
-from savs.errors import Changed, JobError
+from savs.errors import Changed, JobError, JobStopped
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -23,8 +23,8 @@ def run_jobs(
     """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
     A job that comes after one that is not done is left out. Running jobs that are done changes
-    nothing and loads no model. Raises Changed, once the other jobs have run, where one's data is
-    not what was planned, and JobStopped where a job's first rows mostly fail.
+    nothing and loads no model. Raises, once the other jobs have run, Changed where one's data is not
+    what was planned, and JobStopped where a job's first rows mostly fail.
     """
     models: dict[str, Model] = {}
 
@@ -35,7 +35,7 @@ def run_jobs(
             models[name] = load(name, self_test)
         return models[name]
 
-    summaries, changed = [], []
+    summaries, stopped = [], []
     for job in jobs:
         if not _is_done(ledger, job.job_id):
             if not is_due(ledger, job):
@@ -44,12 +44,12 @@ def run_jobs(
             enqueue(ledger, queue, job)
             try:
                 drain(ledger, queue, load_once, watcher, roots)
-            except Changed as error:
-                changed.append(error)
+            except (Changed, JobStopped) as error:
+                stopped.append(error)
         if (summary := ledger.summary(job.job_id)) is not None:
             summaries.append(summary)
-    if changed:
-        raise changed[0]
+    if stopped:
+        raise stopped[0]
     return summaries
 
 

@@ -53,10 +53,11 @@ def run_shard(
     began = time.perf_counter()
     with timings.stage("read"):
         entries = read_entries(ledger, job, shard, roots)
-    rows, suffix, part, tally = _ending(job)(job, model, entries, timings, progress)
+    ending = _ending(job)(job, model, entries, timings, progress)
     with timings.stage("write"):
-        attempt, name, digest = ledger.write_part(job.job_id, shard.number, suffix, part)
+        attempt, name, digest = ledger.write_part(job.job_id, shard.number, ending.suffix, ending.part)
     timings.add("worker", time.perf_counter() - began)
+    rows, without = ending.rows, ending.tally_without_leaks
     failed = sum(row.error is not None for row in rows)
     return ledger.commit(
         job.job_id,
@@ -67,7 +68,9 @@ def run_shard(
             part=name,
             sha256=digest,
             counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
-            tally=Tallied.of(tally),
+            tally=Tallied.of(ending.tally),
+            leaks=ending.leaks,
+            tally_without_leaks=None if without is None else Tallied.of(without),
             examples=_examples(rows),
             timings={name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
         ),

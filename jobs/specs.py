@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from savs.errors import LedgerError, SettingsError
+from savs.media import MAX_VIDEO_FRAMES
 from savs.samples import Reading, folder_of
 
 SCHEMA: Literal[1] = 1
@@ -55,13 +56,40 @@ class Source(RowsAs):
         return Reading(self.media_root or folder_of(self.url), self.format, self.strip_prefix)
 
 
+class PromptOptions(Strict):
+    """How items are shown, where that is not the checkpoint's own way: see `savs.models.Model.shown`.
+
+    An artifact keeps what came of it, and what is labelled with it is shown so, too.
+    """
+
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    min_pixels: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptOptions":
+        if self.frames is not None and self.fps is not None:
+            raise ValueError("--frames and --fps exclude each other")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError("--min-pixels is more than --max-pixels")
+        return self
+
+
+def family(name: str, split: str | None) -> str:
+    """The name under which a job was submitted: its own, without the split's."""
+    return name if split is None else name.removesuffix(f".{split}")
+
+
 class ExtractSpec(Strict):
-    """Fit an artifact on labelled examples."""
+    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`."""
 
     kind: Literal["extract"] = "extract"
     name: Name
+    split: Name | None = None
     model: str
     train: Source
+    prompt: PromptOptions = PromptOptions()
     heads: Annotated[int, Field(ge=1)]
     readout: Literal["reference"]
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
@@ -70,6 +98,10 @@ class ExtractSpec(Strict):
     @property
     def source(self) -> Source:
         return self.train
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
 
 
 class ZeroShot(Strict):
@@ -103,6 +135,7 @@ class ClassifySpec(Strict):
 
     kind: Literal["classify"] = "classify"
     name: Name
+    split: Name | None = None
     model: str
     data: Source
     artifact: str | None = None
@@ -122,6 +155,10 @@ class ClassifySpec(Strict):
         if self.artifact is None and self.after is not None:
             raise ValueError("a zero-shot job waits for no artifact")
         return self
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
 
 
 T = TypeVar("T", bound=Strict)
@@ -154,14 +191,15 @@ def is_zero_shot(spec: ExtractSpec | ClassifySpec) -> bool:
     return isinstance(spec, ClassifySpec) and spec.zero_shot is not None
 
 
-def checked_name(name: str) -> str:
-    """`name`, if it can be part of an address. Raises SettingsError."""
-    if not NAME.fullmatch(name):
+def checked_name(name: str, split: str | None = None) -> str:
+    """`name`, or `<name>.<split>`, if it can be part of an address. Raises SettingsError."""
+    whole = name if split is None else f"{name}.{split}"
+    if not NAME.fullmatch(whole):
         raise SettingsError(
-            f"{name!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
+            f"{whole!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
-    return name
+    return whole
 
 
 def parse(model: type[T], data: bytes, where: str) -> T:

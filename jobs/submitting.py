@@ -19,6 +19,7 @@ from jobs.specs import (
     ClassifySpec,
     ExtractSpec,
     Job,
+    PromptOptions,
     RowsAs,
     Source,
     checked_name,
@@ -30,6 +31,7 @@ from savs.formats import format_of
 from savs.storage import join, open_parent, open_store
 
 GENERAL = RowsAs()
+AS_TRAINED = PromptOptions()
 
 
 def make_source(url: str, option: str, rows: RowsAs = GENERAL) -> Source:
@@ -83,16 +85,23 @@ def extract_job(
     readout: str,
     shard_size: int | None,
     batch_size: int,
+    split: str | None = None,
+    prompt: PromptOptions = AS_TRAINED,
     rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
-    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at."""
+    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at.
+
+    split  which of several of that name it is
+    """
     spec = ExtractSpec.model_validate(
         {
-            "name": checked_name(name),
+            "name": checked_name(name, split),
+            "split": split,
             "model": resolve_model(model),
             "train": make_source(train, "--train", rows),
+            "prompt": prompt,
             "heads": heads,
             "readout": readout,
             "shard_size": shard_size,
@@ -111,6 +120,7 @@ def classify_job(
     shard_size: int | None,
     batch_size: int,
     after: str | None = None,
+    split: str | None = None,
     rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
@@ -118,9 +128,11 @@ def classify_job(
     """A job that labels `data`. It is not written yet, and its rows are not looked at.
 
     artifact  its address; where `after` names the job that will make it, it need not exist yet
+    split     which of several of that name it is
     """
     spec = ClassifySpec(
-        name=checked_name(name),
+        name=checked_name(name, split),
+        split=split,
         model=resolve_model(model),
         data=make_source(data, "--data", rows),
         artifact=artifact,

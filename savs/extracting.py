@@ -6,16 +6,17 @@ samples' order, so the same samples always share a batch and give the same numbe
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from savs.errors import ItemError, NoQuestion, UnusablePrompt, UnusableVectors
-from savs.media import open_media
+from savs.media import Digest, open_with_digest
 from savs.models import Model
 from savs.prompts import Batch, Prompt, preprocess
 from savs.samples import Sample
@@ -29,6 +30,14 @@ DECODERS = 2  # threads that fetch and decode media
 BATCHES_AHEAD = 2  # decoded and waiting while the model runs
 # What networks raise for an item that they cannot take: GLM-4.1V for a picture beside a video.
 NETWORK_ERRORS = (ValueError, IndexError)
+
+# Says of a medium whether its sha256 is needed: the item's question and media, its place, its bytes.
+Hashed = Callable[[str, Sequence[str], int, int], bool]
+
+
+def nothing(question: str, media: Sequence[str], place: int, size: int) -> bool:
+    """No medium is hashed."""
+    return False
 
 
 @dataclass
@@ -58,11 +67,22 @@ class Extraction:
     samples  those whose vectors were read, in order
     vectors  a row for each of them
     errors   the others: sample index → why
+    digests  sample index → of its media, in order; fewer where one could not be opened
     """
 
     samples: tuple[Sample, ...]
     vectors: HeadVectors
     errors: dict[int, ItemError]
+    digests: dict[int, tuple[Digest, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a sample, or why nothing is; and what its media are known by, as far as they
+    could be opened."""
+
+    prompt: Prompt | ItemError
+    digests: tuple[Digest, ...] = ()
 
 
 def extract(
@@ -71,21 +91,24 @@ def extract(
     question: str | None = None,
     batch_size: int = DEFAULT_BATCH,
     timings: Timings | None = None,
+    hashed: Hashed = nothing,
 ) -> Extraction:
     """The head vectors of `samples`, each shown to the model once.
 
     question  for samples that have none of their own
+    hashed    which media are hashed while they are read (see `savs.leaks.TrainingSet.may_hold`)
 
     An item that cannot be read costs its own row and no other: see `Extraction.errors`.
     """
     import numpy as np
 
-    parts = list(stream(model, samples, question, batch_size, timings or Timings()))
+    parts = list(stream(model, samples, question, batch_size, timings or Timings(), hashed))
     values = [part.vectors.values for part in parts] or [np.zeros((0, model.layout.width), np.float32)]
     return Extraction(
         tuple(sample for part in parts for sample in part.samples),
         HeadVectors(model.layout, np.concatenate(values)),
         {index: error for part in parts for index, error in part.errors.items()},
+        {index: digests for part in parts for index, digests in part.digests.items()},
     )
 
 
@@ -95,9 +118,10 @@ def stream(
     question: str | None,
     batch_size: int,
     timings: Timings,
+    hashed: Hashed = nothing,
 ) -> Iterator[Extraction]:
     """As `extract`, a batch at a time in the samples' order, so that vectors need not all be kept."""
-    for group in read_prompts(model, samples, question, batch_size, timings):
+    for group in read_prompts(model, samples, question, batch_size, timings, hashed):
         yield _read(model, group, timings)
 
 
@@ -107,16 +131,17 @@ def read_prompts(
     question: str | None,
     batch_size: int,
     timings: Timings,
-) -> Iterator[list[tuple[Sample, Prompt | ItemError]]]:
-    """Each sample with its prompt, or why it has none; a batch at a time in the samples' order.
+    hashed: Hashed = nothing,
+) -> Iterator[list[tuple[Sample, Shown]]]:
+    """What is shown of each sample; a batch at a time in the samples' order.
 
     Threads fetch and decode the next batches while the caller is busy with one.
     """
     groups = _groups(samples, batch_size)
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
 
-        def start(group: Sequence[Sample]) -> list[tuple[Sample, Future[Prompt | ItemError]]]:
-            return [(s, threads.submit(_show, model, s, question, timings)) for s in group]
+        def start(group: Sequence[Sample]) -> list[tuple[Sample, Future[Shown]]]:
+            return [(s, threads.submit(_show, model, s, question, timings, hashed)) for s in group]
 
         waiting = deque(start(group) for group in islice(groups, BATCHES_AHEAD))
         try:
@@ -136,22 +161,28 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
         yield group
 
 
-def _show(model: Model, sample: Sample, question: str | None, timings: Timings) -> Prompt | ItemError:
+def _show(model: Model, sample: Sample, question: str | None, timings: Timings, hashed: Hashed) -> Shown:
     text = sample.question or question
     if text is None:
-        return NoQuestion("neither the row nor an artifact has a question")
+        return Shown(NoQuestion("neither the row nor an artifact has a question"))
+    media, digests = [], []
     try:
         with timings.stage("decode"):
-            return Prompt(tuple(open_media(address, model.sampling) for address in sample.media), text)
+            for place, address in enumerate(sample.media):
+                wanted = partial(hashed, text, sample.media, place)
+                medium, digest = open_with_digest(address, model.sampling, wanted)
+                media.append(medium)
+                digests.append(digest)
     except ItemError as error:
-        return error
+        return Shown(error, tuple(digests))
+    return Shown(Prompt(tuple(media), text), tuple(digests))
 
 
-def _read(model: Model, group: list[tuple[Sample, Prompt | ItemError]], timings: Timings) -> Extraction:
+def _read(model: Model, group: list[tuple[Sample, Shown]], timings: Timings) -> Extraction:
     import numpy as np
 
-    errors = {sample.index: shown for sample, shown in group if isinstance(shown, ItemError)}
-    ready = [(sample, shown) for sample, shown in group if isinstance(shown, Prompt)]
+    errors = {s.index: shown.prompt for s, shown in group if isinstance(shown.prompt, ItemError)}
+    ready = [(s, shown.prompt) for s, shown in group if isinstance(shown.prompt, Prompt)]
     with timings.stage("preprocess"):
         batches, refused = preprocess(model, [prompt for _, prompt in ready])
     errors |= {ready[i][0].index: error for i, error in refused.items()}
@@ -167,7 +198,12 @@ def _read(model: Model, group: list[tuple[Sample, Prompt | ItemError]], timings:
         errors[ready[i][0].index] = UnusableVectors(f"{model.name} answered with NaN or infinity")
     order = sorted(rows)
     values = np.stack([rows[i] for i in order]) if order else np.zeros((0, model.layout.width), np.float32)
-    return Extraction(tuple(ready[i][0] for i in order), HeadVectors(model.layout, values), errors)
+    return Extraction(
+        tuple(ready[i][0] for i in order),
+        HeadVectors(model.layout, values),
+        errors,
+        {sample.index: shown.digests for sample, shown in group},
+    )
 
 
 def _forward(

@@ -6,9 +6,11 @@ module does not resize anything: pixel budgets are the processor's business.
 """
 
 import hashlib
+import math
+import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +58,8 @@ class FrameSampling:
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.fps is None):
             raise ValueError("give either a number of frames or frames per second")
-        if (self.frames or self.fps or 0) <= 0:
-            raise ValueError("frames and fps must be greater than zero")
+        if not 0 < (self.frames or self.fps or 0) < math.inf:
+            raise ValueError("frames and fps must be greater than zero, and finite")
 
     def indices(self, total: int, fps: float) -> list[int]:
         """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
@@ -92,6 +94,15 @@ class Video:
         return self.total / self.fps
 
 
+@dataclass(frozen=True)
+class Digest:
+    """What the bytes of a picture or a video are known by: how many they are, and their sha256 as
+    hexadecimal digits, or None where nobody asked for it."""
+
+    size: int
+    sha256: str | None = None
+
+
 def is_video(address: str) -> bool:
     """Whether `address` is treated as a video, which its suffix alone decides."""
     return _name(address).lower().endswith(VIDEO_SUFFIXES)
@@ -102,30 +113,54 @@ def _name(address: str) -> str:
     return shown(address) if is_web(address) else address
 
 
+def base_name(address: str) -> str:
+    """The last part of an address' path."""
+    return _name(address).rpartition("/")[2]
+
+
 def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
     """The picture (RGB) or the frames of the video at `address`: a local path, s3://, http(s)://.
 
     Raises MissingMedia, ForbiddenMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
     """
+    return open_with_digest(address, sampling)[0]
+
+
+def open_with_digest(
+    address: str, sampling: FrameSampling, hashed: Callable[[int], bool] = lambda size: False
+) -> "tuple[Image | Video, Digest]":
+    """As `open_media`, with what its bytes are known by, fetched once.
+
+    hashed  says of a number of bytes whether their sha256 is needed
+    """
+    name = _name(address)
     if is_video(address):
         with _local_file(address) as path:
-            return read_video(path, sampling, _name(address))
+            video = read_video(path, sampling, name)
+            return video, _digest_of_file(path, name, hashed)
     with _stream(address) as stream:
-        return read_image(stream, _name(address))
+        data = read_bytes(stream, name)
+    sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
+    return decode_image(data, name), Digest(len(data), sha256)
 
 
-def read_image(stream: IO[bytes], name: str) -> "Image":
-    """The picture in `stream`: RGB, upright as its EXIF orientation says."""
-    import io
-
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
+def read_bytes(stream: IO[bytes], name: str) -> bytes:
+    """All bytes of a picture. Raises UnreadableMedia where there is none, and MediaTooLarge."""
     data = stream.read(MAX_IMAGE_BYTES + 1)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
     if len(data) > MAX_IMAGE_BYTES:
         raise MediaTooLarge(f"{name} has more than {MAX_IMAGE_BYTES} bytes")
+    return data
+
+
+def decode_image(data: bytes, name: str) -> "Image":
+    """The picture that `data` is: RGB, upright as its EXIF orientation says."""
+    import io
+
+    import numpy as np
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     Image.init()  # registers every format, without which naming one fails
     # Pillow warns before it says how large a picture is; the limit below is stricter and an error.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -230,10 +265,10 @@ def _local_file(address: str) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def content_hash(address: str) -> str:
-    """sha256 of the bytes at `address`, as hexadecimal digits. Raises as `open_media` does."""
-    with _stream(address) as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()
+def _digest_of_file(path: Path, name: str, hashed: Callable[[int], bool]) -> Digest:
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return Digest(size, hashlib.file_digest(stream, "sha256").hexdigest() if hashed(size) else None)
+    except OSError as error:
+        raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error

@@ -4,10 +4,11 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.budgets import with_budget
 from savs.chat import Chat, find_chat
 from savs.errors import ModelNotFound, UnsupportedModel
 from savs.fingerprints import fingerprint
@@ -67,6 +68,27 @@ class Model:
     def dtype(self) -> str:
         """For example "float32" or "bfloat16"."""
         return str(self.network.dtype).removeprefix("torch.")
+
+    def shown(
+        self,
+        frames: int | None = None,
+        fps: float | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+    ) -> "Model":
+        """The same network, to which items are shown otherwise. What is not given stays; this one, too.
+
+        frames      of a video, or
+        fps         frames per second of a video
+        min_pixels  budget of pixels, as the checkpoint's processors count them (see `savs.budgets`)
+        max_pixels  its other end
+
+        Raises UnsupportedModel where the processors keep to no budget, and ValueError where both or
+        unusable numbers of frames are given.
+        """
+        sampling = self.sampling if frames is None and fps is None else FrameSampling(frames, fps)
+        processor = with_budget(self.processor, self.name, min_pixels, max_pixels)
+        return replace(self, sampling=sampling, processor=processor)
 
 
 def load_model(

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from jobs.ledger import Ledger
-    from jobs.specs import Job
+    from jobs.specs import Job, PromptOptions
 
 DEFAULT_HEADS = 20  # as published
 DEFAULT_BATCH = 16  # items
@@ -75,6 +75,24 @@ fit_options = options(
         help="Attention heads that vote.",
     ),
     click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
+)
+prompt_options = options(
+    click.option(
+        "--frames",
+        type=click.IntRange(1, 768),
+        help="Frames of a video, from its first to its last. By default the checkpoint's own, else 16.",
+    ),
+    click.option(
+        "--fps",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Instead of --frames: frames per second of a video. Qwen2-VL: 2.",
+    ),
+    click.option(
+        "--min-pixels",
+        type=click.IntRange(min=1),
+        help="Pixels that a picture or video is scaled up to, as the checkpoint's processor counts them.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(min=1), help="Pixels that it is scaled down to."),
 )
 rows_options = options(
     click.option(
@@ -167,6 +185,21 @@ class How:
         }
 
 
+def prompt_of(given: dict[str, Any]) -> "PromptOptions":
+    """What `prompt_options` say, which is taken out of `given`. Raises SettingsError."""
+    from pydantic import ValidationError
+
+    from jobs.specs import PromptOptions
+    from savs.errors import SettingsError
+
+    try:
+        return PromptOptions(**{name: given.pop(name) for name in PromptOptions.model_fields})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        option = "".join(f"--{name}: ".replace("_", "-") for name in map(str, problem["loc"]))
+        raise SettingsError(option + problem["msg"].removeprefix("Value error, ")) from error
+
+
 def reports_errors(command: Command) -> Command:
     """Prints savs' own errors as one message: exit code 2 where nothing was begun, else 1."""
 
@@ -220,7 +253,8 @@ def ledger_of(workspace: str | None) -> "Ledger":
 
 
 def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """All jobs of a name, or the one with that id. Raises JobNotFound, which lists the known names."""
+    """All jobs of a name and its splits, or the one with that id. Raises JobNotFound, which lists the
+    known names."""
     from savs.errors import JobNotFound
 
     jobs = ledger.jobs(name)
@@ -231,9 +265,11 @@ def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 
 def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest extract job of a name, and the newest classify job, as far as there are any."""
-    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
-    return [newest[kind] for kind in ("extract", "classify") if kind in newest]
+    """The newest extract job of a name, and the newest classify job, as far as there are any; of each
+    of its splits."""
+    newest = {(job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)}
+    names = dict.fromkeys(name for name, _ in newest)
+    return [newest[one, kind] for one in names for kind in ("extract", "classify") if (one, kind) in newest]
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -110,14 +111,19 @@ def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: b
 
 def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
     """Prints how `jobs` ended and exits with the code that says it."""
-    from jobs.printing import print_summary
+    from jobs.printing import print_splits, print_summary
     from jobs.running import exit_code
+    from jobs.splits import split_scores
 
+    tables = split_scores(jobs, summaries)
     if as_json:
-        click.echo(json.dumps(summaries, ensure_ascii=False, indent=1))
+        found = [*summaries, *(asdict(table) for table in tables)]
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for summary in summaries:
             print_summary(summary, ledger.job_url(summary["job_id"]))
+        for table in tables:
+            print_splits(table)
     ended = {summary["job_id"] for summary in summaries}
     for job in [job for job in jobs if job.job_id not in ended]:
         click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)

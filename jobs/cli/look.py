@@ -80,19 +80,19 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
 def results(name: str, out: str | None, workspace: str | None) -> None:
     """The newest labels of NAME: a JSON object per row, in manifest order.
 
+    Of a name with splits, those of one split after another; `task` in a row says which.
+
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
     from jobs.results import result_rows
-    from savs.errors import JobNotFound, SettingsError
+    from savs.errors import SettingsError
 
     ledger = ledger_of(workspace)
-    labelled = [job for job in jobs_of(ledger, name) if job.spec.kind == "classify"]
-    if not labelled:
-        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    labelled = _labelled(ledger, name)
     try:
         with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
-            for row in result_rows(ledger, labelled[-1].job_id):
-                stream.write(row)
+            for job in labelled:
+                stream.writelines(result_rows(ledger, job.job_id))
     except OSError as error:
         if out is None:
             raise  # click ends quietly where nobody reads standard output any more
@@ -139,10 +139,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         raise SettingsError(f"{names[-1]} has nothing to be compared with: name two jobs, or several pairs")
     ledger = ledger_of(workspace)
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    found = [
-        compare_jobs(ledger, newest_of(ledger, first)[-1], newest_of(ledger, second)[-1])
-        for first, second in pairs
-    ]
+    found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
     if as_json:
         shown = [asdict(one) for one in found]
         click.echo(json.dumps(shown if shown[1:] else shown[0], ensure_ascii=False, indent=1))
@@ -150,6 +147,25 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         print_comparisons(pairs, found)
     else:
         print_comparison(found[0])
+
+
+def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
+    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound where there is none."""
+    from savs.errors import JobNotFound
+
+    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
+    if not found:
+        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    return found
+
+
+def _only(jobs: "list[Job]", name: str) -> "Job":
+    """The one of `jobs`. Raises SettingsError, which names them, where there are several."""
+    from savs.errors import SettingsError
+
+    if len(jobs) > 1:
+        raise SettingsError(f"{name} has several splits; name one: {', '.join(j.spec.name for j in jobs)}")
+    return jobs[0]
 
 
 def _print_states(

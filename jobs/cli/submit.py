@@ -14,6 +14,8 @@ from jobs.cli.group import (
     model_option,
     name_option,
     options,
+    prompt_of,
+    prompt_options,
     reports_errors,
     train_option,
 )
@@ -21,27 +23,53 @@ from jobs.cli.handing import submit_and_hand
 
 
 @main.command()
-@options(train_option, data_option, name_option, model_option, fit_options, how_options)
+@click.option("--train", metavar="FILE", help="Labelled examples: JSONL or JSON, or a folder of splits.")
+@click.option("--data", metavar="FILE", help="The corpus: JSONL or JSON, or a folder of splits.")
+@click.option(
+    "--split",
+    "splits",
+    nargs=3,
+    multiple=True,
+    metavar="NAME TRAIN DATA",
+    help="Instead of --train and --data: one of several splits, each with an artifact of its own.",
+)
+@options(name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
-def run(train: str, data: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
+def run(
+    train: str | None,
+    data: str | None,
+    splits: tuple[tuple[str, str, str], ...],
+    name: str,
+    model: str,
+    heads: int,
+    readout: str,
+    **rest: Any,
+) -> None:
     """Fit on --train, then label --data.
+
+    If both are folders, files of the same name are a split each: NAME.<split> is fitted and labelled for
+    every one of them, and a table of all is printed at the end.
 
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
     """
+    from jobs.splits import splits_of
     from jobs.submitting import check_model, classify_job, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    first = extract_job(name, model, train, heads=heads, readout=readout, **how.job)
-    artifact = ledger.artifact_url(name, first.job_id)
-    second = classify_job(name, model, data, artifact, after=first.job_id, **how.job)
-    submit_and_hand(ledger, [first, second], how)
+    jobs = []
+    for part in splits_of(train, data, splits):
+        common = {"split": part.name, **how.job}
+        first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
+        artifact = ledger.artifact_url(first.spec.name, first.job_id)
+        jobs += [first, classify_job(name, model, part.data, artifact, after=first.job_id, **common)]
+    submit_and_hand(ledger, jobs, how)
 
 
 @main.command()
-@options(train_option, name_option, model_option, fit_options, how_options)
+@options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
 def extract(train: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit an artifact on labelled examples.
@@ -50,10 +78,11 @@ def extract(train: str, name: str, model: str, heads: int, readout: str, **rest:
     """
     from jobs.submitting import check_model, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    submit_and_hand(ledger, [extract_job(name, model, train, heads=heads, readout=readout, **how.job)], how)
+    job = extract_job(name, model, train, heads=heads, readout=readout, prompt=prompt, **how.job)
+    submit_and_hand(ledger, [job], how)
 
 
 zero_shot_options = options(

@@ -1,5 +1,6 @@
 """Pictures and videos: what is opened, how, and what is refused."""
 
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 
 from savs.errors import ItemError, MediaTooLarge, MissingMedia, NoVideoSupport, UnreadableMedia
-from savs.media import FrameSampling, Video, content_hash, open_media
+from savs.media import Digest, FrameSampling, Video, base_name, open_media, open_with_digest
 from savs.storage import open_parent
+from tests.faulty_s3 import FaultyS3
 from tests.savs.drawing import noise, write_clip
 
 SAMPLING = FrameSampling(frames=4)
@@ -228,10 +230,45 @@ def test_an_address_that_cannot_be_one_is_an_error_of_its_item(address: str) -> 
         open_media(address, SAMPLING)
 
 
-def test_a_content_hash_is_of_the_bytes(put: Put) -> None:
-    import hashlib
+def test_a_digest_is_of_the_bytes_and_hashed_only_where_that_is_wanted(put: Put, tmp_path: Path) -> None:
+    pictured = encoded(noise(30, 20), "PNG")
+    filmed = write_clip(tmp_path / "made.mp4", 8, 8).read_bytes()
+    for address, data in ((put("a.png", pictured), pictured), (put("a.mp4", filmed), filmed)):
+        sizes: list[int] = []
 
-    assert content_hash(put("a.bin", b"some bytes")) == hashlib.sha256(b"some bytes").hexdigest()
+        _, sized = open_with_digest(address, SAMPLING, lambda size, sizes=sizes: sizes.append(size) or False)
+        medium, digest = open_with_digest(address, SAMPLING, lambda size: True)
+
+        assert sizes == [len(data)]
+        assert sized == Digest(len(data), None)
+        assert digest == Digest(len(data), hashlib.sha256(data).hexdigest())
+        shown = open_media(address, SAMPLING)
+        assert np.array_equal(getattr(medium, "frames", medium), getattr(shown, "frames", shown))
+
+
+def test_what_is_hashed_is_fetched_once(bucket: str, faulty: FaultyS3, tmp_path: Path) -> None:
+    for name, data in (
+        ("a.png", encoded(noise(30, 20), "PNG")),
+        ("a.mp4", write_clip(tmp_path / "made.mp4", 8, 8).read_bytes()),
+    ):
+        store, key = open_parent(f"s3://{bucket}/{name}")
+        store.write(key, data)
+        faulty.seen.clear()
+        open_with_digest(f"s3://{bucket}/{name}", SAMPLING, lambda size: True)
+        assert [(method, path) for method, path, _ in faulty.seen] == [("GET", f"/{bucket}/{name}")]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("/data/a b/c.png", "c.png"),
+        ("s3://bucket/x/c.mp4", "c.mp4"),
+        ("https://me:secret@x.test/y/c.png?sig=a/b.png", "c.png"),
+        ("c.png", "c.png"),
+    ],
+)
+def test_the_base_name_is_the_last_part_of_the_path(address: str, name: str) -> None:
+    assert base_name(address) == name
 
 
 def test_a_number_of_frames_is_spread_from_the_first_to_the_last(put: Put, tmp_path: Path) -> None:

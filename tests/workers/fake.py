@@ -24,7 +24,7 @@ from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
 from savs.errors import StorageError, UnreadableMedia
-from savs.extracting import Extraction, Timings
+from savs.extracting import Extraction, Hashed, Timings
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
 from savs.models import Model
@@ -58,7 +58,12 @@ def load(name: str) -> Model:
 
 
 def stream(
-    model: Model, samples: Iterable[Sample], question: str | None, batch_size: int, timings: Timings
+    model: Model,
+    samples: Iterable[Sample],
+    question: str | None,
+    batch_size: int,
+    timings: Timings,
+    hashed: Hashed,
 ) -> Iterator[Extraction]:
     """In place of savs.extracting.stream: FAKE_BATCH_SECONDS per batch."""
     rest = iter(samples)
