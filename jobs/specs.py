@@ -24,7 +24,7 @@ JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
 MAX_NOTE = 1000  # characters
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
-LATER = ("zero_shot",)  # fields of specs that came later
+LATER = ("zero_shot", "prompt", "split")  # fields of specs that came later
 
 
 class Strict(BaseModel):
@@ -181,7 +181,8 @@ def job_id(spec: ExtractSpec | ClassifySpec) -> str:
 
     What specs did not always have counts only where it is used, so that jobs of before keep their ids.
     """
-    unused = {name for name in LATER if getattr(spec, name, None) is None}
+    fields = type(spec).model_fields
+    unused = {name for name in LATER if name in fields and getattr(spec, name) == fields[name].default}
     digest = hashlib.sha256(spec.model_dump_json(exclude=unused).encode()).hexdigest()
     return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
 

@@ -41,8 +41,6 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
     @cache
     def folder(name: str) -> Path:
-        if name == "smolvlm":
-            pytest.importorskip("num2words", reason="SmolVLM's processor writes numbers with it")
         return checkpoints.save_family(name, tmp_path_factory.mktemp(name))
 
     return folder
