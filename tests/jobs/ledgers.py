@@ -3,11 +3,11 @@
 from array import array
 from datetime import UTC, datetime, timedelta
 
+from jobs.endings import tally_of
 from jobs.ledger import Ledger
 from jobs.outcomes import Counts, ErrorExample, LeakedRow, Outcome, Tallied
 from jobs.planning import Plan
 from jobs.rows import Row, RowError
-from jobs.endings import tally_of
 from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
