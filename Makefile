@@ -22,8 +22,15 @@ demo: $(VENV)/installed
 		--train $(DEMO)/stroke/train.jsonl --data $(DEMO)/stroke/corpus.jsonl
 	$(BIN)/savs-submit run --model demo --name movements --workspace $(DEMO)/results \
 		--train $(DEMO)/movement/train.jsonl --data $(DEMO)/movement/corpus.jsonl
+	$(BIN)/savs-submit classify --zero-shot constrained --model demo --name strokes-zero-shot \
+		--data $(DEMO)/stroke/corpus.jsonl --workspace $(DEMO)/results
+	$(BIN)/savs-submit classify --zero-shot constrained --model demo --name movements-zero-shot \
+		--data $(DEMO)/movement/corpus.jsonl --workspace $(DEMO)/results
 	$(BIN)/savs-submit results strokes --workspace $(DEMO)/results --out $(DEMO)/strokes.jsonl
 	$(BIN)/savs-submit results movements --workspace $(DEMO)/results --out $(DEMO)/movements.jsonl
+	@echo
+	$(BIN)/savs-submit compare strokes-zero-shot strokes movements-zero-shot movements \
+		--workspace $(DEMO)/results
 	@echo
 	@echo "Labels:     $(DEMO)/strokes.jsonl and $(DEMO)/movements.jsonl"
 	@echo "Summaries:  $$(echo $(DEMO)/results/jobs/*-classify-*/summary.json)"

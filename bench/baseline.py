@@ -81,7 +81,8 @@ class Loop:
         for sample in examples:  # second pass
             right = _nearest(centroids, self.activations(sample)) == classes.index(str(sample.label))
             counts += right.flatten().numpy()
-        top = [(int(i) // centroids.shape[2], int(i) % centroids.shape[2]) for i in np.argsort(counts)[-HEADS:][::-1]]
+        per_layer = centroids.shape[2]
+        top = [(int(i) // per_layer, int(i) % per_layer) for i in np.argsort(counts)[-HEADS:][::-1]]
         again = []
         for name in classes:  # third pass: the chosen heads' class means once more
             again.append(torch.stack([self.activations(s) for s in examples if s.label == name]).mean(0))
@@ -107,7 +108,12 @@ def _video(path: str) -> dict[str, Any]:
     frames = reader.get_batch(indices).asnumpy()
     fps = float(reader.get_avg_fps())
     about = VideoMetadata(
-        total_num_frames=len(reader), fps=fps, duration=len(reader) / fps, frames_indices=indices,
-        height=frames.shape[1], width=frames.shape[2], video_backend="decord",
+        total_num_frames=len(reader),
+        fps=fps,
+        duration=len(reader) / fps,
+        frames_indices=indices,
+        height=frames.shape[1],
+        width=frames.shape[2],
+        video_backend="decord",
     )
     return {"videos": [frames], "videos_kwargs": {"do_sample_frames": False, "video_metadata": [about]}}

@@ -55,5 +55,5 @@ def written(workers: Pool, name: str, shards: int, artifact: str) -> Job:
     """A job in the ledger that is not on the queue yet."""
     manifest = str(workers.workspace.parent / f"{name}.jsonl")
     write_manifest(manifest, shards)
-    job = classify_job(name, MODEL, manifest, artifact, shard_size=1, batch_size=1)
+    job = classify_job(name, MODEL, manifest, artifact, shard_size=1, batch_tokens=1)
     return submit(workers.ledger, [job])[0]

@@ -89,7 +89,9 @@ def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Pa
     found.stages = seconds
     if work.extract and len(few) == len(rows):
         found.compared = HEADS
-        found.different = sum(a != tuple(b) for a, b in zip(published.top, readout.heads.tolist(), strict=True))
+        found.different = sum(
+            a != tuple(b) for a, b in zip(published.top, readout.heads.tolist(), strict=True)
+        )
     elif not work.extract:
         found.compared = len(few)
         found.different = sum(labels[s.index] != name for s, name in zip(few, said, strict=True))
@@ -161,7 +163,9 @@ def main(only: str) -> int:
                     figures.append(Figure(f"{work.name}: r", r, ""))
                     share = found.ratio / most
                     figures.append(Figure(f"{work.name}: of its ceiling", share, "", f"≥ {CEILING_SHARE}"))
-                figures.append(Figure(f"{work.name}: differing", found.different, f"of {found.compared}", "≤ 0"))
+                figures.append(
+                    Figure(f"{work.name}: differing", found.different, f"of {found.compared}", "≤ 0")
+                )
                 details[work.name] = asdict(found)
                 print(*figures[-4:], sep="\n", flush=True)
     report = {

@@ -47,7 +47,7 @@ def plan(manifest: str) -> tuple[float, int, int]:
 def put_on_queue(broker: str, workspace: str, manifest: str, model: str) -> tuple[float, int]:
     """Submits a job with a shard per row: seconds from its plan to its last message, and shards."""
     ledger = Ledger(workspace)
-    job = classify_job("large", model, manifest, "/artifact", shard_size=1, batch_size=1)
+    job = classify_job("large", model, manifest, "/artifact", shard_size=1, batch_tokens=1)
     jobs = submit(ledger, [job])
     began = time.perf_counter()
     counts = enqueue_due(ledger, Broker(broker), jobs)
@@ -64,7 +64,7 @@ def write_ledger(workspace: str, shards: int) -> str:
         data=Source(url="/data/rows.jsonl", etag=f"{shards:064d}"),
         artifact="/artifact",
         shard_size=SHARD_ROWS,
-        batch_size=8,
+        batch_tokens=8,
     )
     job = Job(job_id=job_id(spec), submitted=MONDAY, spec=spec)
     places = array("q", (100 * n for n in numbers)), array("q", (n + 1 for n in numbers))

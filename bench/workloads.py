@@ -18,9 +18,11 @@ FPS = 4
 VOCABULARY = 2048  # of the model of a tenth of a billion parameters
 SIDE = 224  # pixels, its pictures and frames
 
-# Frequent words, which are one token each with the demo's tokenizer, or nearly; whatever is missing to 26
-# tokens is made up with the last of them.
-WORDS = "the colour of thing in picture is red or blue and how many are there on left side near it".split()
+# Frequent words, of which questions are made up until they have as many tokens as wanted.
+WORDS = (
+    *("the", "colour", "of", "thing", "in", "picture", "is", "red", "or", "blue", "and", "how", "many"),
+    *("are", "there", "on", "left", "side", "near", "it"),
+)
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ def _questions() -> Iterator[str]:
 
 def tenth_config() -> Any:
     """About 0.1 billion parameters in Qwen2.5-VL's shape."""
-    from savs.demo.architecture import make_config
     from transformers import AutoTokenizer
+
+    from savs.demo.architecture import make_config
 
     config = make_config(AutoTokenizer.from_pretrained(DEMO))
     text, vision = config.text_config, config.vision_config

@@ -10,7 +10,7 @@ from jobs.ledger import Ledger
 from jobs.results import result_rows
 from jobs.specs import ClassifySpec, Job
 from savs.errors import JobError
-from savs.metrics import wilson
+from savs.metrics import Z95, wilson
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Comparison:
     """Rows with a label that both jobs have; a row that failed counts as wrong.
 
     accuracies  of the first and of the second job, `intervals` of 95 % (Wilson)
-    difference  the second's accuracy less the first's
+    difference  the second's accuracy less the first's, with its interval of 95 % (`paired_interval`)
     p           of McNemar's exact test, two-sided: how likely rows that only one has right would be
                 shared out at least so unevenly if neither were better
     """
@@ -32,6 +32,7 @@ class Comparison:
     accuracies: tuple[float, float]
     intervals: tuple[tuple[float, float], tuple[float, float]]
     difference: float
+    difference_interval: tuple[float, float]
     p: float
 
 
@@ -65,6 +66,7 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
         accuracies=(hits[0] / rows, hits[1] / rows),
         intervals=(wilson(hits[0], rows), wilson(hits[1], rows)),
         difference=(other_only - one_only) / rows,
+        difference_interval=paired_interval(one_only, other_only, rows),
         p=mcnemar(one_only, other_only),
     )
 
@@ -103,3 +105,17 @@ def mcnemar(only_first: int, only_second: int) -> float:
     )
     tail = math.fsum(math.exp(log - discordant * math.log(2)) for log in logs)
     return min(1.0, 2 * tail)
+
+
+def paired_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of the second's accuracy less the first's, on the same rows: Wald's, after one
+    half was added to each of the four counts (Agresti and Min 2005).
+
+    So it is no point where the two never differ. It is cut at -1 and 1, and its middle is a little
+    nearer to 0 than the difference.
+    """
+    total = rows + 2
+    middle = (only_second - only_first) / total
+    variance = ((only_first + only_second + 1) / total - middle**2) / total
+    half = Z95 * math.sqrt(variance)
+    return max(-1.0, middle - half), min(1.0, middle + half)

@@ -95,16 +95,14 @@ class Ledger:
         return self.store.exists(_key(job_id, "job.json"))
 
     def job_ids(self, name: str | None = None) -> list[str]:
-        """Ids of all jobs, or of those of one name, without reading them."""
-        ids = self.store.folders("jobs")
+        """Ids of all jobs; or of those of one name, and of what may be its splits, without reading them."""
+        ids = list(self.store.folders("jobs"))
         if name is None:
-            return list(ids)
-        return [
-            i for i in ids if i == name or i.rpartition("-")[0] in (f"{name}-extract", f"{name}-classify")
-        ]
+            return ids
+        return [i for i in ids if i == name or f"{i.rsplit('-', 2)[0]}.".startswith(f"{name}.")]
 
     def jobs(self, name: str | None = None, spoilt: Callable[[SavsError], None] | None = None) -> list[Job]:
-        """All jobs, or those of one name, in the order they were submitted.
+        """All jobs; or those of one name or id, and of a name's splits; in the order they were submitted.
 
         A folder without a job.json is no job. One whose job.json cannot be used is told to `spoilt`,
         where that is given, else it is raised.
@@ -112,7 +110,8 @@ class Ledger:
         found = []
         for answer in ahead(self._job_or_error, self.job_ids(name)):
             if isinstance(answer, Job):
-                found.append(answer)
+                if name is None or name in (answer.job_id, answer.spec.name, answer.spec.family):
+                    found.append(answer)
             elif isinstance(answer, JobNotFound):
                 continue
             elif spoilt is None:

@@ -11,6 +11,7 @@ from jobs.specs import SCHEMA, Strict
 from savs.metrics import Tally
 
 EXAMPLES = 3  # error rows that a commit, and a summary, quote per kind
+LEAKS = 1000  # rows of the training set that a summary names; commits name all
 
 
 class Counts(Strict):
@@ -27,6 +28,14 @@ class ErrorExample(Strict):
     id: str
     kind: str
     message: str
+
+
+class LeakedRow(Strict):
+    """A row that is in the training set: see `savs.leaks.Leak`."""
+
+    index: Annotated[int, Field(ge=0)]
+    training: str
+    verified: bool
 
 
 class Tallied(Strict):
@@ -56,6 +65,8 @@ class Outcome(Strict):
     """`commits/<shard>.json`: what became of a shard, once and for all.
 
     sha256   of the part; None on a store without conditional writes, where a part may be replaced
+    leaks    rows that are in the training set; None where that was not looked for
+    tally_without_leaks  as `tally`, without the predictions of `leaks`; None where it is the same
     timings  seconds per stage; `worker` is the whole attempt
     """
 
@@ -67,9 +78,30 @@ class Outcome(Strict):
     sha256: str | None = None
     counts: Counts = Counts()
     tally: Tallied = Tallied()
+    leaks: tuple[LeakedRow, ...] | None = ()
+    tally_without_leaks: Tallied | None = None
     examples: tuple[ErrorExample, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
     reason: str | None = None
+
+
+@dataclass
+class LeakSums:
+    """Rows that are in the training set.
+
+    rows       the first of them, by index
+    unchecked  whether some shard did not look for them
+    """
+
+    verified: int = 0
+    unverified: int = 0
+    rows: list[LeakedRow] = field(default_factory=list)
+    unchecked: bool = False
+
+    def add(self, found: Collection[LeakedRow]) -> None:
+        self.verified += sum(row.verified for row in found)
+        self.unverified += sum(not row.verified for row in found)
+        self.rows = sorted([*self.rows, *found], key=lambda row: row.index)[:LEAKS]
 
 
 @dataclass
@@ -82,14 +114,20 @@ class Sums:
 
     counts: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
+    tally_without_leaks: Tally = field(default_factory=Tally)
+    leaks: LeakSums = field(default_factory=LeakSums)
     timings: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     dead: dict[int, str | None] = field(default_factory=dict)
 
     def add(self, outcome: Outcome, redone: Collection[int] = ()) -> None:
-        """Counts one more shard. Its rows in `redone` are quoted where they were redone."""
+        """Counts one more shard. Its rows in `redone` are quoted, and named as leaks, where they were
+        redone."""
         self.counts.update(outcome.counts.model_dump())
         self.tally.update(outcome.tally.tally())
+        self.tally_without_leaks.update((outcome.tally_without_leaks or outcome.tally).tally())
+        self.leaks.unchecked |= outcome.leaks is None
+        self.leaks.add([row for row in outcome.leaks or () if row.index not in redone])
         self.timings.update(outcome.timings)
         for example in outcome.examples:
             if example.index not in redone:
@@ -106,5 +144,6 @@ class Sums:
             self.dead[outcome.shard] = outcome.reason
             return  # the earlier rows stay
         self.counts.subtract(replaced.model_dump())
-        self.tally.errors.subtract(errors)
+        for tally in (self.tally, self.tally_without_leaks):
+            tally.errors.subtract(errors)
         self.add(outcome, redone)

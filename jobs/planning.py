@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import IO, Annotated, Any, Literal
 
 from pydantic import Field
@@ -119,7 +120,8 @@ class Plan:
             raise ValueError(f"{self.rows} rows do not fill {len(self)} shards of {self.shard_rows}")
         if self.offsets[0] < 0 or any(a >= b for a, b in zip(self.offsets, ends, strict=True)):
             raise ValueError("its offsets do not ascend")
-        if self.lines[0] < 1 or any(a >= b for a, b in zip(self.lines, self.lines[1:], strict=False)):
+        least = 0 if self.listed else 1  # a list may stand on one line, whole
+        if self.lines[0] < 1 or any(b - a < least for a, b in pairwise(self.lines)):
             raise ValueError("its lines do not ascend")
 
 

@@ -10,8 +10,10 @@ from rich.table import Table
 from jobs.comparing import Comparison
 from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
+from jobs.splits import Mean, SplitScore, SplitScores
 
 CLASSES_SHOWN = 20  # rows of the table of classes
+LEAKS_SHOWN = 3  # rows of the training set that are named
 TABLE_WIDTH = 140  # columns; names of jobs are never cut short
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
 
@@ -35,12 +37,9 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        low, high = summary["accuracy_interval"]
-        console.print(
-            f"  accuracy {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
-            f"{summary['balanced_accuracy']:.3f}, macro F1 {summary['macro_f1']:.3f}, "
-            f"on {summary['scored']} rows with a label"
-        )
+        console.print(f"  {_accuracy(summary)}")
+    if summary.get("leaks"):
+        _print_leaks(console, summary)
     if summary["kind"] == "classify":
         console.print(_classes(summary))
     for kind, errors in summary["errors"].items():
@@ -60,6 +59,33 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     console.print(f"  results: {escape(where)}\n")
 
 
+def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
+    """Rows that are in the training set, where there are any, and the accuracy without them."""
+    leaks = summary["leaks"]
+    if not leaks["rows"]:
+        return
+    alike = f", and {leaks['unverified']} by question and file name alone" if leaks["unverified"] else ""
+    shown = [f"row {row['index']} is training row {row['training']}" for row in leaks["rows"][:LEAKS_SHOWN]]
+    more = ", …" if len(leaks["rows"]) > LEAKS_SHOWN else ""
+    console.print(
+        f"  [yellow]rows of the training set[/yellow]: {leaks['verified']}{alike} "
+        f"({escape(', '.join(shown))}{more})"
+    )
+    if "without_leaks" in summary:
+        console.print(f"  without them: {_accuracy(summary['without_leaks'])}")
+    elif "accuracy" in summary:
+        console.print("  without them: no row with a label is left")
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    low, high = scores["accuracy_interval"]
+    return (
+        f"accuracy {scores['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
+        f"{scores['balanced_accuracy']:.3f}, macro F1 {scores['macro_f1']:.3f}, "
+        f"on {scores['scored']} rows with a label"
+    )
+
+
 def _classes(summary: dict[str, Any]) -> Table:
     table = Table("class", "labelled", box=None, padding=(0, 2))
     scored = summary.get("per_class", {})
@@ -73,6 +99,31 @@ def _classes(summary: dict[str, Any]) -> Table:
     if len(counts) > CLASSES_SHOWN:
         table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
     return table
+
+
+def print_splits(found: SplitScores) -> None:
+    """The splits of a name side by side, and their means."""
+    console = Console(soft_wrap=True, emoji=False)
+    leaks = any(one.without_leaks is not None for one in found.splits)
+    table = Table("split", box=None, padding=(0, 2))
+    for column in ("rows", "accuracy", "95 % interval", *(["without leaks"] if leaks else [])):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(name: str, rows: int, scores: SplitScore | Mean | None, without: float | None = None) -> None:
+        accuracy, interval = (scores.accuracy, scores.accuracy_interval) if scores else (None, None)
+        rates = ["" if rate is None else f"{rate:.3f}" for rate in (accuracy, without)]
+        between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row(name, str(rows), rates[0], between, *([rates[1]] if leaks else []))
+
+    for one in found.splits:
+        add(escape(one.split), one.rows, one, one.without_leaks)
+    rows, scored = sum(one.rows for one in found.splits), [s for s in found.splits if s.accuracy is not None]
+    add(f"mean over {len(scored)} splits", rows, found.macro)
+    add("mean over all rows", rows, found.micro)
+    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} splits")
+    console.print(table)
+    if len(scored) < len(found.splits):
+        console.print("  splits without an accuracy, which have no label or have not ended, are left out")
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:
@@ -163,4 +214,21 @@ def print_comparison(found: Comparison) -> None:
         f"  {found.rows} rows: {found.both_right} both right, {found.only_first} only the first, "
         f"{found.only_second} only the second, {found.neither} neither"
     )
-    console.print(f"  difference {found.difference:+.3f}, p = {found.p:.3g} (McNemar, exact)")
+    console.print(f"  difference {_difference(found)}, p = {found.p:.3g} (McNemar, exact)")
+
+
+def print_comparisons(pairs: list[tuple[str, str]], found: list[Comparison]) -> None:
+    """Several of them as a table of two lines each. `pairs` are the names that they were asked under."""
+    table = Table(box=None)
+    for column in ("job", "accuracy (95 %)", "difference (95 %)", "p"):
+        table.add_column(column, no_wrap=True)
+    for names, one in zip(pairs, found, strict=True):
+        more = [("", ""), (_difference(one), f"{one.p:.3g}")]
+        for name, rate, (low, high), cells in zip(names, one.accuracies, one.intervals, more, strict=True):
+            table.add_row(escape(name), f"{rate:.3f} ({low:.3f} to {high:.3f})", *cells)
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table)
+
+
+def _difference(found: Comparison) -> str:
+    low, high = found.difference_interval
+    return f"{found.difference:+.3f} ({low:+.3f} to {high:+.3f})"

@@ -12,9 +12,9 @@ from jobs.ledger import Ledger
 from jobs.outcomes import Sums
 from jobs.results import examples
 from jobs.retries import Planned
-from jobs.specs import ClassifySpec, ExtractSpec, Job
+from jobs.specs import ClassifySpec, ExtractSpec, Job, is_zero_shot
 from savs.errors import FitError, LedgerError
-from savs.metrics import score
+from savs.metrics import Tally, score
 
 STAGES = ("read", "decode", "preprocess", "forward", "readout", "write")
 RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
@@ -89,18 +89,16 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         ],
     }
     if isinstance(job.spec, ClassifySpec):
-        summary["artifact"] = job.spec.artifact
-        if scores := score(tally):
-            summary |= {
-                "scored": scores.rows,
-                "accuracy": scores.accuracy,
-                "accuracy_interval": scores.accuracy_interval,
-                "balanced_accuracy": scores.balanced_accuracy,
-                "macro_f1": scores.macro_f1,
-                "per_class": {name: asdict(one) for name, one in scores.classes.items()},
-                "per_class_accuracy": scores.per_class,
-                "confusion": scores.confusion,
-            }
+        if job.spec.zero_shot is None:
+            summary["artifact"] = job.spec.artifact
+        else:
+            summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_none=True)
+        summary |= _scores(tally) | ({} if job.spec.zero_shot else _leaks(sums))
+        if sums.leaks.unchecked and job.spec.zero_shot is None:
+            summary["warnings"].append(
+                "the artifact keeps nothing that rows could be compared with, so that nobody looked for "
+                "rows of the training set; extract it again"
+            )
     if dead:
         summary["missing"] = [
             {"shard": n, "first_index": s.first_index, "rows": s.rows, "reason": why}
@@ -118,6 +116,37 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
     summary["timings"] = _timings(sums.timings, counts["rows"], counts["labelled"])
     summary["created"] = job.submitted
     return summary
+
+
+def _scores(tally: Tally) -> dict[str, Any]:
+    """Of the rows with a label; empty where there are none."""
+    scores = score(tally)
+    if scores is None:
+        return {}
+    return {
+        "scored": scores.rows,
+        "accuracy": scores.accuracy,
+        "accuracy_interval": scores.accuracy_interval,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "macro_f1": scores.macro_f1,
+        "per_class": {name: asdict(one) for name, one in scores.classes.items()},
+        "per_class_accuracy": scores.per_class,
+        "confusion": scores.confusion,
+    }
+
+
+def _leaks(sums: Sums) -> dict[str, Any]:
+    """Rows that are in the training set, and the scores without them where there are any."""
+    leaks = sums.leaks
+    if leaks.unchecked:
+        return {"leaks": None}
+    found = {
+        "verified": leaks.verified,
+        "unverified": leaks.unverified,
+        "rows": [row.model_dump() for row in leaks.rows],
+    }
+    without = _scores(sums.tally_without_leaks) if leaks.rows else {}
+    return {"leaks": found} | ({"without_leaks": without} if without else {})
 
 
 def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
@@ -153,7 +182,7 @@ def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
 
 def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
     timings = summary["timings"]
-    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+    if is_zero_shot(job.spec) or summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
         return
     queue = gpu_queue(job.spec.model)
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
@@ -162,8 +191,9 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
 
 def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     """Fits and stores the artifact; what that adds to the summary."""
-    from savs.artifacts import Origin, TrainingRow, make_artifact, save_artifact
+    from savs.artifacts import make_artifact, save_artifact
     from savs.fitting import fit
+    from savs.manifests import Origin, training_row
     from savs.vectors import HeadVectors
 
     rows, values, described = examples(ledger, job)
@@ -178,13 +208,14 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
         lost = f" ({len(rows) - len(good)} examples could not be read)" if len(good) < len(rows) else ""
         return {"status": "failed", "reason": f"{error}{lost}"}
     questions = {row.question for row in rows}
+    training = [training_row(row.id, row.label, row.question or "", row.media, row.digests) for row in good]
     artifact = make_artifact(
         name=spec.name,
         artifact_version=job.job_id,
         readout=readout,
         origin=origin,
         question=questions.pop() if len(questions) == 1 else None,
-        training=[TrainingRow(id=row.id, label=row.label, sha256=row.sha256) for row in good],
+        training=training,
         created=job.submitted,
     )
     url = ledger.artifact_url(spec.name, job.job_id)

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from jobs.specs import Strict
+from savs.media import Digest
 
 
 class RowError(Strict):
@@ -28,6 +29,7 @@ class Row(Strict):
     prediction: str | None = None
     votes: dict[str, int] = Field(default_factory=dict)
     confidence: float | None = None
+    scores: dict[str, float] | None = None
     label: str | None = None
     error: RowError | None = None
 
@@ -39,7 +41,7 @@ class Row(Strict):
 
 
 class ExampleRow(Strict):
-    """One training example in an extract part; `sha256` is of its media, in order."""
+    """One training example in an extract part; `sha256` and `sizes` in bytes are of its media, in order."""
 
     index: Annotated[int, Field(ge=0)]
     id: str
@@ -48,4 +50,10 @@ class ExampleRow(Strict):
     question: str | None = None
     label: str
     sha256: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
     error: RowError | None = None
+
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        """Of its media; fewer where not all were hashed."""
+        return tuple(map(Digest, self.sizes, self.sha256))

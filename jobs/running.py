@@ -7,20 +7,24 @@ from jobs.inprocess import InProcessQueue, Watcher, drain, enqueue
 from jobs.ledger import Ledger
 from jobs.specs import Job
 from jobs.status import is_due
-from savs.errors import Changed, JobError
+from savs.errors import Changed, JobError, JobStopped
 
 if TYPE_CHECKING:
     from savs.models import Model
 
 
 def run_jobs(
-    ledger: Ledger, jobs: list[Job], watcher: Watcher, roots: Roots | None = None
+    ledger: Ledger,
+    jobs: list[Job],
+    watcher: Watcher,
+    roots: Roots | None = None,
+    self_test: bool = True,
 ) -> list[dict[str, Any]]:
     """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
 
     A job that comes after one that is not done is left out. Running jobs that are done changes
-    nothing and loads no model. Raises Changed, once the other jobs have run, where one's data is
-    not what was planned, and JobStopped where a job's first rows mostly fail.
+    nothing and loads no model. Raises, once the other jobs have run, Changed where one's data is not
+    what was planned, and JobStopped where a job's first rows mostly fail.
     """
     models: dict[str, Model] = {}
 
@@ -28,10 +32,10 @@ def run_jobs(
         if name not in models:
             watcher.loading(name)
             models.clear()  # two models may not fit
-            models[name] = load(name)
+            models[name] = load(name, self_test)
         return models[name]
 
-    summaries, changed = [], []
+    summaries, stopped = [], []
     for job in jobs:
         if not _is_done(ledger, job.job_id):
             if not is_due(ledger, job):
@@ -40,12 +44,12 @@ def run_jobs(
             enqueue(ledger, queue, job)
             try:
                 drain(ledger, queue, load_once, watcher, roots)
-            except Changed as error:
-                changed.append(error)
+            except (Changed, JobStopped) as error:
+                stopped.append(error)
         if (summary := ledger.summary(job.job_id)) is not None:
             summaries.append(summary)
-    if changed:
-        raise changed[0]
+    if stopped:
+        raise stopped[0]
     return summaries
 
 
@@ -54,14 +58,15 @@ def _is_done(ledger: Ledger, job_id: str) -> bool:
     return summary is not None and summary["status"] == "done"
 
 
-def load(name: str) -> "Model":
+def load(name: str, self_test: bool = True) -> "Model":
+    """The model `name`. Raises JobError where this installation has no models."""
     try:
         from transformers.utils.logging import disable_progress_bar
 
         from savs.models import load_model
 
         disable_progress_bar()  # the run has bars of its own
-        return load_model(name)
+        return load_model(name, self_test=self_test)
     except ImportError as error:
         raise JobError(
             f"running jobs here needs {error.name}; install savs with its models: pip install 'savs[worker]'"

@@ -79,5 +79,6 @@ def is_due(ledger: Ledger, job: Job) -> bool:
         return True
     before = ledger.summary(job.spec.after)
     if before is None:
+        assert job.spec.artifact is not None, "only the maker of an artifact is waited for"
         return open_store(job.spec.artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
     return bool(before["status"] == "done")

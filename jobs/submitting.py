@@ -19,9 +19,11 @@ from jobs.specs import (
     ClassifySpec,
     ExtractSpec,
     Job,
+    PromptOptions,
     RowsAs,
     Source,
     checked_name,
+    is_zero_shot,
     job_id,
 )
 from savs.errors import ArtifactNotFound, Changed, ModelNotFound, NotFound, SettingsError
@@ -29,6 +31,7 @@ from savs.formats import format_of
 from savs.storage import join, open_parent, open_store
 
 GENERAL = RowsAs()
+AS_TRAINED = PromptOptions()
 
 
 def make_source(url: str, option: str, rows: RowsAs = GENERAL) -> Source:
@@ -81,24 +84,31 @@ def extract_job(
     heads: int,
     readout: str,
     shard_size: int | None,
-    batch_size: int,
+    batch_tokens: int | None,
+    split: str | None = None,
+    prompt: PromptOptions = AS_TRAINED,
     rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
-    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at."""
+    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at.
+
+    split  which of several of that name it is
+    """
     spec = ExtractSpec.model_validate(
         {
-            "name": checked_name(name),
+            "name": checked_name(name, split),
+            "split": split,
             "model": resolve_model(model),
             "train": make_source(train, "--train", rows),
+            "prompt": prompt,
             "heads": heads,
             "readout": readout,
             "shard_size": shard_size,
-            "batch_size": batch_size,
+            "batch_tokens": batch_tokens,
         }
     )
-    return _job(spec, max_failure_rate, note)
+    return new_job(spec, max_failure_rate, note)
 
 
 def classify_job(
@@ -108,8 +118,9 @@ def classify_job(
     artifact: str,
     *,
     shard_size: int | None,
-    batch_size: int,
+    batch_tokens: int | None,
     after: str | None = None,
+    split: str | None = None,
     rows: RowsAs = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
@@ -117,21 +128,23 @@ def classify_job(
     """A job that labels `data`. It is not written yet, and its rows are not looked at.
 
     artifact  its address; where `after` names the job that will make it, it need not exist yet
+    split     which of several of that name it is
     """
     spec = ClassifySpec(
-        name=checked_name(name),
+        name=checked_name(name, split),
+        split=split,
         model=resolve_model(model),
         data=make_source(data, "--data", rows),
         artifact=artifact,
         after=after,
         shard_size=shard_size,
-        batch_size=batch_size,
+        batch_tokens=batch_tokens,
     )
-    return _job(spec, max_failure_rate, note)
+    return new_job(spec, max_failure_rate, note)
 
 
-def _job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
-    """Raises SettingsError where rate or note cannot be used."""
+def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
+    """A job of `spec`, submitted now. Raises SettingsError where rate or note cannot be used."""
     try:
         return Job(
             job_id=job_id(spec),
@@ -173,7 +186,7 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
         job.spec.shard_size,
         labelled=job.spec.kind == "extract",
         reading=source.reading,
-        rates=ledger.rates(gpu_queue(job.spec.model)),
+        rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
     )
     store, key = open_parent(source.url)
     if store.etag(key) != source.etag:

@@ -13,7 +13,8 @@ from jobs.ledger import Ledger
 from jobs.outcomes import Sums
 from jobs.reducing import add_up
 from jobs.retries import Planned
-from jobs.specs import Job
+from jobs.specs import ClassifySpec, Job
+from jobs.status import is_due
 from jobs.sweeping import sweep
 from savs.errors import StorageError
 from savs.metrics import score
@@ -74,7 +75,7 @@ def follow(
         try:
             show([_look(one, ledger, broker) for one in followed])
             summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
-            if len(summaries) == len(jobs) or _is_stuck(ledger, jobs, summaries):
+            if len(summaries) == len(jobs) or _is_stuck(ledger, jobs):
                 return summaries
             if broker is not None and time.monotonic() - swept > times.sweep:
                 sweep(ledger, broker, times)
@@ -93,7 +94,18 @@ def _look(one: Followed, ledger: Ledger, broker: Broker | None) -> dict[str, Any
     return one.state() | {"workers": alive}
 
 
-def _is_stuck(ledger: Ledger, jobs: list[Job], summaries: list[dict[str, Any]]) -> bool:
-    """Whether a job has ended otherwise than well, or was cancelled, so that others wait in vain."""
-    ended_badly = any(summary["status"] != "done" for summary in summaries)
-    return ended_badly or any(ledger.is_cancelled(job.job_id) for job in jobs)
+def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
+    """Whether all jobs that have not ended were cancelled, or wait in vain: for one that was cancelled, or
+    has ended otherwise than well."""
+    return all(
+        ledger.is_cancelled(job.job_id) or _waits_in_vain(ledger, job)
+        for job in jobs
+        if ledger.summary(job.job_id) is None
+    )
+
+
+def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
+    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None or is_due(ledger, job):
+        return False
+    before = ledger.summary(job.spec.after)
+    return before is not None or ledger.is_cancelled(job.spec.after)

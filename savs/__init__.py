@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from savs.media import FrameSampling
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
+    from savs.prompts import Prompt
     from savs.samples import Sample, read_samples
     from savs.vectors import HeadVectors
+    from savs.zero_shot import generate, likeliest
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ _HOMES = {
     "ItemError": "errors",
     "LayerHeads": "heads",
     "Model": "models",
+    "Prompt": "prompts",
     "Readout": "fitting",
     "Sample": "samples",
     "SavsError": "errors",
@@ -47,6 +50,8 @@ _HOMES = {
     "classify": "classifying",
     "extract": "extracting",
     "fit": "fitting",
+    "generate": "zero_shot",
+    "likeliest": "zero_shot",
     "load_artifact": "artifacts",
     "load_model": "models",
     "make_artifact": "artifacts",
@@ -64,6 +69,7 @@ __all__ = [
     "ItemError",
     "LayerHeads",
     "Model",
+    "Prompt",
     "Readout",
     "Sample",
     "SavsError",
@@ -72,6 +78,8 @@ __all__ = [
     "classify",
     "extract",
     "fit",
+    "generate",
+    "likeliest",
     "load_artifact",
     "load_model",
     "make_artifact",

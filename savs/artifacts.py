@@ -6,84 +6,29 @@ written last and never replaced, so an artifact that can be seen is whole and st
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from savs.budgets import sizes_of, with_sizes
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
 from savs.fitting import Readout
-from savs.heads import HeadLayout, LayerHeads
+from savs.manifests import (
+    SCHEMA,
+    LayerEntry,
+    Manifest,
+    ModelIdentity,
+    Origin,
+    PromptFormat,
+    TrainingRow,
+)
 from savs.models import Model
 from savs.storage import Store, open_store
 
-SCHEMA: Literal[1] = 1
 LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelIdentity(_Strict):
-    """Which model made an artifact. `fingerprint` is what counts; the rest is for people."""
-
-    id: str
-    revision: str
-    fingerprint: str
-    dtype: str
-
-
-class PromptFormat(_Strict):
-    """How items are shown: frames of a video, and pixel budgets as the processor has them."""
-
-    frames: int | None
-    fps: float | None
-    image_size: dict[str, int] | None
-    video_size: dict[str, int] | None
-
-
-class LayerEntry(_Strict):
-    layer: Annotated[int, Field(ge=0)]
-    heads: Annotated[int, Field(gt=0)]
-    head_dim: Annotated[int, Field(gt=0)]
-
-
-class Origin(_Strict):
-    """Where head vectors come from: the model, how items were shown to it, and its heads."""
-
-    model: ModelIdentity
-    prompt: PromptFormat
-    layout: tuple[LayerEntry, ...]
-
-    def head_layout(self) -> HeadLayout:
-        return HeadLayout(tuple(LayerHeads(x.layer, x.heads, x.head_dim) for x in self.layout))
-
-
-class TrainingRow(_Strict):
-    """One example that the artifact was fitted on; `sha256` is of its media, in order."""
-
-    id: str
-    label: str
-    sha256: tuple[str, ...]
-
-
-class Manifest(_Strict):
-    """`manifest.json`. `question` is there when all training rows share it."""
-
-    schema_version: Literal[1] = SCHEMA
-    name: str
-    version: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    origin: Origin
-    question: str | None
-    readout: str
-    scores: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
-    training: tuple[TrainingRow, ...]
-    libraries: dict[str, str]
-    created: datetime
 
 
 @dataclass(frozen=True)
@@ -94,29 +39,37 @@ class Artifact:
     readout: Readout
 
     def check(self, model: Model) -> None:
-        """Raises ArtifactMismatch unless `model` is the one that made this artifact."""
-        made, loaded = self.manifest.origin, describe(model)
-        if made.model.fingerprint != loaded.model.fingerprint:
+        """Raises ArtifactMismatch unless `model` is the one that made this artifact, and is shown items
+        in the same way."""
+        self._check_weights(model)
+        made, loaded = self.manifest.origin.prompt, describe(model).prompt
+        if made != loaded:
             raise ArtifactMismatch(
-                f"artifact {self.manifest.name!r} was made with {made.model.id} "
-                f"({made.model.fingerprint[:12]}); the loaded model is {model.name} "
-                f"({model.fingerprint[:12]}). Extract again with this model, or load the other one"
+                f"artifact {self.manifest.name!r} was made with {made}; {model.name} is set up with {loaded}"
             )
-        if made.prompt != loaded.prompt:
+
+    def prepared(self, model: Model) -> Model:
+        """`model`, to which items are shown as they were when this artifact was made; `model` itself
+        stays as it is. Raises ArtifactMismatch where another one made it."""
+        self._check_weights(model)
+        made = self.manifest.origin.prompt
+        prepared = replace(model, sampling=made.sampling, processor=with_sizes(model.processor, made.sizes))
+        self.check(prepared)
+        return prepared
+
+    def _check_weights(self, model: Model) -> None:
+        made = self.manifest.origin.model
+        if made.fingerprint != model.fingerprint:
             raise ArtifactMismatch(
-                f"artifact {self.manifest.name!r} was made with {made.prompt}; "
-                f"{model.name} is set up with {loaded.prompt}"
+                f"artifact {self.manifest.name!r} was made with {made.id} "
+                f"({made.fingerprint[:12]}); the loaded model is {model.name} "
+                f"({model.fingerprint[:12]}). Extract again with this model, or load the other one"
             )
 
 
 def describe(model: Model) -> Origin:
     """What an artifact must know of the model that its vectors come from."""
-
-    def size(part: str) -> dict[str, int] | None:
-        value = getattr(getattr(model.processor, part, None), "size", None)
-        entries = dict(value) if value else {}
-        return {k: int(v) for k, v in sorted(entries.items()) if v is not None} or None
-
+    sizes = sizes_of(model.processor)
     return Origin(
         model=ModelIdentity(
             id=model.name, revision=model.revision, fingerprint=model.fingerprint, dtype=model.dtype
@@ -124,8 +77,9 @@ def describe(model: Model) -> Origin:
         prompt=PromptFormat(
             frames=model.sampling.frames,
             fps=model.sampling.fps,
-            image_size=size("image_processor"),
-            video_size=size("video_processor"),
+            image_size=sizes.get("image_processor"),
+            video_size=sizes.get("video_processor"),
+            chat=model.chat.source,
         ),
         layout=tuple(
             LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in model.layout.layers

@@ -52,23 +52,22 @@ def attend(
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
         from torch.nn.attention.varlen import varlen_attn
 
-        whole = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-        borders = cu_seq_lens_q.to(torch.int32)
-        longest = int(max_length_q)
-        out = varlen_attn(*whole, borders, borders, longest, longest, scale=scaling)
-        assert isinstance(out, torch.Tensor)
-        return out[None], None
-    borders = cu_seq_lens_q.tolist()
-    lengths = [end - start for start, end in itertools.pairwise(borders)]
+        q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+        borders, longest = cu_seq_lens_q.to(torch.int32), int(max_length_q)
+        joined = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scaling)
+        assert isinstance(joined, torch.Tensor)
+        return joined[None], None
+    ends = cu_seq_lens_q.tolist()
+    lengths = [end - start for start, end in itertools.pairwise(ends)]
     if len(set(lengths)) == 1:
-        chunks = [_alike(tensor[0], lengths[0]) for tensor in (query, key, value)]
-        return _attention(*chunks, scaling).flatten(0, 1)[None], None
+        q, k, v = (_alike(tensor[0], lengths[0]) for tensor in (query, key, value))
+        return _attention(q, k, v, scaling).flatten(0, 1)[None], None
     out = query.new_empty(query.shape[2], query.shape[1], query.shape[3])
     for length in sorted(set(lengths)):
-        starts = [start for start, own in zip(borders, lengths, strict=False) if own == length]
+        starts = [start for start, own in zip(ends, lengths, strict=False) if own == length]
         places = (torch.tensor(starts)[:, None] + torch.arange(length)).to(query.device)
-        chunks = [tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value)]
-        out[places] = _attention(*chunks, scaling)
+        q, k, v = (tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value))
+        out[places] = _attention(q, k, v, scaling)
     return out[None], None
 
 

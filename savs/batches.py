@@ -83,8 +83,11 @@ def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joi
     """Each row's tokens; None where its questions must be shown apart."""
     longest = model.context * prompts.MAX_QUESTION_CHARACTERS_PER_TOKEN
     asked = [[Prompt(row.media, question) for question in row.questions] for row in rows]
-    texts = render(model, [prompt for row in asked for prompt in row])
-    tokenized = iter(prompts.tokenize(model, texts))
+    try:
+        texts = render(model, [prompt for row in asked for prompt in row])
+        tokenized = iter(prompts.tokenize(model, texts))
+    except prompts.PROCESSOR_ERRORS:  # one of them; alone each has its own error
+        return [None] * len(rows)
     media = media_tokens(model.processor)
     found: list[Joined | None] = []
     for i, row in enumerate(asked):
@@ -96,7 +99,11 @@ def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joi
 
 
 def _shared(
-    model: Model, rows: Sequence[Row], batch: prompts.Batch, joined: Sequence[Joined], errors: dict[int, ItemError]
+    model: Model,
+    rows: Sequence[Row],
+    batch: prompts.Batch,
+    joined: Sequence[Joined],
+    errors: dict[int, ItemError],
 ) -> Batch:
     where = positions(model.network, batch.inputs)
     inputs = lay_out(batch.inputs, joined, where, model.processor.tokenizer.pad_token_id or 0)

@@ -9,13 +9,13 @@ SavsError
 │   ├── UnreadableMedia      a file is there and is no picture or video, or is not given
 │   ├── MediaTooLarge        a file is over a limit of size, pixels or frames
 │   ├── NoVideoSupport       this machine has no video decoder
-│   ├── NoQuestion           neither the row nor the artifact has a question
+│   ├── NoQuestion           neither the row nor an artifact has a question
 │   ├── ItemTooLong          more tokens than the model's context
 │   ├── UnusablePrompt       the model's processor refuses the item
 │   └── UnusableVectors      the model answered with NaN or infinity
 ├── ModelError
 │   ├── ModelNotFound        no such folder, alias or hub id
-│   └── UnsupportedModel     no attention heads to read, or an encoder-decoder
+│   └── UnsupportedModel     no attention heads to read, an encoder-decoder, or no pixel budget to set
 ├── FitError                 vectors and labels from which nothing can be fitted
 ├── ArtifactError
 │   ├── ArtifactNotFound

@@ -9,14 +9,15 @@ numbers, however fast each thread was.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from savs.batches import Batch, build
-from savs.errors import ItemError, UnusableVectors
-from savs.media import Video, open_media
+from savs.errors import ItemError, UnusablePrompt, UnusableVectors
+from savs.media import Digest, Video, open_with_digest
 from savs.models import Model
-from savs.packing import CPU_BUDGET, GPU_BUDGET, PIXELS_PER_TOKEN, Budget, Row, pack, rows_of
+from savs.packing import CPU_BUDGET, GPU_BUDGET, PIXELS_PER_TOKEN, Budget, Row, pack, pixels, rows_of
+from savs.prompts import Prompt
 from savs.samples import Sample
 from savs.timings import Timings
 from savs.vectors import HeadVectors, read_vectors
@@ -25,6 +26,17 @@ from savs.windows import Request, Window, read_ahead
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+# What networks raise for an item that they cannot take: GLM-4.1V for a picture beside a video.
+NETWORK_ERRORS = (ValueError, IndexError)
+
+Reader = Callable[["torch.Tensor"], "torch.Tensor"]
+Hashed = Callable[[int], bool]  # says of a medium's size in bytes whether its sha256 is needed
+
+
+def nothing(size: int) -> bool:
+    """No medium is hashed."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,18 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Part:
-    """What came of some requests: `values` [n, …] of those with `numbers`, on the CPU; and why the
-    others have none, request number → error."""
+    """What came of some requests.
 
-    numbers: tuple[int, ...]
-    values: "torch.Tensor | None"
-    errors: dict[int, ItemError]
+    numbers  those of which there are values
+    values   [n, …], on the CPU; None where there are none
+    errors   request number → why there is none
+    digests  request number → of its media, in order; fewer where one could not be opened
+    """
 
-
-Reader = Callable[["torch.Tensor"], "torch.Tensor"]
+    numbers: tuple[int, ...] = ()
+    values: "torch.Tensor | None" = None
+    errors: dict[int, ItemError] = field(default_factory=dict)
+    digests: dict[int, tuple[Digest, ...]] = field(default_factory=dict)
 
 
 def extract(
@@ -93,6 +108,7 @@ def stream(
     *,
     layers: frozenset[int] | None = None,
     read: Reader | None = None,
+    hashed: Hashed = nothing,
     budget: Budget | None = None,
 ) -> Iterator[Part]:
     """What comes of `requests`, a batch at a time, in no order; every request comes once.
@@ -100,21 +116,37 @@ def stream(
     layers  those whose heads are read; nothing above the last of them is run. None for all
     read    makes the values from head vectors float32 [n, width] where the model is; by default the
             vectors themselves. Where they hold NaN or infinity the request is an error
+    hashed  which media get a sha256 in their digests, which come with the first part of a window
     budget  what one forward pass may hold; by default what suits the device. Halved, for the rest of
             the run, where memory does not suffice
     """
     engine = _Engine(model, timings, layers, read, budget or default_budget(model))
-
-    def open_one(address: str) -> "Image | Video":
-        with timings.stage("decode"):
-            return open_media(address, model.sampling)
-
     with ThreadPoolExecutor(1, thread_name_prefix="preprocess") as preparing:
-        for window in read_ahead(requests, open_one):
-            if window.errors:
-                yield Part((), None, window.errors)
+        for window in _windows(model, requests, timings, hashed):
+            yield Part(errors=window.errors, digests=window.digests)
             yield from engine.run(window, preparing)
     yield from engine.finish()
+
+
+def read_prompts(
+    model: Model, requests: Iterable[Request], timings: Timings, budget: Budget | None = None
+) -> Iterator[tuple[dict[int, Prompt], dict[int, ItemError]]]:
+    """The prompts of `requests`, of like length and as many as fit the budget at a time, and why others
+    have none; both by request number. For who does something else with a model than read its heads."""
+    held = budget or default_budget(model)
+    for window in _windows(model, requests, timings, nothing):
+        if window.errors:
+            yield {}, window.errors
+        for rows in pack(rows_of(window.shown, tokens_of(model), held, share=False), held):
+            yield {row.numbers[0]: Prompt(row.media, row.questions[0]) for row in rows}, {}
+
+
+def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed: Hashed) -> Iterator[Window]:
+    def open_one(address: str) -> "tuple[Image | Video, Digest]":
+        with timings.stage("decode"):
+            return open_with_digest(address, model.sampling, hashed)
+
+    return read_ahead(requests, open_one)
 
 
 def default_budget(model: Model) -> Budget:
@@ -137,14 +169,14 @@ class _Engine:
 
     def run(self, window: Window, preparing: ThreadPoolExecutor) -> Iterator[Part]:
         """Runs a window's batches, one being prepared ahead."""
-        rows = rows_of(window.shown, self.tokens_of, self.budget, share=self.model.shares)
+        rows = rows_of(window.shown, tokens_of(self.model), self.budget, share=self.model.shares)
         waiting = deque(pack(rows, self.budget))
         following = self._prepare(waiting, preparing)
         while following is not None:
             batches, errors = following.result()
             following = self._prepare(waiting, preparing)
             if errors:
-                yield Part((), None, errors)
+                yield Part(errors=errors)
             for batch in batches:
                 if batch.numbers:
                     yield from self._forward(batch)
@@ -167,27 +199,32 @@ class _Engine:
         return batches, errors
 
     def _forward(self, batch: Batch) -> Iterator[Part]:
-        """Starts a batch, and answers the one before."""
+        """Starts a batch, and answers the one before. What memory or the network refuses is cut in two."""
         import torch
 
-        halves: list[list[Row]] = []
+        refused: Exception | None = None
         try:
             with self.timings.stage("forward"):
                 late = self._start(batch)
-        except torch.OutOfMemoryError:
-            if len(batch.rows) == 1 and len(batch.rows[0].numbers) == 1:
-                raise
-            halves = _halves(batch.rows)
+        except (torch.OutOfMemoryError, *NETWORK_ERRORS) as error:
+            refused = error.with_traceback(None)  # whose frames hold what memory lacks
         yield from self.finish()
-        if not halves:
+        if refused is None:
             self.late = late
             return
-        torch.cuda.empty_cache()
-        self.budget = self.budget.half()
-        for half in halves:
+        if isinstance(refused, torch.OutOfMemoryError):
+            torch.cuda.empty_cache()
+            self.budget = self.budget.half()
+        if len(batch.numbers) == 1:
+            if isinstance(refused, torch.OutOfMemoryError):
+                raise refused
+            reason = (str(refused).strip() or type(refused).__name__).splitlines()[0]
+            yield Part(errors={batch.numbers[0]: UnusablePrompt(f"the model refuses the item: {reason}")})
+            return
+        for half in _halves(batch.rows):
             batches, errors = self._build(half)
             if errors:
-                yield Part((), None, errors)
+                yield Part(errors=errors)
             for smaller in batches:
                 yield from self._forward(smaller)
 
@@ -204,23 +241,28 @@ class _Engine:
             values = vectors if self.read is None else self.read(vectors)
             return _Late(batch.numbers, _fetched(values), _fetched(sound))
 
-    def tokens_of(self, medium: "Image | Video") -> int:
-        """A medium's tokens as the processor counts them, or an estimate where it does not say."""
-        count = getattr(self.model.processor, "_get_num_multimodal_tokens", None)
+
+def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
+    """What counts a medium's tokens as the processor does, or estimates them where it does not say."""
+    count = getattr(model.processor, "_get_num_multimodal_tokens", None)
+
+    def tokens(medium: "Image | Video") -> int:
         if isinstance(medium, Video):
-            frames, height, width = medium.frames.shape[:3]
-            if count is not None:
-                try:
-                    return int(count(video_sizes=[(frames, height, width)])["num_video_tokens"][0])
-                except (KeyError, TypeError, AttributeError, ValueError):
-                    pass  # it counts pictures only
-            return int(frames * height * width / PIXELS_PER_TOKEN / 2)
-        if count is not None:
-            try:
-                return int(count(image_sizes=[(medium.height, medium.width)])["num_image_tokens"][0])
-            except (KeyError, TypeError, AttributeError, ValueError):
-                pass
-        return int(medium.width * medium.height / PIXELS_PER_TOKEN)
+            size, kind = medium.frames.shape[:3], "video"
+        else:
+            size, kind = (medium.height, medium.width), "image"
+        try:
+            return (
+                int(count(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0]) if count else _guess(medium)
+            )
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError):
+            return _guess(medium)
+
+    return tokens
+
+
+def _guess(medium: "Image | Video") -> int:
+    return pixels(medium) // PIXELS_PER_TOKEN
 
 
 @dataclass(frozen=True)
@@ -237,7 +279,9 @@ class _Late:
                 event.synchronize()
         values, sound = self.values[0], self.sound[0]
         broken = UnusableVectors(f"{model.name} answered with NaN or infinity")
-        errors: dict[int, ItemError] = {n: broken for n, good in zip(self.numbers, sound, strict=True) if not good}
+        errors: dict[int, ItemError] = {
+            n: broken for n, good in zip(self.numbers, sound.tolist(), strict=True) if not good
+        }
         kept = tuple(n for n in self.numbers if n not in errors)
         return Part(kept, values[sound] if errors else values, errors)
 
@@ -250,7 +294,7 @@ def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | 
         return values, None
     copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     copy.copy_(values, non_blocking=True)
-    event = torch.cuda.Event()
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record()
     return copy, event
 

@@ -120,28 +120,42 @@ def mrb_individual(row: Row) -> Fields:
 
 @dataclass(frozen=True)
 class Format:
-    """`fields` are those that its rows are known to have; any other is reported."""
+    """What is known of a format besides how its rows are read.
+
+    fields         those that its rows are known to have; any other is reported
+    answer_tokens  the longest answer of a model that is asked without examples
+    """
 
     read: Callable[[Row], Fields]
     fields: frozenset[str]
+    answer_tokens: int
 
 
-def _format(read: Callable[[Row], Fields], *fields: str) -> Format:
-    return Format(read, frozenset((*fields, "label", "id", "question_id")))
+def _format(read: Callable[[Row], Fields], *fields: str, answer_tokens: int) -> Format:
+    return Format(read, frozenset((*fields, "label", "id", "question_id")), answer_tokens)
 
+
+FREE, YES_OR_NO = 32, 1  # tokens, as published
+# Where the label is a class name, a word or a mark like (A): the longest of the published files,
+# HerbaceousVegetation, has 20 characters. Ample, because an answer ends where the model ends it.
+NAME = 16
 
 FORMATS = {
-    "general": _format(general, "image", "question"),
-    "natural_ret": _format(natural_ret, "image", "question"),
-    "sugarcrepe": _format(sugarcrepe, "image", "question", "split"),
-    "vizwiz": _format(vizwiz, "image", "question"),
-    "eurosat": _format(class_name, "image", "question", "answer"),
-    "pets": _format(class_name, "image", "question", "answer"),
-    "vlguard": _format(vlguard, "image", "instruction", "answer"),
-    "mhalu": _format(mhalu, "image_path", "claim", "claim_label"),
-    "blink": _format(blink, "question", *BLINK_IMAGES),
-    "mrb": _format(mrb, "ID", "Category", "Text", "Image", "Output1", "Output2"),
-    "mrb_individual": _format(mrb_individual, "ID", "ID_original", "Category", "Text", "Image", "Output"),
+    "general": _format(general, "image", "question", answer_tokens=FREE),
+    "natural_ret": _format(natural_ret, "image", "question", answer_tokens=YES_OR_NO),
+    "sugarcrepe": _format(sugarcrepe, "image", "question", "split", answer_tokens=YES_OR_NO),
+    "vizwiz": _format(vizwiz, "image", "question", answer_tokens=NAME),
+    "eurosat": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
+    "pets": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
+    "vlguard": _format(vlguard, "image", "instruction", "answer", answer_tokens=YES_OR_NO),
+    "mhalu": _format(mhalu, "image_path", "claim", "claim_label", answer_tokens=YES_OR_NO),
+    "blink": _format(blink, "question", *BLINK_IMAGES, answer_tokens=NAME),
+    "mrb": _format(mrb, "ID", "Category", "Text", "Image", "Output1", "Output2", answer_tokens=NAME),
+    "mrb_individual": _format(
+        mrb_individual,
+        *("ID", "ID_original", "Category", "Text", "Image", "Output"),
+        answer_tokens=NAME,
+    ),
 }
 
 

@@ -6,9 +6,11 @@ module does not resize anything: pixel budgets are the processor's business.
 """
 
 import hashlib
+import math
+import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
 WEB_VIDEO_SECONDS = 600.0  # to fetch a video from the web
 MAX_VIDEO_FRAMES = 768  # frames that are handed to the model; Qwen's own limit
+QWEN_MIN_FRAMES = 4  # of a video that is sampled by rate, if it has as many; Qwen's own limit
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -45,7 +48,8 @@ class FrameSampling:
     """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
 
     By number, from the first to the last frame, evenly, as published for LLaVA-OneVision. By rate,
-    from the first frame on at even distances, as Qwen2-VL's own sampling does.
+    from the first frame on at even distances, and an even number of them, as Qwen2-VL's own sampling
+    does. Where a video has too few frames, some are shown twice.
     """
 
     frames: int | None = 16
@@ -54,17 +58,18 @@ class FrameSampling:
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.fps is None):
             raise ValueError("give either a number of frames or frames per second")
-        if (self.frames or self.fps or 0) <= 0:
-            raise ValueError("frames and fps must be greater than zero")
+        if not 0 < (self.frames or self.fps or 0) < math.inf:
+            raise ValueError("frames and fps must be greater than zero, and finite")
 
     def indices(self, total: int, fps: float) -> list[int]:
         """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
         if self.frames is not None:
-            count = min(self.frames, MAX_VIDEO_FRAMES)
-            return [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
+            last = min(self.frames, MAX_VIDEO_FRAMES) - 1
+            # The published code's numpy.linspace(0, total - 1, frames, dtype=int), which rounds down.
+            return [int(i * ((total - 1) / last)) for i in range(last)] + [total - 1] if last else [0]
         assert self.fps is not None
-        count = min(max(round(total / fps * self.fps), 2), total, MAX_VIDEO_FRAMES)
-        count -= count % 2 if count > 2 else 0  # video towers merge frames two by two
+        count = int(min(max(total / fps * self.fps, QWEN_MIN_FRAMES), total, MAX_VIDEO_FRAMES))
+        count = max(count - count % 2, 2)  # video towers merge frames two by two
         return [i * total // count for i in range(count)]
 
 
@@ -89,6 +94,15 @@ class Video:
         return self.total / self.fps
 
 
+@dataclass(frozen=True)
+class Digest:
+    """What the bytes of a picture or a video are known by: how many they are, and their sha256 as
+    hexadecimal digits, or None where nobody asked for it."""
+
+    size: int
+    sha256: str | None = None
+
+
 def is_video(address: str) -> bool:
     """Whether `address` is treated as a video, which its suffix alone decides."""
     return _name(address).lower().endswith(VIDEO_SUFFIXES)
@@ -99,30 +113,54 @@ def _name(address: str) -> str:
     return shown(address) if is_web(address) else address
 
 
+def base_name(address: str) -> str:
+    """The last part of an address' path."""
+    return _name(address).rpartition("/")[2]
+
+
 def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
     """The picture (RGB) or the frames of the video at `address`: a local path, s3://, http(s)://.
 
     Raises MissingMedia, ForbiddenMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
     """
+    return open_with_digest(address, sampling)[0]
+
+
+def open_with_digest(
+    address: str, sampling: FrameSampling, hashed: Callable[[int], bool] = lambda size: False
+) -> "tuple[Image | Video, Digest]":
+    """As `open_media`, with what its bytes are known by, fetched once.
+
+    hashed  says of a number of bytes whether their sha256 is needed
+    """
+    name = _name(address)
     if is_video(address):
         with _local_file(address) as path:
-            return read_video(path, sampling, _name(address))
+            video = read_video(path, sampling, name)
+            return video, _digest_of_file(path, name, hashed)
     with _stream(address) as stream:
-        return read_image(stream, _name(address))
+        data = read_bytes(stream, name)
+    sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
+    return decode_image(data, name), Digest(len(data), sha256)
 
 
-def read_image(stream: IO[bytes], name: str) -> "Image":
-    """The picture in `stream`: RGB, upright as its EXIF orientation says."""
-    import io
-
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
+def read_bytes(stream: IO[bytes], name: str) -> bytes:
+    """All bytes of a picture. Raises UnreadableMedia where there is none, and MediaTooLarge."""
     data = stream.read(MAX_IMAGE_BYTES + 1)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
     if len(data) > MAX_IMAGE_BYTES:
         raise MediaTooLarge(f"{name} has more than {MAX_IMAGE_BYTES} bytes")
+    return data
+
+
+def decode_image(data: bytes, name: str) -> "Image":
+    """The picture that `data` is: RGB, upright as its EXIF orientation says."""
+    import io
+
+    import numpy as np
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     Image.init()  # registers every format, without which naming one fails
     # Pillow warns before it says how large a picture is; the limit below is stricter and an error.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -227,10 +265,10 @@ def _local_file(address: str) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def content_hash(address: str) -> str:
-    """sha256 of the bytes at `address`, as hexadecimal digits. Raises as `open_media` does."""
-    with _stream(address) as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()
+def _digest_of_file(path: Path, name: str, hashed: Callable[[int], bool]) -> Digest:
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return Digest(size, hashlib.file_digest(stream, "sha256").hexdigest() if hashed(size) else None)
+    except OSError as error:
+        raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.budgets import with_budget
+from savs.chat import Chat, find_chat
 from savs.errors import ModelNotFound, UnsupportedModel
 from savs.fingerprints import fingerprint
 from savs.heads import HeadLayout, HeadProjection, find_projections
@@ -38,6 +40,7 @@ class Model:
     fingerprint  sha256 over the checkpoint's files
     network      the transformers model, in eval mode
     processor    its processor; renders prompts and preprocesses media
+    chat         how it wants its prompts written
     projections  the attention output projection of every layer
     layout       how a row of head vectors is divided into heads
     context      tokens that one item may have
@@ -50,6 +53,7 @@ class Model:
     fingerprint: str
     network: Any
     processor: Any
+    chat: Chat
     projections: tuple[HeadProjection, ...]
     layout: HeadLayout
     context: int
@@ -67,21 +71,44 @@ class Model:
         """For example "float32" or "bfloat16"."""
         return str(self.network.dtype).removeprefix("torch.")
 
+    def shown(
+        self,
+        frames: int | None = None,
+        fps: float | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+    ) -> "Model":
+        """The same network, to which items are shown otherwise. What is not given stays; this one, too.
+
+        frames      of a video, or
+        fps         frames per second of a video
+        min_pixels  budget of pixels, as the checkpoint's processors count them (see `savs.budgets`)
+        max_pixels  its other end
+
+        Raises UnsupportedModel where the processors keep to no budget, and ValueError where both or
+        unusable numbers of frames are given.
+        """
+        sampling = self.sampling if frames is None and fps is None else FrameSampling(frames, fps)
+        processor = with_budget(self.processor, self.name, min_pixels, max_pixels)
+        return replace(self, sampling=sampling, processor=processor)
+
 
 def load_model(
     name_or_path: str | Path,
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     sampling: FrameSampling | None = None,
+    self_test: bool = True,
 ) -> Model:
     """Loads a checkpoint: an alias (`demo`, `llava_ov`, `qwen2_vl`, `qwen2.5_vl`), a hub id or a folder.
 
-    device    where it runs; by default a GPU if there is one. A model larger than one GPU is
-              spread over all of them with accelerate.
-    dtype     by default float32 on a CPU and the checkpoint's own on a GPU
-    sampling  frames of a video; by default what the checkpoint was published with
+    device     where it runs; by default a GPU if there is one. A model larger than one GPU is
+               spread over all of them with accelerate.
+    dtype      by default float32 on a CPU and the checkpoint's own on a GPU
+    sampling   frames of a video; by default what the checkpoint was published with
+    self_test  False loads also a model whose vectors depend on what else is in a batch
 
-    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read.
+    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read or the self-test fails.
     """
     import torch
     from safetensors import SafetensorError
@@ -110,7 +137,8 @@ def load_model(
         )
     if "device_map" not in options:
         network = network.to(target)
-    return wrap(network.eval(), processor, str(name_or_path), revision, fingerprint(folder), sampling)
+    digest = fingerprint(folder)
+    return wrap(network.eval(), processor, str(name_or_path), revision, digest, sampling, self_test)
 
 
 def wrap(
@@ -120,11 +148,12 @@ def wrap(
     revision: str,
     digest: str,
     sampling: FrameSampling | None = None,
+    self_test: bool = True,
 ) -> Model:
-    """A `Model` around a network and a processor that are already in memory."""
+    """A `Model` around a network and a processor that are already in memory. Raises UnsupportedModel."""
     from savs.attending import attend_in_chunks
     from savs.sharing import is_exact
-    from savs.vectors import probe
+    from savs.verifying import verify
 
     if not hasattr(processor, "tokenizer"):
         raise UnsupportedModel(f"{name}: its processor has no tokenizer")
@@ -136,13 +165,15 @@ def wrap(
         fingerprint=digest,
         network=network,
         processor=processor,
+        chat=find_chat(processor, name),
         projections=projections,
         layout=HeadLayout(tuple(p.heads for p in projections)),
         context=_context(text, processor),
         sampling=sampling or default_sampling(processor),
     )
     attend_in_chunks(network)
-    probe(model)
+    if self_test:
+        verify(model)
     return replace(model, shares=is_exact(model))
 
 

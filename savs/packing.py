@@ -98,8 +98,8 @@ def pack(rows: Sequence[Row], budget: Budget) -> list[list[Row]]:
     batches: list[list[Row]] = []
     width = seen = 0
     for row in sorted(rows, key=lambda row: -row.tokens):
-        fits = batches and (len(batches[-1]) + 1) * width <= budget.tokens and seen + row.pixels <= budget.pixels
-        if not fits:
+        full = not batches or (len(batches[-1]) + 1) * width > budget.tokens
+        if full or seen + row.pixels > budget.pixels:
             batches.append([])
             width, seen = row.tokens, 0
         batches[-1].append(row)

@@ -78,7 +78,9 @@ def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
     return torch.arange(tokens).expand(rows, tokens)
 
 
-def lay_out(inputs: dict[str, Any], joined: Sequence[Joined], where: "torch.Tensor", pad: int) -> dict[str, Any]:
+def lay_out(
+    inputs: dict[str, Any], joined: Sequence[Joined], where: "torch.Tensor", pad: int
+) -> dict[str, Any]:
     """The inputs of joined rows, from those of their first prompts, right-padded.
 
     where  the first prompts' `positions`
@@ -134,13 +136,17 @@ def is_exact(model: "Model") -> bool:
         Row((pictures[0],), questions, (0, 1, 2), 0),
         Row((pictures[1],), questions[:2], (3, 4), 0),
     ]
-    alone = [Row(row.media, (q,), (n,), 0) for row in rows for q, n in zip(row.questions, row.numbers, strict=True)]
+    alone = [
+        Row(row.media, (question,), (number,), 0)
+        for row in rows
+        for question, number in zip(row.questions, row.numbers, strict=True)
+    ]
 
     def vectors(trying: "Model", chosen: list[Row]) -> dict[int, torch.Tensor]:
         built, errors = build(trying, chosen)
         if errors:
             raise next(iter(errors.values()))
-        found = {}
+        found: dict[int, torch.Tensor] = {}
         for batch in built:
             found |= dict(zip(batch.numbers, read_vectors(trying, batch).cpu(), strict=True))
         return found

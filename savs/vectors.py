@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from savs import prompts
 from savs.errors import UnsupportedModel
-from savs.heads import HeadLayout, HeadProjection
+from savs.heads import HeadLayout, HeadProjection, LayerHeads
 from savs.models import Model
 from savs.timings import Timings
 
@@ -40,9 +40,9 @@ def read_heads(model: Model, batch: prompts.Batch) -> "np.ndarray":
     """
     import torch
 
-    inputs = {name: onto(value, model) for name, value in batch.inputs.items()}
     last = torch.tensor(batch.lengths) - 1
     with torch.inference_mode():
+        inputs = onto_device(model, batch.inputs)
         read = _forward(model, inputs, torch.arange(len(last)), last, model.projections)
     return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
 
@@ -59,7 +59,7 @@ def read_vectors(
 
     wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
     with torch.inference_mode():
-        inputs = {name: onto(value, model) for name, value in batch.inputs.items()}
+        inputs = onto_device(model, batch.inputs)
         read = _forward(
             model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, timings or Timings()
         )
@@ -81,11 +81,12 @@ def _forward(
     """Per projection in `wanted`, its input [n, width] at the tokens `ends` [n] of the rows `lines` [n].
     Ends behind the last of them."""
     rows = inputs["input_ids"].shape[0]
-    read: "list[torch.Tensor | None]" = [None] * len(wanted)
+    read: list[torch.Tensor | None] = [None] * len(wanted)
 
     def keep(number: int) -> Any:
         def hook(module: Any, arguments: "tuple[torch.Tensor, ...]") -> None:
             hidden = arguments[0]
+            _check_width(model, wanted[number].heads, hidden.shape[-1])
             hidden = hidden.reshape(rows, -1, hidden.shape[-1])
             read[number] = hidden[lines.to(hidden.device), ends.to(hidden.device)]
             if all(one is not None for one in read):
@@ -105,28 +106,23 @@ def _forward(
     return passed
 
 
+def _check_width(model: Model, heads: LayerHeads, width: int) -> None:
+    if width != heads.width:
+        raise UnsupportedModel(
+            f"{type(model.network).__name__}: layer {heads.layer} was found to be {heads.width} wide and is "
+            f"{width}"
+        )
+
+
 def without_head(network: Any) -> Any:
     """The part of a network that ends before the language-model head."""
     base = network.base_model
     return base if base is not network else network
 
 
-def probe(model: Model) -> None:
-    """Runs a few words through the model. Raises UnsupportedModel where the widths are not as found."""
-    import torch
-
-    tokens = model.processor.tokenizer("savs", return_tensors="pt", add_special_tokens=False)
-    ids = tokens["input_ids"].to(model.device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    last = torch.tensor([ids.shape[1] - 1])
-    with torch.inference_mode():
-        read = _forward(model, inputs, torch.tensor([0]), last, model.projections)
-    for projection, vector in zip(model.projections, read, strict=True):
-        if vector.shape[1] != projection.heads.width:
-            raise UnsupportedModel(
-                f"{type(model.network).__name__}: layer {projection.heads.layer} was found to be "
-                f"{projection.heads.width} wide and is {vector.shape[1]}"
-            )
+def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A batch's inputs where the model takes them; numbers with a point in its own type."""
+    return {name: onto(value, model) for name, value in inputs.items()}
 
 
 def onto(value: Any, model: Model) -> Any:

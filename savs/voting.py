@@ -50,7 +50,12 @@ class Ballot:
             spans = [places[int(layer), int(head)] for layer, head in readout.heads[ranks]]
             columns = torch.tensor([[*range(span.start, span.stop)] for span in spans])
             centroids = torch.stack([torch.from_numpy(readout.centroids[i]) for i in ranks])
-            parts = (torch.tensor(ranks), columns, centroids, torch.nn.functional.normalize(centroids, dim=-1))
+            parts = (
+                torch.tensor(ranks),
+                columns,
+                centroids,
+                torch.nn.functional.normalize(centroids, dim=-1),
+            )
             groups.append(_Group(*(part.to(device) for part in parts)))
         return cls(readout, layout, tuple(groups))
 
@@ -64,7 +69,9 @@ class Ballot:
         names = vectors.new_zeros((len(vectors), len(self.readout.heads)), dtype=torch.int64)
         for group in self.groups:
             own = vectors[:, group.columns]  # [n, heads, width]
-            cosines = torch.einsum("nhd,hcd->nhc", torch.nn.functional.normalize(own, dim=-1), group.directions)
+            cosines = torch.einsum(
+                "nhd,hcd->nhc", torch.nn.functional.normalize(own, dim=-1), group.directions
+            )
             most = cosines.amax(-1, keepdim=True)
             # The first of equal classes, which argmax does not promise on a GPU.
             chosen = (cosines == most).int().cummax(-1).values.sum(-1).sub(cosines.shape[-1]).abs()

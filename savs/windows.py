@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from savs.errors import ItemError, NoQuestion
-from savs.media import Video
+from savs.media import Digest, Video
 from savs.samples import Sample
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ WINDOW_BYTES = 2**30  # of decoded pixels in one window; two are in memory
 DECODERS = min(8, 2 * (os.cpu_count() or 1))  # threads that fetch and decode
 AHEAD = 4 * DECODERS  # files that are being decoded or wait to be put into a window
 
-Open = Callable[[str], "Image | Video"]
+Open = Callable[[str], "tuple[Image | Video, Digest]"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,15 @@ class Shown:
 
 @dataclass
 class Window:
-    """Requests that are ready for the model, in order, and why the others are not: number → error."""
+    """Requests that are ready for the model, in order.
+
+    errors   why the others are not: number → error
+    digests  what each request's media are known by, in order; fewer where one could not be opened
+    """
 
     shown: list[Shown] = field(default_factory=list)
     errors: dict[int, ItemError] = field(default_factory=dict)
+    digests: dict[int, tuple[Digest, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.shown) + len(self.errors)
@@ -83,30 +88,43 @@ class _Filling:
     """What is decoded, waits to be put into a window, and is shared inside it."""
 
     def __init__(
-        self, requests: Iterator[Request], open_one: Open, decoders: ThreadPoolExecutor, limit: int, space: int
+        self,
+        requests: Iterator[Request],
+        open_one: Open,
+        decoders: ThreadPoolExecutor,
+        limit: int,
+        space: int,
     ) -> None:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space = limit, space
-        self.waiting: deque[tuple[Request, list[Future[Image | Video]]]] = deque()
-        self.opened: dict[str, Future[Image | Video]] = {}
+        self.waiting: deque[tuple[Request, list[Future[tuple[Image | Video, Digest]]]]] = deque()
+        self.opened: dict[str, Future[tuple[Image | Video, Digest]]] = {}
         self.stopped = False
 
     def window(self) -> Window:
         window, seen, size = Window(), set[int](), 0
-        self.opened = {a: f for request, fs in self.waiting for a, f in zip(request.sample.media, fs, strict=True)}
+        self.opened = {
+            address: future
+            for request, futures in self.waiting
+            for address, future in zip(request.sample.media, futures, strict=True)
+        }
         while len(window) < self.limit and size < self.space and not self.stopped:
             self._start(self.limit - len(window))
             if not self.waiting:
                 break
             request, futures = self.waiting.popleft()
+            media, digests = [], []
             try:
                 if request.question is None:
-                    raise NoQuestion("neither the row nor the artifact has a question")
-                media = tuple(future.result() for future in futures)
+                    raise NoQuestion("neither the row nor an artifact has a question")
+                for future in futures:
+                    medium, digest = future.result()
+                    media.append(medium)
+                    digests.append(digest)
+                window.shown.append(Shown(request, tuple(media), request.question))
             except ItemError as error:
                 window.errors[request.number] = error
-                continue
-            window.shown.append(Shown(request, media, request.question))
+            window.digests[request.number] = tuple(digests)
             size += sum(_bytes(one) for one in media if id(one) not in seen)
             seen.update(map(id, media))
         return window

@@ -1,7 +1,8 @@
 """What all tests share: a clean environment, pictures, tiny checkpoints, and an S3 server."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 # Before torch is imported: two busy test processes on two cores must not spin at each other's barriers.
@@ -32,6 +33,23 @@ def qwen2_5_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2-VL on disk."""
     return checkpoints.save_qwen2_vl(tmp_path_factory.mktemp("qwen2_vl"))
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny random checkpoint of each of `checkpoints.FAMILIES`, made when it is first asked for."""
+
+    @cache
+    def folder(name: str) -> Path:
+        return checkpoints.save_family(name, tmp_path_factory.mktemp(name))
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stretched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that only fails the self-test."""
+    return checkpoints.save_stretched(tmp_path_factory.mktemp("stretched"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ the last token, and follows arXiv 2412.00142 and its authors' code, ties include
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
+import decord
 import numpy as np
 import torch
 from PIL import Image
@@ -22,21 +24,87 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A whole video: frames uint8 [T, height, width, 3], and how many of them are a second; and which
+    of them are shown, where that is settled."""
+
+    frames: np.ndarray
+    fps: float
+    shown: list[int] | None = None
+
+
+@dataclass(frozen=True)
 class Example:
-    """Pictures (or one list of frames), the question, and the label."""
+    """Pictures and videos, the question, and the label."""
 
-    pictures: list[Image.Image]
+    media: list[Image.Image | Clip]
     question: str
-    label: str
+    label: str = ""
 
 
-def activations(network: torch.nn.Module, processor: object, example: Example, heads: int) -> torch.Tensor:
+@dataclass(frozen=True)
+class Lmm:
+    """A transformers model with its processor. Of a video it is shown `frames` frames from the first
+    to the last, as published for LLaVA-OneVision, or those that its own processor takes at `fps` frames
+    a second, as Qwen's does."""
+
+    network: torch.nn.Module
+    processor: Any
+    frames: int | None = None
+    fps: float | None = None
+
+    @property
+    def heads(self) -> int:
+        return int(self.network.config.get_text_config().num_attention_heads)
+
+
+def read_clip(path: str) -> Clip:
+    reader = decord.VideoReader(path)
+    return Clip(reader.get_batch(range(len(reader))).asnumpy(), reader.get_avg_fps())
+
+
+def inputs_of(lmm: Lmm, example: Example) -> dict[str, Any]:
+    """What transformers' own chat function makes of an example: media first, then the question."""
+    content: list[dict[str, Any]] = []
+    clips: list[dict[str, Any]] = []
+    for media in example.media:
+        if isinstance(media, Image.Image):
+            content.append({"type": "image", "image": media})
+            continue
+        shown = frames_of(lmm, media)
+        content.append({"type": "video", "video": media.frames[shown]})
+        total = len(media.frames)
+        clips.append({"total_num_frames": total, "fps": media.fps, "duration": total / media.fps})
+        clips[-1]["frames_indices"] = shown
+    content.append({"type": "text", "text": example.question})
+    by_rate = {} if lmm.fps is None else {"fps": lmm.fps}
+    sampling = {"video_metadata": clips, "do_sample_frames": bool(by_rate), **by_rate}
+    return dict(
+        lmm.processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=sampling if clips else {},
+        )
+    )
+
+
+def frames_of(lmm: Lmm, clip: Clip) -> list[int]:
+    """Which frames the processor gets: all of them where it chooses itself."""
+    total = len(clip.frames)
+    if clip.shown is not None:
+        return clip.shown
+    if lmm.frames is None:
+        return list(range(total))
+    return [int(i) for i in np.linspace(0, total - 1, lmm.frames, dtype=int)]
+
+
+def activations(lmm: Lmm, example: Example) -> torch.Tensor:
     """[layers, heads, d]: the inputs of every layer's output projection at the last token."""
-    content = [{"type": "image"} for _ in example.pictures] + [{"type": "text", "text": example.question}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    inputs = processor(text=[text], images=example.pictures or None, return_tensors="pt")
     kept: dict[int, torch.Tensor] = {}
-    layers = network.model.language_model.layers
+    layers = lmm.network.get_decoder().layers
     hooks = [
         layer.self_attn.o_proj.register_forward_hook(
             lambda module, given, out, number=number: kept.__setitem__(number, given[0].detach())
@@ -44,37 +112,35 @@ def activations(network: torch.nn.Module, processor: object, example: Example, h
         for number, layer in enumerate(layers)
     ]
     with torch.no_grad():
-        network(**inputs)
+        lmm.network(**inputs_of(lmm, example))
     for hook in hooks:
         hook.remove()
     last = torch.stack([kept[number][0, -1] for number in range(len(layers))])
-    return last.float().reshape(len(layers), heads, -1)
+    return last.float().reshape(len(layers), lmm.heads, -1)
 
 
-def fit(network: torch.nn.Module, processor: object, examples: list[Example], heads: int, k: int) -> Fitted:
+def fit(lmm: Lmm, examples: list[Example], k: int) -> Fitted:
     classes = list(dict.fromkeys(e.label for e in examples))
     means = []
     for name in classes:  # the first pass: centroids
-        of_class = [activations(network, processor, e, heads) for e in examples if e.label == name]
+        of_class = [activations(lmm, e) for e in examples if e.label == name]
         means.append(torch.stack(of_class).mean(dim=0))
     centroids = torch.stack(means)
     layers = centroids.shape[1]
-    counts = np.zeros(layers * heads, dtype=int)
+    counts = np.zeros(layers * lmm.heads, dtype=int)
     for example in examples:  # the second pass: which heads find the example's own class
-        vector = activations(network, processor, example, heads)
+        vector = activations(lmm, example)
         for layer in range(layers):
-            for head in range(heads):
+            for head in range(lmm.heads):
                 near = _nearest(centroids[:, layer, head], vector[layer, head])
-                counts[layer * heads + head] += near == classes.index(example.label)
+                counts[layer * lmm.heads + head] += near == classes.index(example.label)
     top = np.argsort(counts)[-k:][::-1]
-    return Fitted(classes, centroids, [(int(i) // heads, int(i) % heads) for i in top])
+    return Fitted(classes, centroids, [(int(i) // lmm.heads, int(i) % lmm.heads) for i in top])
 
 
-def vote(
-    network: torch.nn.Module, processor: object, fitted: Fitted, example: Example, heads: int
-) -> tuple[str, Counter[str]]:
+def vote(lmm: Lmm, fitted: Fitted, example: Example) -> tuple[str, Counter[str]]:
     """The prediction, and each class's votes."""
-    vector = activations(network, processor, example, heads)
+    vector = activations(lmm, example)
     ballots = [
         fitted.classes[_nearest(fitted.centroids[:, layer, head], vector[layer, head])]
         for layer, head in fitted.heads

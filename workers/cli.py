@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +43,11 @@ http_option = click.option(
     is_flag=True,
     envvar="SAVS_ALLOW_HTTP",
     help="Also fetch media from http:// and https:// addresses [SAVS_ALLOW_HTTP=1].",
+)
+self_test_option = click.option(
+    "--skip-self-test",
+    is_flag=True,
+    help="Do not try, when the model is loaded, whether its answers depend on what else is in a batch.",
 )
 log_option = click.option(
     "--log-format",
@@ -118,6 +123,7 @@ def main() -> None:
 @workspace_option
 @roots_option
 @http_option
+@self_test_option
 @log_option
 @metrics_option
 @reports_errors
@@ -128,6 +134,7 @@ def gpu(
     workspace: str | None,
     roots: tuple[str, ...],
     allow_http: bool,
+    skip_self_test: bool,
     log_format: "LogFormat",
     metrics_port: int | None,
 ) -> None:
@@ -150,11 +157,12 @@ def gpu(
         name,
         roots,
         allow_http,
+        self_test=not skip_self_test,
         log_format=log_format,
         metrics_port=metrics_port,
     )
     if gpus is None:
-        work(settings, load)
+        work(settings, partial(load, self_test=settings.self_test))
     else:
         work_on_gpus(settings, gpus)
 

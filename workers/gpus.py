@@ -97,6 +97,7 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
         f"--log-format={settings.log_format}",
         *(f"--allowed-root={root}" for root in settings.roots),
         *(["--allow-http"] if settings.allow_http else []),
+        *([] if settings.self_test else ["--skip-self-test"]),
         *([] if port is None else [f"--metrics-port={port + number}"]),
     ]
 

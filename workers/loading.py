@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from savs.models import Model
 
 
-def load(name: str) -> "Model":
+def load(name: str, self_test: bool = True) -> "Model":
     """The model `name`. Raises JobError where this installation has no models."""
     with suppress(ImportError):  # which `running.load` explains
         from transformers.utils import logging as theirs
 
         theirs.disable_default_handler()
         theirs.enable_propagation()
-    return running.load(name)
+    return running.load(name, self_test)

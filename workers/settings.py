@@ -18,8 +18,8 @@ SHARD_TIME_LIMIT = 3600.0  # seconds after which a hanging shard's process is ki
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """One worker: its queue and its ledger, where else it may read, how patient it is, and what it
-    shows of itself: its log, and metrics where there is a port for them."""
+    """One worker: its queue and its ledger, where else it may read, whether it tries its model first, how
+    patient it is, and what it shows of itself: its log, and metrics where there is a port for them."""
 
     broker_url: str
     workspace: str
@@ -27,6 +27,7 @@ class WorkerSettings:
     model: str | None = None
     roots: tuple[str, ...] = ()
     allow_http: bool = False
+    self_test: bool = True
     times: Times = field(default_factory=Times)
     shard_time_limit: float = SHARD_TIME_LIMIT
     log_format: LogFormat = "text"

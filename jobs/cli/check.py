@@ -21,8 +21,8 @@ from jobs.cli.group import (
 
 
 @main.command(short_help="Look through manifests; submit nothing.")
-@click.option("--train", metavar="FILE", help="Labelled examples.")
-@click.option("--data", metavar="FILE", help="The corpus.")
+@click.option("--train", metavar="FILE", help="Labelled examples, or a folder of them.")
+@click.option("--data", metavar="FILE", help="The corpus, or a folder of several.")
 @click.option("--model", default="demo", show_default=True, help="Whose measured rate is used.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Items a second of one GPU.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
@@ -55,6 +55,7 @@ def plan(
     from jobs.printing import print_estimate
     from jobs.settings import read_settings
     from jobs.specs import RowsAs
+    from jobs.splits import manifests_of
     from jobs.submitting import resolve_model
     from savs.errors import SettingsError
 
@@ -77,8 +78,9 @@ def plan(
             workers=workers,
             gpu_hour_price=gpu_hour_price,
         )
-        for option, url in (("--train", train), ("--data", data))
-        if url is not None
+        for option, place in (("--train", train), ("--data", data))
+        if place is not None
+        for url in manifests_of(place, option)
     ]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))

@@ -11,10 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from jobs.ledger import Ledger
-    from jobs.specs import Job
+    from jobs.specs import Job, PromptOptions
 
 DEFAULT_HEADS = 20  # as published
-DEFAULT_BATCH = 16  # items
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +42,12 @@ http_option = click.option(
     help="Without a broker: fetch media from http(s):// addresses too. A pool's workers have a flag of "
     "their own.",
 )
+self_test_option = click.option(
+    "--skip-self-test",
+    is_flag=True,
+    help="Without a broker: do not try, when the model is loaded, whether its answers depend on what else "
+    "is in a batch. A pool's workers have a flag of their own.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
 model_option = click.option(
@@ -69,6 +74,24 @@ fit_options = options(
         help="Attention heads that vote.",
     ),
     click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
+)
+prompt_options = options(
+    click.option(
+        "--frames",
+        type=click.IntRange(1, 768),
+        help="Frames of a video, from its first to its last. By default the checkpoint's own, else 16.",
+    ),
+    click.option(
+        "--fps",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Instead of --frames: frames per second of a video. Qwen2-VL: 2.",
+    ),
+    click.option(
+        "--min-pixels",
+        type=click.IntRange(min=1),
+        help="Pixels that a picture or video is scaled up to, as the checkpoint's processor counts them.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(min=1), help="Pixels that it is scaled down to."),
 )
 rows_options = options(
     click.option(
@@ -99,11 +122,10 @@ how_options = options(
     wait_option,
     shard_option,
     click.option(
-        "--batch-size",
+        "--batch-tokens",
         type=click.IntRange(min=1),
-        default=DEFAULT_BATCH,
-        show_default=True,
-        help="Items in one forward pass.",
+        help="Tokens in one forward pass, padding included; by default what suits the device. Halved by "
+        "itself where memory does not suffice.",
     ),
     click.option(
         "--plan",
@@ -120,6 +142,7 @@ how_options = options(
         help="Stop a job of whose first 1000 rows more than this share fail.",
     ),
     http_option,
+    self_test_option,
     click.option("--note", help="A line to find the job by, shown by `list` and `status`."),
     json_option,
 )
@@ -136,10 +159,11 @@ class How:
     broker: str | None
     wait: bool
     shard_size: int | None
-    batch_size: int
+    batch_tokens: int | None
     plan: str
     max_failure_rate: float
     allow_http: bool
+    skip_self_test: bool
     note: str | None
     as_json: bool
 
@@ -153,10 +177,25 @@ class How:
                 format=self.row_format, media_root=self.media_root, strip_prefix=self.strip_prefix
             ),
             "shard_size": self.shard_size,
-            "batch_size": self.batch_size,
+            "batch_tokens": self.batch_tokens,
             "max_failure_rate": self.max_failure_rate,
             "note": self.note,
         }
+
+
+def prompt_of(given: dict[str, Any]) -> "PromptOptions":
+    """What `prompt_options` say, which is taken out of `given`. Raises SettingsError."""
+    from pydantic import ValidationError
+
+    from jobs.specs import PromptOptions
+    from savs.errors import SettingsError
+
+    try:
+        return PromptOptions(**{name: given.pop(name) for name in PromptOptions.model_fields})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        option = "".join(f"--{name}: ".replace("_", "-") for name in map(str, problem["loc"]))
+        raise SettingsError(option + problem["msg"].removeprefix("Value error, ")) from error
 
 
 def reports_errors(command: Command) -> Command:
@@ -212,7 +251,8 @@ def ledger_of(workspace: str | None) -> "Ledger":
 
 
 def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """All jobs of a name, or the one with that id. Raises JobNotFound, which lists the known names."""
+    """All jobs of a name and its splits, or the one with that id. Raises JobNotFound, which lists the
+    known names."""
     from savs.errors import JobNotFound
 
     jobs = ledger.jobs(name)
@@ -223,9 +263,11 @@ def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 
 def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest extract job of a name, and the newest classify job, as far as there are any."""
-    newest = {job.spec.kind: job for job in jobs_of(ledger, name)}
-    return [newest[kind] for kind in ("extract", "classify") if kind in newest]
+    """The newest extract job of a name, and the newest classify job, as far as there are any; of each
+    of its splits."""
+    newest = {(job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)}
+    names = dict.fromkeys(name for name, _ in newest)
+    return [newest[one, kind] for one in names for kind in ("extract", "classify") if (one, kind) in newest]
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -20,11 +21,17 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
 
     url = broker_of(how.broker)
     written = submit(ledger, jobs, plan_remote=url is None or how.plan == "here")
-    hand_on(ledger, written, how.broker, how.wait, how.as_json, how.allow_http)
+    hand_on(ledger, written, how.broker, how.wait, how.as_json, how.allow_http, how.skip_self_test)
 
 
 def hand_on(
-    ledger: "Ledger", jobs: "list[Job]", broker: str | None, wait: bool, as_json: bool, allow_http: bool
+    ledger: "Ledger",
+    jobs: "list[Job]",
+    broker: str | None,
+    wait: bool,
+    as_json: bool,
+    allow_http: bool,
+    skip_self_test: bool,
 ) -> None:
     """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went.
 
@@ -53,7 +60,7 @@ def hand_on(
     from jobs.running import run_jobs
 
     with Bars(quiet=as_json) as bars:
-        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http))
+        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http), not skip_self_test)
     _end(ledger, jobs, summaries, as_json)
 
 
@@ -104,14 +111,19 @@ def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: b
 
 def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
     """Prints how `jobs` ended and exits with the code that says it."""
-    from jobs.printing import print_summary
+    from jobs.printing import print_splits, print_summary
     from jobs.running import exit_code
+    from jobs.splits import split_scores
 
+    tables = split_scores(jobs, summaries)
     if as_json:
-        click.echo(json.dumps(summaries, ensure_ascii=False, indent=1))
+        found = [*summaries, *(asdict(table) for table in tables)]
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for summary in summaries:
             print_summary(summary, ledger.job_url(summary["job_id"]))
+        for table in tables:
+            print_splits(table)
     ended = {summary["job_id"] for summary in summaries}
     for job in [job for job in jobs if job.job_id not in ended]:
         click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)

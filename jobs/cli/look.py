@@ -80,19 +80,19 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
 def results(name: str, out: str | None, workspace: str | None) -> None:
     """The newest labels of NAME: a JSON object per row, in manifest order.
 
+    Of a name with splits, those of one split after another; `task` in a row says which.
+
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
     from jobs.results import result_rows
-    from savs.errors import JobNotFound, SettingsError
+    from savs.errors import SettingsError
 
     ledger = ledger_of(workspace)
-    labelled = [job for job in jobs_of(ledger, name) if job.spec.kind == "classify"]
-    if not labelled:
-        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    labelled = _labelled(ledger, name)
     try:
         with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
-            for row in result_rows(ledger, labelled[-1].job_id):
-                stream.write(row)
+            for job in labelled:
+                stream.writelines(result_rows(ledger, job.job_id))
     except OSError as error:
         if out is None:
             raise  # click ends quietly where nobody reads standard output any more
@@ -120,27 +120,52 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
 
 
 @main.command(short_help="Which of two jobs labels better.")
-@click.argument("first", shell_complete=complete_name)
-@click.argument("second", shell_complete=complete_name)
+@click.argument("names", nargs=-1, required=True, metavar="FIRST SECOND …", shell_complete=complete_name)
 @options(workspace_option, json_option)
 @reports_errors
-def compare(first: str, second: str, workspace: str | None, as_json: bool) -> None:
+def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
     """Which of two jobs labels the same rows better, and whether that may be chance.
 
     Names stand for their newest classify job. Rows without a label are left out; rows that failed
-    count as wrong. The test is McNemar's.
+    count as wrong. Intervals are of 95 %, the test is McNemar's. Several pairs make a table.
 
-    Example: savs-submit compare pets pets-zero-shot --workspace results
+    Example: savs-submit compare pets-zero-shot pets --workspace results
     """
     from jobs.comparing import compare_jobs
-    from jobs.printing import print_comparison
+    from jobs.printing import print_comparison, print_comparisons
+    from savs.errors import SettingsError
 
+    if len(names) % 2:
+        raise SettingsError(f"{names[-1]} has nothing to be compared with: name two jobs, or several pairs")
     ledger = ledger_of(workspace)
-    found = compare_jobs(ledger, newest_of(ledger, first)[-1], newest_of(ledger, second)[-1])
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=1))
+        shown = [asdict(one) for one in found]
+        click.echo(json.dumps(shown if shown[1:] else shown[0], ensure_ascii=False, indent=1))
+    elif found[1:]:
+        print_comparisons(pairs, found)
     else:
-        print_comparison(found)
+        print_comparison(found[0])
+
+
+def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
+    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound where there is none."""
+    from savs.errors import JobNotFound
+
+    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
+    if not found:
+        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    return found
+
+
+def _only(jobs: "list[Job]", name: str) -> "Job":
+    """The one of `jobs`. Raises SettingsError, which names them, where there are several."""
+    from savs.errors import SettingsError
+
+    if len(jobs) > 1:
+        raise SettingsError(f"{name} has several splits; name one: {', '.join(j.spec.name for j in jobs)}")
+    return jobs[0]
 
 
 def _print_states(

@@ -15,6 +15,7 @@ from jobs.cli.group import (
     newest_of,
     options,
     reports_errors,
+    self_test_option,
     wait_option,
     workspace_option,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @main.command()
 @name_argument
 @click.option("--retry-failed-shards", is_flag=True, help="Run again the shards that were given up.")
-@options(workspace_option, broker_option, wait_option, http_option, json_option)
+@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
 @reports_errors
 def resume(
     name: str,
@@ -36,6 +37,7 @@ def resume(
     broker: str | None,
     wait: bool,
     allow_http: bool,
+    skip_self_test: bool,
     as_json: bool,
 ) -> None:
     """Go on with the jobs of NAME where they stopped.
@@ -56,15 +58,21 @@ def resume(
             click.echo(f"{job.job_id}: {rows} rows of shards that were given up are run again", err=True)
         elif summary["status"] == "failed":
             ledger.forget_summary(job.job_id)
-    hand_on(ledger, jobs, broker, wait, as_json, allow_http)
+    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
 
 
 @main.command(short_help="Run failed rows again, and no others.")
 @name_argument
-@options(workspace_option, broker_option, wait_option, http_option, json_option)
+@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
 @reports_errors
 def retry(
-    name: str, workspace: str | None, broker: str | None, wait: bool, allow_http: bool, as_json: bool
+    name: str,
+    workspace: str | None,
+    broker: str | None,
+    wait: bool,
+    allow_http: bool,
+    skip_self_test: bool,
+    as_json: bool,
 ) -> None:
     """Run again the rows that failed in NAME's newest jobs, and no others.
 
@@ -83,7 +91,7 @@ def retry(
     for job in due:
         rows = retry_job(ledger, job, dead_only=False)
         click.echo(f"{job.job_id}: {rows} rows are run again", err=True)
-    hand_on(ledger, jobs, broker, wait, as_json, allow_http)
+    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
 
 
 @main.command(short_help="Stop jobs; `resume` goes on.")

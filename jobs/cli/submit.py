@@ -1,6 +1,6 @@
 """Commands that put work on its way: `run`, `extract`, `classify`."""
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -14,6 +14,8 @@ from jobs.cli.group import (
     model_option,
     name_option,
     options,
+    prompt_of,
+    prompt_options,
     reports_errors,
     train_option,
 )
@@ -21,27 +23,53 @@ from jobs.cli.handing import submit_and_hand
 
 
 @main.command()
-@options(train_option, data_option, name_option, model_option, fit_options, how_options)
+@click.option("--train", metavar="FILE", help="Labelled examples: JSONL or JSON, or a folder of splits.")
+@click.option("--data", metavar="FILE", help="The corpus: JSONL or JSON, or a folder of splits.")
+@click.option(
+    "--split",
+    "splits",
+    nargs=3,
+    multiple=True,
+    metavar="NAME TRAIN DATA",
+    help="Instead of --train and --data: one of several splits, each with an artifact of its own.",
+)
+@options(name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
-def run(train: str, data: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
+def run(
+    train: str | None,
+    data: str | None,
+    splits: tuple[tuple[str, str, str], ...],
+    name: str,
+    model: str,
+    heads: int,
+    readout: str,
+    **rest: Any,
+) -> None:
     """Fit on --train, then label --data.
+
+    If both are folders, files of the same name are a split each: NAME.<split> is fitted and labelled for
+    every one of them, and a table of all is printed at the end.
 
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
     """
+    from jobs.splits import splits_of
     from jobs.submitting import check_model, classify_job, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    first = extract_job(name, model, train, heads=heads, readout=readout, **how.job)
-    artifact = ledger.artifact_url(name, first.job_id)
-    second = classify_job(name, model, data, artifact, after=first.job_id, **how.job)
-    submit_and_hand(ledger, [first, second], how)
+    jobs = []
+    for part in splits_of(train, data, splits):
+        common = {"split": part.name, **how.job}
+        first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
+        artifact = ledger.artifact_url(first.spec.name, first.job_id)
+        jobs += [first, classify_job(name, model, part.data, artifact, after=first.job_id, **common)]
+    submit_and_hand(ledger, jobs, how)
 
 
 @main.command()
-@options(train_option, name_option, model_option, fit_options, how_options)
+@options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
 def extract(train: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit an artifact on labelled examples.
@@ -50,29 +78,82 @@ def extract(train: str, name: str, model: str, heads: int, readout: str, **rest:
     """
     from jobs.submitting import check_model, extract_job
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    submit_and_hand(ledger, [extract_job(name, model, train, heads=heads, readout=readout, **how.job)], how)
+    job = extract_job(name, model, train, heads=heads, readout=readout, prompt=prompt, **how.job)
+    submit_and_hand(ledger, [job], how)
 
 
-@main.command()
+zero_shot_options = options(
+    click.option(
+        "--zero-shot",
+        type=click.Choice(["greedy", "constrained"]),
+        is_flag=False,
+        flag_value="greedy",
+        metavar="[greedy|constrained]",
+        help="Without an artifact: what the model itself says (greedy), or the likeliest class.",
+    ),
+    click.option(
+        "--class",
+        "classes",
+        multiple=True,
+        metavar="NAME",
+        help="With --zero-shot: a class; may be repeated. By default the labels in --data.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        type=click.IntRange(min=1),
+        help="With --zero-shot greedy: of an answer. By default 32; 1 to 16 where the format's answers "
+        "are short.",
+    ),
+)
+
+
+@main.command(short_help="Label a corpus with an artifact, or without one.")
 @options(data_option, name_option)
-@click.option("--artifact", required=True, help="A folder, s3:// address, NAME or NAME/VERSION.")
+@click.option("--artifact", help="A folder, s3:// address, NAME or NAME/VERSION.")
 @click.option("--model", help="By default the model that made the artifact.")
-@options(how_options)
+@options(zero_shot_options, how_options)
 @reports_errors
-def classify(data: str, name: str, artifact: str, model: str | None, **rest: Any) -> None:
-    """Label a corpus with an artifact.
+def classify(
+    data: str,
+    name: str,
+    artifact: str | None,
+    model: str | None,
+    zero_shot: Literal["greedy", "constrained"] | None,
+    classes: tuple[str, ...],
+    max_new_tokens: int | None,
+    **rest: Any,
+) -> None:
+    """Label a corpus with an artifact; or, with --zero-shot, by asking the model itself.
 
     Example: savs-submit classify --data corpus.jsonl --artifact pets --workspace results
     --name pets-monday
     """
     from jobs.submitting import artifact_model, check_model, classify_job, find_artifact
+    from jobs.zero_shot import zero_shot_job
+    from savs.errors import SettingsError
 
     how = How(**rest)
     ledger = ledger_of(how.workspace)
-    found = find_artifact(ledger, artifact)
-    model = model or artifact_model(found)
-    check_model(model)
-    submit_and_hand(ledger, [classify_job(name, model, data, found, **how.job)], how)
+    if zero_shot is not None:
+        if artifact is not None:
+            raise SettingsError("--artifact and --zero-shot exclude each other: an artifact's heads answer")
+        if model is None:
+            raise SettingsError(
+                "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
+            )
+        check_model(model)
+        asked = {"classes": classes, "max_new_tokens": max_new_tokens}
+        job = zero_shot_job(name, model, data, zero_shot, **(how.job | asked))
+    elif artifact is None:
+        raise SettingsError("give --artifact NAME, or --zero-shot to ask the model itself")
+    elif classes or max_new_tokens:
+        raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} goes only with --zero-shot")
+    else:
+        found = find_artifact(ledger, artifact)
+        model = model or artifact_model(found)
+        check_model(model)
+        job = classify_job(name, model, data, found, **how.job)
+    submit_and_hand(ledger, [job], how)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from PIL import Image
 
 import savs
+from savs import zero_shot
 from savs.demo import questions
 from savs.demo.scenes import (
     CLIP_FPS,
@@ -82,32 +82,12 @@ def taught(task: str, rng: random.Random) -> Question:
 
 def likeliest(model: Model, prompts: list[Prompt], names: tuple[str, ...]) -> list[str]:
     """For each prompt the name to which the model gives the highest likelihood as its answer."""
-    scores = np.zeros((len(prompts), len(names)))
-    for n, name in enumerate(names):
-        tokens = model.processor.tokenizer(name, add_special_tokens=False)["input_ids"]
-        for start in range(0, len(prompts), BATCH):
-            these = prompts[start : start + BATCH]
-            scores[start : start + BATCH, n] = _log_likelihood(model, these, tokens)
-    return [names[i] for i in scores.argmax(1)]
-
-
-def _log_likelihood(model: Model, prompts: list[Prompt], tokens: list[int]) -> np.ndarray:
-    """float64 [n]: log p(tokens | prompt)."""
-    [(_, batch)], _ = preprocess(model, prompts)
-    inputs = dict(batch.inputs)
-    rows, width = torch.arange(len(prompts))[:, None], inputs["input_ids"].shape[1]
-    places = torch.tensor(batch.lengths)[:, None] + torch.arange(len(tokens))
-    for name, fill in (("input_ids", torch.tensor(tokens)), ("attention_mask", 1), ("mm_token_type_ids", 0)):
-        grown = torch.nn.functional.pad(inputs[name], (0, len(tokens)))
-        grown[rows, places] = fill
-        inputs[name] = grown
-    assert inputs["input_ids"].shape[1] == width + len(tokens)
-    inputs = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
-    with torch.inference_mode():
-        logits = model.network(**inputs, use_cache=False).logits.float().log_softmax(-1)
-    picked = logits[rows, places - 1, torch.tensor(tokens)]
-    sums: np.ndarray = picked.sum(1).cpu().double().numpy()
-    return sums
+    found = []
+    for start in range(0, len(prompts), BATCH):
+        for shares in zero_shot.likeliest(model, prompts[start : start + BATCH], names):
+            assert isinstance(shares, dict)
+            found.append(max(shares, key=shares.__getitem__))
+    return found
 
 
 def read(model: Model, prompts: list[Prompt]) -> HeadVectors:

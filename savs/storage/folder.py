@@ -95,6 +95,16 @@ class LocalStore:
         folder = self._path(prefix)
         yield from sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()
 
+    def files(self, prefix: str) -> Iterator[str]:
+        folder = self._path(prefix) if prefix else self.root
+        try:
+            names = [p.name for p in folder.iterdir() if p.is_file() and not TEMPORARY.fullmatch(p.name)]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be listed: {error.strerror}") from error
+        yield from sorted(names)
+
     def honours_conditions(self) -> bool:
         return True  # a hard link is made or not; where there are none, `create` raises
 

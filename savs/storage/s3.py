@@ -98,6 +98,12 @@ class S3Store:
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"].rstrip("/").rpartition("/")[2]
 
+    def files(self, prefix: str) -> Iterator[str]:
+        for page in self._pages(prefix, Delimiter="/"):
+            for entry in page.get("Contents", []):
+                if name := entry["Key"].rpartition("/")[2]:  # else it marks the folder
+                    yield name
+
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -32,6 +32,10 @@ class Store(Protocol):
     def folders(self, prefix: str) -> Iterator[str]:
         """Names of the folders right below the folder `prefix`, sorted, without looking into them."""
 
+    def files(self, prefix: str) -> Iterator[str]:
+        """Names of the objects right below the folder `prefix`, sorted; all of the store's top where it
+        is empty."""
+
     def honours_conditions(self) -> bool:
         """Whether `create` keeps its promise. Tried out once, with an object that is removed again."""
 

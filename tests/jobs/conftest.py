@@ -101,7 +101,7 @@ def run_arguments(
     return [
         *("run", "--train", str(corpus.train), "--data", str(corpus.data), "--name", name),
         *("--model", str(model), "--workspace", str(workspace), "--heads", str(HEADS)),
-        *("--shard-size", str(shard_size), "--batch-size", "4"),
+        *("--shard-size", str(shard_size), "--batch-tokens", "200"),
     ]
 
 

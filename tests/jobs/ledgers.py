@@ -3,12 +3,12 @@
 from array import array
 from datetime import UTC, datetime, timedelta
 
+from jobs.endings import tally_of
 from jobs.ledger import Ledger
-from jobs.outcomes import Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import Counts, ErrorExample, LeakedRow, Outcome, Tallied
 from jobs.planning import Plan
 from jobs.rows import Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
-from savs.metrics import Tally
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 SOURCE = Source(url="/data/rows.jsonl", etag="0" * 64)
@@ -16,14 +16,14 @@ SOURCE = Source(url="/data/rows.jsonl", etag="0" * 64)
 
 def extract_job(name: str = "pets", minute: int = 0, heads: int = 5) -> Job:
     spec = ExtractSpec(
-        name=name, model="demo", train=SOURCE, heads=heads, readout="reference", shard_size=2, batch_size=2
+        name=name, model="demo", train=SOURCE, heads=heads, readout="reference", shard_size=2, batch_tokens=2
     )
     return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
 
 
 def classify_job(name: str = "pets", minute: int = 0, after: str | None = None) -> Job:
     spec = ClassifySpec(
-        name=name, model="demo", data=SOURCE, artifact="/a", after=after, shard_size=2, batch_size=2
+        name=name, model="demo", data=SOURCE, artifact="/a", after=after, shard_size=2, batch_tokens=2
     )
     return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
 
@@ -55,11 +55,16 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
-def write_outcome(ledger: Ledger, job: Job, shard: int, rows: list[Row], **changes: object) -> Outcome:
+def write_outcome(
+    ledger: Ledger,
+    job: Job,
+    shard: int,
+    rows: list[Row],
+    leaks: tuple[LeakedRow, ...] = (),
+    **changes: object,
+) -> Outcome:
     """Stores `rows` as a shard's part and commits what follows from them."""
-    tally = Tally()
-    for one in rows:
-        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
+    leaked = {one.index for one in leaks}
     failed = [one for one in rows if one.error]
     data = b"".join(one.line() for one in rows)
     attempt, part, digest = ledger.write_part(job.job_id, shard, ".jsonl", data)
@@ -70,7 +75,11 @@ def write_outcome(ledger: Ledger, job: Job, shard: int, rows: list[Row], **chang
         part=part,
         sha256=digest,
         counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
-        tally=Tallied.of(tally),
+        tally=Tallied.of(tally_of(rows)),
+        leaks=leaks,
+        tally_without_leaks=Tallied.of(tally_of(r for r in rows if r.error or r.index not in leaked))
+        if leaks
+        else None,
         examples=tuple(
             ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
             for one in failed

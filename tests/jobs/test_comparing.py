@@ -1,11 +1,11 @@
 import json
 from fractions import Fraction
-from math import comb
+from math import comb, factorial
 from pathlib import Path
 
 import pytest
 
-from jobs.comparing import compare_jobs, mcnemar
+from jobs.comparing import compare_jobs, mcnemar, paired_interval
 from jobs.ledger import Ledger
 from jobs.rows import Row
 from jobs.specs import Job
@@ -44,6 +44,7 @@ def test_rows_with_a_label_are_counted_pair_by_pair(ledger: Ledger) -> None:
     assert found.rows == 5
     assert (found.both_right, found.only_first, found.only_second, found.neither) == (2, 1, 2, 0)
     assert found.accuracies == (3 / 5, 4 / 5) and found.difference == 1 / 5
+    assert found.difference_interval == pytest.approx((-0.40705, 0.69276), abs=1e-5)
     assert found.p == pytest.approx(1.0)
 
 
@@ -83,6 +84,47 @@ def test_a_large_comparison_neither_overflows_nor_takes_long() -> None:
     assert mcnemar(400_000, 600_000) < 1e-100
 
 
+@pytest.mark.parametrize(("b", "c"), [(0.02, 0.02), (0.05, 0.2), (0.1, 0.5), (0.3, 0.3), (0.0, 0.9)])
+def test_the_interval_holds_the_true_difference_95_times_in_100(b: float, c: float) -> None:
+    rows, held = 40, 0.0
+    for first in range(rows + 1):
+        for second in range(rows + 1 - first):
+            rest = rows - first - second
+            ways = factorial(rows) // (factorial(first) * factorial(second) * factorial(rest))
+            low, high = paired_interval(first, second, rows)
+            held += ways * b**first * c**second * (1 - b - c) ** rest * (low <= c - b <= high)
+    assert 0.93 <= held <= 1
+
+
+def test_the_interval_is_no_point_and_stays_among_differences() -> None:
+    low, high = paired_interval(0, 0, 10)
+    assert low == -high < 0
+    low, high = paired_interval(0, 10, 10)
+    assert low < high == 1.0
+    assert paired_interval(10, 0, 10) == (-1.0, -low)
+
+
+def test_several_pairs_are_a_table(ledger: Ledger, workspace: Path) -> None:
+    labelled(ledger, "one", FIRST)
+    labelled(ledger, "two", SECOND)
+
+    said = savs_submit("compare", "one", "two", "two", "one", "--workspace", workspace)
+    found = json.loads(
+        savs_submit("compare", "one", "two", "two", "one", "--workspace", workspace, "--json").stdout
+    )
+
+    assert said.exit_code == 0
+    _, *lines = said.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        *(["one", "0.600"], ["two", "0.800"]),
+        *(["two", "0.800"], ["one", "0.600"]),
+    ]
+    assert "+0.200 (-0.407 to +0.693)" in lines[1] and "-0.200 (-0.693 to +0.407)" in lines[3]
+    assert [one["difference"] for one in found] == [0.2, -0.2]
+    alone = savs_submit("compare", "one", "two", "one", "--workspace", workspace)
+    assert alone.exit_code == 2 and "one has nothing to be compared with" in alone.stderr
+
+
 def test_the_command_prints_both_and_what_chance_would_do(ledger: Ledger, workspace: Path) -> None:
     labelled(ledger, "one", FIRST)
     labelled(ledger, "two", SECOND)
@@ -92,6 +134,8 @@ def test_the_command_prints_both_and_what_chance_would_do(ledger: Ledger, worksp
 
     assert said.exit_code == 0
     assert "0.600" in said.stdout and "0.800" in said.stdout and "p = 1" in said.stdout
+    assert "difference +0.200 (-0.407 to +0.693)" in said.stdout
     assert found["rows"] == 5 and found["difference"] == 0.2
+    assert found["difference_interval"] == pytest.approx([-0.40705, 0.69276], abs=1e-5)
     missing = savs_submit("compare", "one", "three", "--workspace", workspace)
     assert missing.exit_code == 2 and "no job 'three'" in missing.stderr

@@ -134,7 +134,7 @@ def test_an_artifact_outlives_its_job(
     # if its artifact is used by its name
     said = savs_submit(
         *("classify", "--data", corpus.data, "--artifact", "shapes", "--model", qwen2_vl),
-        *("--name", "again", "--workspace", workspace, "--batch-size", "4"),
+        *("--name", "again", "--workspace", workspace, "--batch-tokens", "200"),
     )
 
     # then it labels as it did

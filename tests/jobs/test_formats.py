@@ -23,7 +23,7 @@ ELSEWHERE = "/datasets/shapes"
 def run(corpus: Corpus, model: Path, workspace: Path, *more: str) -> Finished:
     result = savs_submit(
         *("run", "--train", corpus.train, "--data", corpus.data, "--name", "shapes", "--model", model),
-        *("--workspace", workspace, "--heads", HEADS, "--shard-size", SHARD, "--batch-size", 4, *more),
+        *("--workspace", workspace, "--heads", HEADS, "--shard-size", SHARD, "--batch-tokens", 200, *more),
     )
     assert result.exit_code == 0, result.output
     return finished(workspace)
@@ -34,19 +34,20 @@ def said(done: Finished) -> list[tuple[Any, ...]]:
     return [(row["index"], row["prediction"], row["votes"], row.get("label")) for row in rows]
 
 
-def rewrite(corpus: Corpus, listed: bool, change: Any) -> None:
+def rewrite(corpus: Corpus, listed: bool, change: Any, indent: int | None = 2) -> None:
     for path in (corpus.train, corpus.data):
         rows = [change(row) for row in read_jsonl(path)]
         if listed:
-            path.write_text(json.dumps(rows, indent=2) + "\n")
+            path.write_text(json.dumps(rows, indent=indent) + "\n")
         else:
             write_jsonl(path, rows)
 
 
+@pytest.mark.parametrize("indent", [2, None])  # None: all of it on one line
 def test_a_json_list_is_labelled_like_the_same_rows_on_lines(
-    own_corpus: Corpus, qwen2_vl: Path, workspace: Path, calm: Finished
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path, calm: Finished, indent: int | None
 ) -> None:
-    rewrite(own_corpus, True, lambda row: row)
+    rewrite(own_corpus, True, lambda row: row, indent)
 
     assert said(run(own_corpus, qwen2_vl, workspace)) == said(calm)
 

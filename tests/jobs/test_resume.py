@@ -132,7 +132,7 @@ def test_a_part_without_a_commit_is_left_and_its_shard_done_again(
     # given a run that was killed while it wrote a commit: its part is there, and half of a file
     result = savs_submit(
         *("classify", "--data", corpus.data, "--artifact", calm.summary("extract")["artifact"]),
-        *("--name", "again", "--workspace", workspace, "--shard-size", SHARD, "--batch-size", 4),
+        *("--name", "again", "--workspace", workspace, "--shard-size", SHARD, "--batch-tokens", 200),
     )
     assert result.exit_code == 0, result.output
     [job] = Ledger(str(workspace)).jobs("again")
@@ -156,7 +156,7 @@ def test_an_artifact_that_was_not_finished_is_made_again(
     # given a fit that was killed before its artifact was whole, and so before the summary
     arguments = [
         *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl, "--heads", 5),
-        *("--workspace", workspace, "--shard-size", SHARD, "--batch-size", 4),
+        *("--workspace", workspace, "--shard-size", SHARD, "--batch-tokens", 200),
     ]
     assert savs_submit(*arguments).exit_code == 0
     job = one_job(workspace, "extract")

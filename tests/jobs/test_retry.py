@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.ledger import Ledger
-from jobs.outcomes import EXAMPLES
+from jobs.outcomes import EXAMPLES, LeakedRow
 from jobs.reducing import reduce_job
 from jobs.results import result_rows
 from jobs.retries import RetryShard
 from jobs.retrying import retry_job
 from jobs.rows import Row
-from jobs.shards import give_up
+from jobs.shards import give_up, tally_of
 from jobs.specs import Job
 from savs.errors import JobError, LedgerError
-from savs.metrics import Tally, score
+from savs.metrics import score
 from tests.jobs.conftest import (
     SHARD,
     Corpus,
@@ -381,6 +381,7 @@ labels = st.lists(st.sampled_from(["cat", "dog", None]), min_size=12, max_size=1
     later=st.lists(st.tuples(st.booleans(), st.lists(shard_ends, min_size=1, max_size=5)), max_size=4),
     last=st.integers(1, 3),
     labels=labels,
+    alike=st.sets(st.integers(0, 11)),
 )
 def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows(
     tmp_path_factory: pytest.TempPathFactory,
@@ -388,6 +389,7 @@ def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows
     later: list[tuple[bool, list[list[str] | None]]],
     last: int,
     labels: list[str | None],
+    alike: set[int],
 ) -> None:
     sizes = [3] * (len(first) - 1) + [last]
     ledger = Ledger(str(tmp_path_factory.mktemp("ledger")))
@@ -410,27 +412,36 @@ def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows
             )
             for i in rows
         ]
-        write_outcome(ledger, job, shard, found)
+        write_outcome(ledger, job, shard, found, leaks_of(found, alike))
         merged.update({one.index: one for one in found})
 
     for shard, ends in enumerate(first):
         end(shard, list(range(3 * shard, 3 * shard + sizes[shard])), ends)
-    check_sums(ledger, job, merged, quotable)
+    check_sums(ledger, job, merged, quotable, alike)
     for dead_only, answers in later:
         for turn, number in enumerate(run_retry(ledger, job, dead_only)):
             _, again = ledger.planned(job.job_id).redone(number)
             end(number, list(again.indices), answers[turn % len(answers)])
-        check_sums(ledger, job, merged, quotable)
+        check_sums(ledger, job, merged, quotable, alike)
 
 
-def check_sums(ledger: Ledger, job: Job, merged: dict[int, Row | None], quotable: bool) -> None:
+def leaks_of(rows: list[Row], alike: set[int]) -> tuple[LeakedRow, ...]:
+    """Rows with an index in `alike` are in the training set, if they can be read and even; or seem so."""
+    return tuple(
+        LeakedRow(index=row.index, training="1", verified=row.error is None)
+        for row in rows
+        if row.index in alike and (row.error or row.index % 2 == 0)
+    )
+
+
+def check_sums(
+    ledger: Ledger, job: Job, merged: dict[int, Row | None], quotable: bool, alike: set[int]
+) -> None:
     """The summary of `job` is what one would count from `merged`: each row as it was last done."""
     summary = reduce_job(ledger, job)
     assert summary is not None
     done = [one for one in merged.values() if one is not None]
-    tally = Tally()
-    for one in done:
-        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
+    tally = tally_of(done)
     dead = [index for index, one in merged.items() if one is None]
     missing = [lost["first_index"] + i for lost in summary.get("missing", []) for i in range(lost["rows"])]
     assert missing == dead
@@ -444,6 +455,13 @@ def check_sums(ledger: Ledger, job: Job, merged: dict[int, Row | None], quotable
     scores = score(tally)
     assert summary.get("accuracy") == (scores and scores.accuracy)
     assert summary.get("confusion") == (scores and scores.confusion)
+    leaks = leaks_of(done, alike)
+    assert summary["leaks"]["rows"] == [one.model_dump() for one in leaks]
+    assert summary["leaks"]["unverified"] == sum(not one.verified for one in leaks)
+    without = score(tally_of(one for one in done if one.index not in {leak.index for leak in leaks}))
+    assert (summary.get("without_leaks") or {}).get("confusion") == (
+        without.confusion if without and leaks else None
+    )
     assert b"".join(result_rows(ledger, job.job_id)) == b"".join(one.line() for one in done)
     standing = {
         kind: [o.index for o in done if o.error and o.error.kind == kind] for kind in Counter(tally.errors)

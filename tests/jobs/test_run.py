@@ -187,7 +187,7 @@ def test_rows_without_a_question_are_asked_the_artifacts(
     bare = [{"image": str(corpus.folder / row["image"])} for row in read_jsonl(corpus.data)]
     result = savs_submit(
         *("classify", "--data", write_jsonl(tmp_path / "bare.jsonl", bare), "--name", "bare"),
-        *("--artifact", calm.summary("extract")["artifact"], "--workspace", workspace, "--batch-size", 4),
+        *("--artifact", calm.summary("extract")["artifact"], "--workspace", workspace, "--batch-tokens", 200),
     )
 
     assert result.exit_code == 0, result.output
@@ -231,6 +231,25 @@ def test_the_same_command_again_loads_no_model_and_changes_nothing(
         assert tree(calm.workspace) == before
 
 
+def test_a_model_that_fails_the_self_test_runs_no_job_unless_it_is_skipped(
+    corpus: Corpus, stretched: Path, workspace: Path
+) -> None:
+    # given a model whose answers depend on what else is in a batch
+    arguments = ["extract", "--train", corpus.train, "--name", "shapes", "--model", stretched]
+    refused = savs_submit(*arguments, "--workspace", workspace, *EXTRACT)
+    # then nothing is run
+    assert refused.exit_code == 1
+    assert "the self-test failed" in refused.stderr and "--skip-self-test" in refused.stderr
+    # and all of it where the one who asks knows better
+    resumed = savs_submit("resume", "shapes", "--workspace", workspace, "--skip-self-test", "--json")
+    assert resumed.exit_code == 0
+    [summary] = json.loads(resumed.stdout)
+    assert (summary["status"], summary["labelled"]) == ("done", EXAMPLES)
+    # whatever command says so
+    for command in ("run", "extract", "classify", "resume", "retry"):
+        assert "--skip-self-test" in savs_submit(command, "--help").stdout
+
+
 def test_another_number_of_heads_is_another_job(corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
     def extract(heads: int) -> dict[str, Any]:
         result = savs_submit(
@@ -257,7 +276,7 @@ def test_how_rows_are_cut_does_not_change_what_they_say(
     result = savs_submit(
         *("classify", "--data", corpus.data, "--artifact", calm.summary("extract")["artifact"]),
         *("--name", "cut", "--workspace", workspace),
-        *("--shard-size", shard_size, "--batch-size", batch_size),
+        *("--shard-size", shard_size, "--batch-tokens", 50 * batch_size),
     )
     assert result.exit_code == 0, result.output
     [job] = Ledger(str(workspace)).jobs()
@@ -270,7 +289,7 @@ def test_how_examples_are_cut_does_not_change_what_is_fitted(
 ) -> None:
     result = savs_submit(
         *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl),
-        *("--workspace", workspace, "--heads", HEADS, "--shard-size", 12, "--batch-size", 4),
+        *("--workspace", workspace, "--heads", HEADS, "--shard-size", 12, "--batch-tokens", 200),
     )
     assert result.exit_code == 0, result.output
     [path] = workspace.glob("artifacts/shapes/*/savs.safetensors")

@@ -29,13 +29,19 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def write_clip(path: Path, frames: int, fps: int, width: int = 64, height: int = 48) -> Path:
     """A video whose frame i is grey of brightness 8 * i, so that frames can be told apart."""
+    grey = [np.full((height, width, 3), 8 * number, dtype=np.uint8) for number in range(frames)]
+    return write_video(path, grey, fps)
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> Path:
+    """A video of `frames`, uint8 [height, width, 3]."""
     import av
 
+    height, width, _ = frames[0].shape
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(frames):
-            pixels = np.full((height, width, 3), 8 * number, dtype=np.uint8)
+        for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path

@@ -1,5 +1,6 @@
 """Pictures and videos: what is opened, how, and what is refused."""
 
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 
 from savs.errors import ItemError, MediaTooLarge, MissingMedia, NoVideoSupport, UnreadableMedia
-from savs.media import FrameSampling, Video, content_hash, open_media
+from savs.media import Digest, FrameSampling, Video, base_name, open_media, open_with_digest
 from savs.storage import open_parent
+from tests.faulty_s3 import FaultyS3
 from tests.savs.drawing import noise, write_clip
 
 SAMPLING = FrameSampling(frames=4)
@@ -228,10 +230,45 @@ def test_an_address_that_cannot_be_one_is_an_error_of_its_item(address: str) -> 
         open_media(address, SAMPLING)
 
 
-def test_a_content_hash_is_of_the_bytes(put: Put) -> None:
-    import hashlib
+def test_a_digest_is_of_the_bytes_and_hashed_only_where_that_is_wanted(put: Put, tmp_path: Path) -> None:
+    pictured = encoded(noise(30, 20), "PNG")
+    filmed = write_clip(tmp_path / "made.mp4", 8, 8).read_bytes()
+    for address, data in ((put("a.png", pictured), pictured), (put("a.mp4", filmed), filmed)):
+        sizes: list[int] = []
 
-    assert content_hash(put("a.bin", b"some bytes")) == hashlib.sha256(b"some bytes").hexdigest()
+        _, sized = open_with_digest(address, SAMPLING, lambda size, sizes=sizes: sizes.append(size) or False)
+        medium, digest = open_with_digest(address, SAMPLING, lambda size: True)
+
+        assert sizes == [len(data)]
+        assert sized == Digest(len(data), None)
+        assert digest == Digest(len(data), hashlib.sha256(data).hexdigest())
+        shown = open_media(address, SAMPLING)
+        assert np.array_equal(getattr(medium, "frames", medium), getattr(shown, "frames", shown))
+
+
+def test_what_is_hashed_is_fetched_once(bucket: str, faulty: FaultyS3, tmp_path: Path) -> None:
+    for name, data in (
+        ("a.png", encoded(noise(30, 20), "PNG")),
+        ("a.mp4", write_clip(tmp_path / "made.mp4", 8, 8).read_bytes()),
+    ):
+        store, key = open_parent(f"s3://{bucket}/{name}")
+        store.write(key, data)
+        faulty.seen.clear()
+        open_with_digest(f"s3://{bucket}/{name}", SAMPLING, lambda size: True)
+        assert [(method, path) for method, path, _ in faulty.seen] == [("GET", f"/{bucket}/{name}")]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("/data/a b/c.png", "c.png"),
+        ("s3://bucket/x/c.mp4", "c.mp4"),
+        ("https://me:secret@x.test/y/c.png?sig=a/b.png", "c.png"),
+        ("c.png", "c.png"),
+    ],
+)
+def test_the_base_name_is_the_last_part_of_the_path(address: str, name: str) -> None:
+    assert base_name(address) == name
 
 
 def test_a_number_of_frames_is_spread_from_the_first_to_the_last(put: Put, tmp_path: Path) -> None:
@@ -251,7 +288,7 @@ def test_a_number_of_frames_is_spread_from_the_first_to_the_last(put: Put, tmp_p
 def test_frames_per_second_are_taken_from_the_first_on_at_even_distances(tmp_path: Path) -> None:
     path = str(write_clip(tmp_path / "clip.mp4", 31, 8))
     video = video_of(path, FrameSampling(frames=None, fps=2.0))
-    assert video.indices == (0, 3, 7, 11, 15, 19, 23, 27)
+    assert video.indices == (0, 5, 10, 15, 20, 25)
     assert np.abs(video.frames.mean(axis=(1, 2, 3)) - 8 * np.array(video.indices)).max() < 6
 
 
@@ -262,14 +299,26 @@ def test_a_short_video_gives_frames_twice_rather_than_fewer(tmp_path: Path) -> N
     assert set(video.indices) == {0, 1, 2}
 
 
-def test_by_rate_a_video_gives_an_even_number_of_frames_and_never_more_than_it_has() -> None:
-    sampling = FrameSampling(frames=None, fps=2.0)
-    assert sampling.indices(1, 8.0) == [0]
-    assert sampling.indices(2, 8.0) == [0, 1]
-    assert len(sampling.indices(30, 8.0)) == 8  # 3.75 seconds
-    assert len(sampling.indices(28, 8.0)) == 6  # 3.5 seconds would be 7 frames
-    assert len(sampling.indices(3, 1.0)) == 2
-    assert len(sampling.indices(100_000, 8.0)) == 768
+@pytest.mark.parametrize("frames", [1, 2, 8, 16])
+def test_a_number_of_frames_is_those_of_the_published_code(frames: int) -> None:
+    for total in (1, 2, 10, 24, 31, 300, 2999):
+        published = np.linspace(0, total - 1, frames, dtype=int)
+        assert FrameSampling(frames=frames).indices(total, 8.0) == published.tolist()
+
+
+@pytest.mark.parametrize("fps", [8.0, 23.976, 30.0])
+def test_frames_by_rate_are_those_of_qwens_own_processor(fps: float) -> None:
+    from transformers import Qwen2VLVideoProcessor
+    from transformers.video_utils import VideoMetadata
+
+    processor = Qwen2VLVideoProcessor()
+    for total in (2, 3, 5, 24, 30, 31, 100, 3000, 100_000):
+        theirs = processor.sample_frames(VideoMetadata(total_num_frames=total, fps=fps), fps=2.0)
+        assert FrameSampling(frames=None, fps=2.0).indices(total, fps) == theirs.tolist()
+
+
+def test_by_rate_the_only_frame_is_shown_twice() -> None:
+    assert FrameSampling(frames=None, fps=2.0).indices(1, 8.0) == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import savs
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from savs.media import Video, open_media
-from savs.prompts import Batch, Prompt, preprocess, render
+from savs.prompts import Batch, Prompt, preprocess
 from tests.savs.drawing import noise, write_clip
 
 SQUARE = noise(84, 84)
@@ -175,30 +175,14 @@ def test_the_others_of_a_batch_are_shown_as_if_the_refused_were_not_there(model:
     assert [n for _, batch in batches for n in batch.lengths] == calm.lengths
 
 
-def test_media_stand_where_the_questions_marks_are(qwen2: savs.Model) -> None:
-    [text] = render(qwen2, [Prompt((SQUARE, SQUARE), "First <image> then <image>?")])
-    pad = "<|image_pad|>"
-    assert text.count(pad) == 2
-    assert text.index("First ") < text.index(pad) < text.index(" then ") < text.rindex(pad) < text.index("?")
-
-
-def test_a_template_that_writes_media_first_gets_the_placeholders_in_the_text(qwen2: savs.Model) -> None:
-    class Sorted:
-        """As LLaVA-OneVision's template does it."""
-
-        image_token, video_token = "<image>", "<video>"
-
-        def apply_chat_template(self, turns: list[Any], **_: Any) -> list[str]:
-            contents = [turn[0]["content"] for turn in turns]
-            return [
-                "".join("<image>" for part in content if part["type"] == "image")
-                + "".join(part["text"] for part in content if part["type"] == "text")
-                for content in contents
-            ]
-
-    model = replace(qwen2, processor=Sorted())
-    assert render(model, [Prompt((SQUARE, SQUARE), "One <image> or <image>?")]) == ["One <image> or <image>?"]
-    assert render(model, [Prompt((SQUARE,), "Which?")]) == ["<image>Which?"]
+def test_pictures_and_videos_of_different_items_stand_in_different_batches(
+    qwen2: savs.Model, tmp_path: Path
+) -> None:
+    video = clip(tmp_path, 8, savs.FrameSampling(frames=4))
+    media = [(SQUARE,), (video,), (), (video, SQUARE), (SQUARE, SQUARE), (video, video)]
+    batches, errors = preprocess(qwen2, [Prompt(shown, "What?") for shown in media])
+    assert not errors
+    assert sorted(positions for positions, _ in batches) == [[0, 2, 4], [1, 5], [3]]
 
 
 @pytest.mark.parametrize("question", ["<image> <image>?", "<image><image><image>?"])

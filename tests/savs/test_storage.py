@@ -104,6 +104,15 @@ def test_keys_are_listed_below_a_folder_and_sorted(store: Store) -> None:
     assert list(store.list("nothing")) == []
 
 
+def test_files_are_those_right_below_a_folder(store: Store) -> None:
+    for key in ("b.json", "a.json", "f/c.json", "f/d.json", "f/g/e.json", "fg/h.json"):
+        store.write(key, b"")
+    assert list(store.files("")) == ["a.json", "b.json"]
+    assert list(store.files("f")) == ["c.json", "d.json"]
+    assert list(store.files("nowhere")) == []
+    assert list(store.folders("f")) == ["g"]
+
+
 def test_a_store_that_nobody_wrote_to_is_empty(store: Store) -> None:
     assert list(store.list("")) == []
 

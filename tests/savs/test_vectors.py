@@ -7,6 +7,7 @@ import pytest
 
 import savs
 from savs.errors import ItemError, MissingMedia, NoQuestion, UnusableVectors
+from savs.packing import Budget
 from tests.savs.drawing import noise, write_clip
 
 
@@ -37,8 +38,8 @@ def ragged(tmp_path: Path) -> list[savs.Sample]:
 def test_a_batch_gives_what_its_items_give_alone(model: savs.Model, ragged: list[savs.Sample]) -> None:
     # given items of every size and kind
     # if they are read in one batch, and one at a time
-    together = savs.extract(model, ragged, batch_size=len(ragged))
-    alone = savs.extract(model, ragged, batch_size=1)
+    together = savs.extract(model, ragged, budget=Budget(len(ragged) * 60, 10**9))
+    alone = savs.extract(model, ragged, budget=Budget(1, 10**9))
     # then every head's vector points the same way and is as long
     assert not together.errors
     assert not alone.errors
@@ -54,9 +55,9 @@ def test_a_batch_gives_what_its_items_give_alone(model: savs.Model, ragged: list
 def test_rows_come_in_the_samples_order_whatever_the_batch_size(
     model: savs.Model, ragged: list[savs.Sample]
 ) -> None:
-    whole = savs.extract(model, ragged, batch_size=16)
+    whole = savs.extract(model, ragged, budget=Budget(16 * 60, 10**9))
     for size in (2, 4):
-        parts = savs.extract(model, ragged, batch_size=size)
+        parts = savs.extract(model, ragged, budget=Budget(size * 60, 10**9))
         assert parts.samples == whole.samples == tuple(ragged)
         assert np.allclose(parts.vectors.values, whole.vectors.values, atol=1e-3)
 
@@ -102,7 +103,7 @@ def test_one_bad_item_costs_its_own_row_and_no_other(
     qwen2: savs.Model, ragged: list[savs.Sample], tmp_path: Path
 ) -> None:
     # given good items, among them a file that is not there and a row without a question
-    calm = savs.extract(qwen2, [ragged[0], ragged[2]], batch_size=1).vectors.values
+    calm = savs.extract(qwen2, [ragged[0], ragged[2]], budget=Budget(1, 10**9)).vectors.values
     lost = savs.Sample(7, "lost", (str(tmp_path / "gone.png"),), "Shape?")
     silent = savs.Sample(8, "silent", ragged[0].media)
     # if all are read together
@@ -120,7 +121,7 @@ def test_a_question_is_taken_from_the_row_else_from_the_caller(
 ) -> None:
     media = ragged[0].media
     own, none = savs.Sample(0, "0", media, "Shape?"), savs.Sample(1, "1", media)
-    asked = savs.extract(qwen2, [own, none], question="Colour?", batch_size=1).vectors.values
+    asked = savs.extract(qwen2, [own, none], question="Colour?", budget=Budget(1, 10**9)).vectors.values
     colour = savs.extract(qwen2, [savs.Sample(0, "0", media, "Colour?")]).vectors.values
     shape = savs.extract(qwen2, [own]).vectors.values
     assert np.array_equal(asked, np.concatenate([shape, colour]))

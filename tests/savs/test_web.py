@@ -19,7 +19,7 @@ from PIL import Image
 
 from savs import web
 from savs.errors import ForbiddenMedia, ItemError, MediaTooLarge, MissingMedia, UnreadableMedia
-from savs.media import FrameSampling, Video, content_hash, is_video, open_media
+from savs.media import Digest, FrameSampling, Video, is_video, open_media, open_with_digest
 from savs.web import Patience, fetch, is_public
 from tests.certificates import write_certificate
 from tests.savs.drawing import noise, write_clip
@@ -582,9 +582,10 @@ def test_a_question_mark_ends_the_path_on_the_web_alone(address: str, expected: 
     assert is_video(address) is expected
 
 
-def test_a_content_hash_is_of_the_bytes_on_the_web_too(opened: Server) -> None:
-    address = opened.put("/a.bin", answer(b"some bytes"))
-    assert content_hash(address) == hashlib.sha256(b"some bytes").hexdigest()
+def test_what_is_read_from_the_web_is_hashed_too(opened: Server) -> None:
+    data = png(noise(30, 20))
+    _, digest = open_with_digest(opened.put("/a.png", answer(data)), FrameSampling(), lambda size: True)
+    assert digest == Digest(len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(("name", "limit"), [("a.png", "MAX_IMAGE_BYTES"), ("a.mp4", "MAX_VIDEO_BYTES")])
@@ -593,9 +594,8 @@ def test_pictures_and_videos_have_limits_of_their_own(
 ) -> None:
     monkeypatch.setattr(f"savs.media.{limit}", 100)
     address = opened.put(f"/{name}", answer(b"x" * 101, length=None))
-    for ask in (content_hash, partial(open_media, sampling=FrameSampling())):
-        with pytest.raises(MediaTooLarge, match="more than 100 bytes"):
-            ask(address)
+    with pytest.raises(MediaTooLarge, match="more than 100 bytes"):
+        open_media(address, FrameSampling())
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])

@@ -136,10 +136,10 @@ class Pool:
         train = write_manifest(f"{place}/train.jsonl", 12, lambda i: f"{CLASSES[i % 3]}-t{i}")
         data = write_manifest(f"{place}/data.jsonl", rows, ids or (lambda i: f"{CLASSES[i % 3]}-{i}"))
         ledger = self.ledger
-        first = extract_job("pets", MODEL, train, heads=5, readout="reference", shard_size=6, batch_size=4)
+        first = extract_job("pets", MODEL, train, heads=5, readout="reference", shard_size=6, batch_tokens=4)
         artifact = ledger.artifact_url("pets", first.job_id)
         second = classify_job(
-            "pets", MODEL, data, artifact, shard_size=shard_size, batch_size=4, after=first.job_id
+            "pets", MODEL, data, artifact, shard_size=shard_size, batch_tokens=4, after=first.job_id
         )
         jobs = submit(ledger, [first, second])
         enqueue_due(ledger, self.broker, jobs)

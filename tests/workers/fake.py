@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 import jobs.advancing
 import savs.extracting
@@ -24,12 +25,14 @@ from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
 from savs.errors import StorageError, UnreadableMedia
-from savs.extracting import Extraction, Timings
+from savs.extracting import Part, Reader
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
 from savs.models import Model
+from savs.packing import Budget
 from savs.samples import Sample
-from savs.vectors import HeadVectors
+from savs.timings import Timings
+from savs.windows import Request
 from workers import cli
 from workers.loading import load as load_real
 from workers.settings import WorkerSettings
@@ -58,15 +61,23 @@ def load(name: str) -> Model:
 
 
 def stream(
-    model: Model, samples: Iterable[Sample], question: str | None, batch_size: int, timings: Timings
-) -> Iterator[Extraction]:
-    """In place of savs.extracting.stream: FAKE_BATCH_SECONDS per batch."""
-    rest = iter(samples)
-    while batch := list(islice(rest, batch_size)):
+    model: Model,
+    requests: Iterable[Request],
+    timings: Timings,
+    *,
+    read: Reader | None = None,
+    budget: Budget | None = None,
+    **_: Any,
+) -> Iterator[Part]:
+    """In place of savs.extracting.stream: FAKE_BATCH_SECONDS per batch, and a token is an item."""
+    assert budget is not None
+    rest = iter(requests)
+    while batch := list(islice(rest, budget.tokens)):
         time.sleep(float(os.environ.get("FAKE_BATCH_SECONDS", "0")))
         cured = Path(os.environ.get("FAKE_CURED", "/nowhere"))
         harmless = cured.read_text().split() if cured.exists() else []
-        for sample in batch:
+        samples = [request.sample for request in batch]
+        for sample in samples:
             if "deadly" in sample.id:
                 os.kill(os.getpid(), signal.SIGKILL)
             if "unlucky" in sample.id and not (met := Path(os.environ["FAKE_DIED"])).exists():
@@ -74,11 +85,12 @@ def stream(
                 raise StorageError("S3 did not answer, however often boto3 asked")
             if "broken" in sample.id and "broken" not in harmless:
                 raise RuntimeError(f"item {sample.id} breaks the model")
-        spoilt = [s for s in batch if "rotten" in s.id and "rotten" not in harmless]
+        spoilt = [s for s in samples if "rotten" in s.id and "rotten" not in harmless]
         rotten = {s.index: UnreadableMedia(f"{s.id} cannot be decoded") for s in spoilt}
-        good = [s for s in batch if s.index not in rotten]
-        values = np.array([vector(s) for s in good], dtype=np.float32).reshape(-1, LAYOUT.width)
-        yield Extraction(tuple(good), HeadVectors(LAYOUT, values), dict(rotten))
+        good = [s for s in samples if s.index not in rotten]
+        vectors = np.array([vector(s) for s in good], dtype=np.float32).reshape(-1, LAYOUT.width)
+        values = torch.from_numpy(vectors)
+        yield Part(tuple(s.index for s in good), read(values) if read else values, dict(rotten))
 
 
 def vector(sample: Sample) -> np.ndarray:

@@ -5,14 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from savs.errors import UnsupportedModel
+from savs.models import Model
 from tests.workers.conftest import Pool, children, wait_until
 from tests.workers.looking import waits
 from workers.cli import main
+from workers.gpus import command_of
 
 PASSWORD = "hush-9f2"
 
@@ -61,6 +66,32 @@ def test_what_cannot_be_used_is_one_sentence(
     assert said.startswith("savs-worker: ") and said.count("\n") == 1
     assert sentence in said
     assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("gpus", [(), ("--gpus", "0")])
+def test_a_worker_tries_its_model_unless_told_otherwise(
+    tmp_path: Path, stretched: Path, monkeypatch: pytest.MonkeyPatch, gpus: tuple[str, ...]
+) -> None:
+    # given a model that fails the self-test, and a worker of the command line or of a supervisor
+    loads: list[Callable[[], Model]] = []
+    monkeypatch.setattr(
+        "workers.cli.work", lambda settings, load: loads.append(partial(load, settings.model))
+    )
+    monkeypatch.setattr(
+        "workers.cli.work_on_gpus",
+        lambda settings, _: main(command_of(settings, 0)[4:], standalone_mode=False),
+    )
+    arguments = ["gpu", "--model", str(stretched), "--broker", "redis://localhost", *gpus]
+    monkeypatch.setenv("SAVS_BROKER_URL", "redis://localhost")
+
+    for flag in ([], ["--skip-self-test"]):
+        assert said_by(*arguments, "--workspace", str(tmp_path), *flag) == (0, "")
+
+    # then it is refused, or loaded
+    [try_it, skip_it] = loads
+    with pytest.raises(UnsupportedModel, match="--skip-self-test"):
+        try_it()
+    assert skip_it().name == str(stretched)
 
 
 @pytest.mark.parametrize("source", ["savs.toml", "environment"])

@@ -1,4 +1,4 @@
-"""Two of the faults with a real model: the demo LMM, reading pictures."""
+"""Two of the faults with a real model, the demo LMM reading pictures; and the same, asked zero-shot."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def calm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     result = savs_submit(
         *("run", "--train", corpus / "train.jsonl", "--data", corpus / "corpus.jsonl"),
         *("--model", "demo", "--name", "stroke", "--workspace", workspace),
-        *("--shard-size", SHARD, "--batch-size", BATCH),
+        *("--shard-size", SHARD, "--batch-tokens", BATCH),
     )
     assert result.exit_code == 0, result.output
     ledger = Ledger(str(workspace))
@@ -44,7 +44,7 @@ def calm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 def hand_in(pool: Pool, corpus: Path) -> Job:
     """The same job, on the pool's queue."""
-    how = {"shard_size": SHARD, "batch_size": BATCH}
+    how = {"shard_size": SHARD, "batch_tokens": BATCH}
     first = extract_job("stroke", "demo", str(corpus / "train.jsonl"), heads=20, readout="reference", **how)
     artifact = pool.ledger.artifact_url("stroke", first.job_id)
     second = classify_job("stroke", "demo", str(corpus / "corpus.jsonl"), artifact, after=first.job_id, **how)
@@ -87,3 +87,25 @@ def test_fault_6_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]
 
     ends_as_calm(pool, job, calm)
     assert left < ITEMS // SHARD
+
+
+def test_a_zero_shot_job_is_worked_off_by_a_pool(pool: Pool, corpus: Path, tmp_path: Path) -> None:
+    # given a few items, and the answers of a run in one process
+    few = corpus / "few.jsonl"
+    few.write_bytes(b"".join((corpus / "corpus.jsonl").read_bytes().splitlines(keepends=True)[: 2 * SHARD]))
+    ask = (
+        *("classify", "--zero-shot", "constrained", "--data", few, "--model", "demo"),
+        *("--name", "asked", "--shard-size", SHARD, "--batch-tokens", BATCH, "--json", "--workspace"),
+    )
+    [calm] = json.loads(savs_submit(*ask, tmp_path / "calm").stdout)
+    pool.start("cpu")
+    pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
+
+    done = savs_submit(*ask, pool.workspace, "--broker", pool.redis.url, "--wait")
+
+    assert done.exit_code == 0, done.output
+    [summary] = json.loads(done.stdout)
+    assert summary["zero_shot"]["classes"] and summary["labelled"] == 2 * SHARD
+    ledgers = Ledger(str(tmp_path / "calm")), pool.ledger
+    rows, others = (list(result_rows(ledger, calm["job_id"])) for ledger in ledgers)
+    assert [json.loads(row) for row in rows] == [json.loads(row) for row in others]

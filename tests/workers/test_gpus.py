@@ -169,7 +169,7 @@ def test_two_gpus_are_two_workers_with_the_real_model_and_both_are_told_to_stop(
 
     # when a job is submitted
     train = write_manifest(f"{pool.workspace.parent}/train.jsonl", 6, lambda i: f"{CLASSES[i % 3]}-{i}")
-    new = extract_job("pets", "demo", train, heads=5, readout="reference", shard_size=2, batch_size=2)
+    new = extract_job("pets", "demo", train, heads=5, readout="reference", shard_size=2, batch_tokens=2)
     [job] = submit(pool.ledger, [new])
     enqueue_due(pool.ledger, pool.broker, [job])
 

@@ -18,7 +18,7 @@ def job_of(pool: Pool, name: str, shards: int) -> Job:
     )
     [job] = submit(
         pool.ledger,
-        [extract_job(name, MODEL, train, heads=2, readout="reference", shard_size=1, batch_size=1)],
+        [extract_job(name, MODEL, train, heads=2, readout="reference", shard_size=1, batch_tokens=1)],
     )
     enqueue_due(pool.ledger, pool.broker, [job])
     return job

@@ -81,7 +81,7 @@ def test_a_corpus_whose_first_rows_mostly_fail_is_stopped_and_goes_on_when_resum
         pool.start("gpu", FAKE_BATCH_SECONDS="0.01")
     data = [name + "-rotten" * (i % 5 != 0) for i, name in enumerate(names(4000))]
 
-    said = run_pets(pool, names(12, "t"), data, 125, "--batch-size", "125", "--json")
+    said = run_pets(pool, names(12, "t"), data, 125, "--batch-tokens", "125", "--json")
 
     # it stopped after the first thousand, but for what had been begun
     why = "800 of its first 1000 rows failed, more than 50% (--max-failure-rate)"
@@ -91,7 +91,7 @@ def test_a_corpus_whose_first_rows_mostly_fail_is_stopped_and_goes_on_when_resum
     done = len(pool.ledger.committed(classify.job_id))
     assert 8 <= done <= 8 + 4
     assert why in savs_submit_here(pool, "status", "pets").stdout
-    again = run_pets(pool, names(12, "t"), data, 125, "--batch-size", "125")
+    again = run_pets(pool, names(12, "t"), data, 125, "--batch-tokens", "125")
     assert again.exit_code == 1 and why in again.stderr
     assert len(pool.ledger.committed(classify.job_id)) == done
 
@@ -114,7 +114,7 @@ def test_a_run_without_a_broker_is_none_of_a_pools_business(pool: Pool, tmp_path
     train = write_manifest(f"{tmp_path}/train.jsonl", 6, lambda i: names(6)[i])
     submit(
         pool.ledger,
-        [extract_job("mine", MODEL, train, heads=2, readout="reference", shard_size=2, batch_size=2)],
+        [extract_job("mine", MODEL, train, heads=2, readout="reference", shard_size=2, batch_tokens=2)],
     )
 
     sweep(pool.ledger, pool.broker, TIMES)

@@ -32,11 +32,11 @@ def write_both(place: str = PLACE) -> None:
 def jobs_of(pool: Pool, place: str = PLACE) -> list[Job]:
     """An extract job and the classify job after it, left to be planned, on the queue."""
     first = extract_job(
-        "pets", MODEL, f"{place}/train.jsonl", heads=5, readout="reference", shard_size=6, batch_size=4
+        "pets", MODEL, f"{place}/train.jsonl", heads=5, readout="reference", shard_size=6, batch_tokens=4
     )
     artifact = pool.ledger.artifact_url("pets", first.job_id)
     second = classify_job(
-        "pets", MODEL, f"{place}/data.jsonl", artifact, after=first.job_id, shard_size=10, batch_size=4
+        "pets", MODEL, f"{place}/data.jsonl", artifact, after=first.job_id, shard_size=10, batch_tokens=4
     )
     jobs = submit(pool.ledger, [first, second], plan_remote=False)
     enqueue_due(pool.ledger, pool.broker, jobs)

@@ -339,7 +339,7 @@ def test_a_picture_outside_the_allowed_roots_costs_its_row_and_no_other(pool: Po
     artifact = pool.ledger.artifact_url("pets", extract.job_id)
     wait_until(lambda: pool.finished(extract), "the artifact is there")
 
-    new = new_classify_job("mixed", MODEL, str(data), artifact, shard_size=3, batch_size=4)
+    new = new_classify_job("mixed", MODEL, str(data), artifact, shard_size=3, batch_tokens=4)
     [job] = submit(pool.ledger, [new])
     enqueue_due(pool.ledger, pool.broker, [job])
 

@@ -60,6 +60,28 @@ def test_with_wait_the_command_ends_when_the_jobs_do(pool: Pool, tmp_path: Path)
     assert [s["status"] for s in json.loads(said.stdout)] == ["done", "done"]
 
 
+def test_a_pool_runs_splits_side_by_side_and_the_table_comes_at_the_end(pool: Pool, tmp_path: Path) -> None:
+    pool.start("cpu")
+    pool.start("gpu")
+    for folder, rows in (("train", 12), ("data", 20)):
+        (tmp_path / folder).mkdir()
+        for split in ("left", "right"):
+            where = f"{tmp_path}/{folder}/{split}.jsonl"
+            write_manifest(where, rows, lambda i, split=split: f"{('cat', 'dog')[i % 2]}-{split}-{i}")
+    folders = ["--train", str(tmp_path / "train"), "--data", str(tmp_path / "data")]
+
+    said = submit(
+        pool, "run", *folders, "--model", MODEL, "--name", "pets", "--heads", "5", "--wait", "--json"
+    )
+
+    *summaries, table = json.loads(said.stdout)
+    assert said.exit_code == 0
+    assert [(s["name"], s["kind"]) for s in summaries] == [
+        (f"pets.{split}", kind) for split in ("left", "right") for kind in ("extract", "classify")
+    ]
+    assert [(split["split"], split["rows"]) for split in table["splits"]] == [("left", 20), ("right", 20)]
+
+
 def test_watch_alone_sees_to_it_that_a_job_ends(pool: Pool, tmp_path: Path) -> None:
     # given a pool without a cpu worker that sweeps, and a queue that was emptied
     pool.start("gpu")

@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of published architectures, made from their real classes."""
+"""Tiny random checkpoints with the demo model's tokenizer, chat template and pictures."""
 
 from pathlib import Path
 
@@ -11,8 +11,7 @@ from transformers import (
 )
 
 from savs.demo.architecture import make_config, make_processor, make_tokenizer
-
-SPREAD = 0.12  # standard deviation of weights: large enough that pictures differ in their vectors
+from tests.checkpoints.saving import SPREAD, randomize
 
 
 def save_qwen2_5_vl(folder: Path, seed: int = 3) -> Path:
@@ -22,7 +21,7 @@ def save_qwen2_5_vl(folder: Path, seed: int = 3) -> Path:
     config = make_config(tokenizer)
     config.text_config.initializer_range = config.vision_config.initializer_range = SPREAD
     model = Qwen2_5_VLForConditionalGeneration(config)
-    _randomize(model)
+    randomize(model)
     model.save_pretrained(folder)
     make_processor(tokenizer).save_pretrained(folder)
     return folder
@@ -64,7 +63,7 @@ def save_qwen2_vl(folder: Path, seed: int = 4) -> Path:
         vision_end_token_id=like.vision_end_token_id,
     )
     model = Qwen2VLForConditionalGeneration(config)
-    _randomize(model)
+    randomize(model)
     model.save_pretrained(folder)
     processor = make_processor(tokenizer)
     Qwen2VLProcessor(
@@ -74,9 +73,3 @@ def save_qwen2_vl(folder: Path, seed: int = 4) -> Path:
         chat_template=processor.chat_template,
     ).save_pretrained(folder)
     return folder
-
-
-def _randomize(model: torch.nn.Module) -> None:
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=SPREAD)

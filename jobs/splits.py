@@ -1,0 +1,185 @@
+"""Splits: a training file and a corpus each, that are run under one name and scored side by side.
+
+A split is fitted and labelled by jobs of its own, named `<name>.<split>`; their specs say of which name
+they are a split, so that a command which is given the name finds them all.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.specs import NAME, ClassifySpec, Job
+from jobs.submitting import answers, resolved
+from savs.errors import SettingsError
+from savs.storage import join, open_parent, open_store
+
+SUFFIXES = (".json", ".jsonl")  # of the files in a folder that are manifests
+
+
+@dataclass(frozen=True)
+class Split:
+    """Addresses of two manifests. `name` is None where there is nothing to tell apart."""
+
+    name: str | None
+    train: str
+    data: str
+
+
+def splits_of(train: str | None, data: str | None, given: Sequence[tuple[str, str, str]]) -> list[Split]:
+    """What is to be run: the splits that are `given` as (name, train, data), those of two folders, or
+    the two files. Raises SettingsError."""
+    if given:
+        if train is not None or data is not None:
+            raise SettingsError("--split names its files itself; leave out --train and --data")
+        twice = sorted({name for name, *_ in given if sum(name == other for other, *_ in given) > 1})
+        if twice:
+            raise SettingsError(f"--split: given more than once: {', '.join(twice)}")
+        return [Split(_checked(name, "--split"), *files) for name, *files in given]
+    if train is None or data is None:
+        raise SettingsError("give --train and --data, or --split NAME TRAIN DATA for each split")
+    folders = [is_folder(url) for url in (train, data)]
+    if not any(folders):
+        return [Split(None, train, data)]
+    if not all(folders):
+        raise SettingsError(
+            f"--train: {train}, --data: {data}: one is a folder and the other is none; give two files, or "
+            "two folders in which files of the same name are a split"
+        )
+    first, second = (_manifests(url, option) for url, option in ((train, "--train"), (data, "--data")))
+    alone = [first.get(name) or second[name] for name in sorted(first.keys() ^ second.keys())]
+    if alone:
+        raise SettingsError(
+            f"files of the same name in --train and --data are a split; only one of them has: "
+            f"{', '.join(alone)}"
+        )
+    return [Split(_checked(name, first[name]), first[name], second[name]) for name in sorted(first)]
+
+
+def manifests_of(url: str, option: str) -> list[str]:
+    """The manifests in the folder at `url`, or `url` itself where it is none."""
+    return sorted(_manifests(url, option).values()) if is_folder(url) else [url]
+
+
+def is_folder(url: str) -> bool:
+    """Whether `url` is a local folder, or a prefix of a bucket right below which objects lie."""
+    if not url.startswith("s3://"):
+        return "://" not in url and answers(Path(url).expanduser().is_dir)
+    if url.endswith("/"):
+        return True
+    store, key = open_parent(url)
+    return not store.exists(key) and any(True for _ in open_store(url).files(""))
+
+
+def _manifests(url: str, option: str) -> dict[str, str]:
+    """Name of the split → address of the manifest, of all in a folder. Raises SettingsError."""
+    folder = resolved(url).rstrip("/")
+    found: dict[str, str] = {}
+    for file in open_store(folder).files(""):
+        stem, dot, suffix = file.rpartition(".")
+        if not stem or stem.startswith(".") or dot + suffix.lower() not in SUFFIXES:
+            continue
+        if stem in found:
+            raise SettingsError(f"{option}: {found[stem]} and {join(folder, file)} are the same split")
+        found[stem] = join(folder, file)
+    if not found:
+        raise SettingsError(f"{option}: {url} is a folder without .json or .jsonl files")
+    return found
+
+
+def _checked(split: str, where: str) -> str:
+    if not NAME.fullmatch(split):
+        raise SettingsError(
+            f"{where}: {split!r} cannot name a split: use letters, digits, '.', '_' and '-', beginning "
+            "with a letter or digit. Rename the file, or use --split NAME TRAIN DATA"
+        )
+    return split
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """One split. The accuracies are None where no row has a label, or the job has not ended.
+
+    rows           that have a label and a prediction
+    without_leaks  accuracy without rows of the training set, where there are any
+    """
+
+    split: str
+    job_id: str
+    rows: int
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+    without_leaks: float | None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of accuracies, with its interval of 95 %."""
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """All splits of a name.
+
+    macro  mean of the splits' accuracies, each counting the same
+    micro  accuracy of all their rows together
+    """
+
+    kind: str
+    name: str
+    splits: tuple[SplitScore, ...]
+    macro: Mean | None
+    micro: Mean | None
+
+
+def split_scores(jobs: Sequence[Job], summaries: Sequence[dict[str, Any]]) -> list[SplitScores]:
+    """The splits among `jobs`, a table for each name, from the summaries of those that have ended."""
+    ended = {summary["job_id"]: summary for summary in summaries}
+    tables: dict[str, list[SplitScore]] = {}
+    for job in jobs:
+        if isinstance(job.spec, ClassifySpec) and job.spec.split is not None:
+            one = _score(job, job.spec.split, ended.get(job.job_id, {}))
+            tables.setdefault(job.spec.family, []).append(one)
+    found = []
+    for name, splits in tables.items():
+        scored = [split for split in splits if split.accuracy is not None]
+        same, by_rows = (_mean(scored, weights) for weights in ([1] * len(scored), [s.rows for s in scored]))
+        found.append(SplitScores("splits", name, tuple(splits), same, by_rows))
+    return found
+
+
+def _score(job: Job, split: str, summary: dict[str, Any]) -> SplitScore:
+    interval = summary.get("accuracy_interval")
+    return SplitScore(
+        split=split,
+        job_id=job.job_id,
+        rows=summary.get("scored", 0),
+        accuracy=summary.get("accuracy"),
+        accuracy_interval=interval and (interval[0], interval[1]),
+        without_leaks=summary.get("without_leaks", {}).get("accuracy"),
+    )
+
+
+def _mean(splits: Sequence[SplitScore], weights: Sequence[int]) -> Mean | None:
+    """The weighted mean of the splits' accuracies; None of no splits.
+
+    Its interval is put together from theirs, whatever kind they are of: the squared distances from
+    the mean to its ends are the sums of the squared, weighted distances of the splits' (MOVER; Zou, Huang and
+    Zhang 2009, "A note on confidence interval estimation for a linear function of binomial proportions").
+    """
+    if not splits:
+        return None
+    total = sum(weights)
+    parts = [
+        (w / total, s.accuracy, *s.accuracy_interval)
+        for w, s in zip(weights, splits, strict=True)
+        if s.accuracy is not None and s.accuracy_interval is not None
+    ]
+    mean = math.fsum(w * rate for w, rate, _, _ in parts)
+    below = math.sqrt(math.fsum((w * (rate - low)) ** 2 for w, rate, low, _ in parts))
+    above = math.sqrt(math.fsum((w * (high - rate)) ** 2 for w, rate, _, high in parts))
+    return Mean(mean, (mean - below, mean + above))
