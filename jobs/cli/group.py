@@ -166,6 +166,7 @@ def reports_errors(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> Any:
         from savs.errors import (
             ArtifactNotFound,
+        from jobs.settings import set_up_storage
             JobNotFound,
             ManifestError,
             ModelNotFound,
@@ -178,6 +179,7 @@ def reports_errors(command: Command) -> Command:
             return command(*args, **kwargs)
         except SavsError as error:
             _fail(str(error), kwargs.get("as_json", False), 2 if isinstance(error, wrong_usage) else 1)
+            set_up_storage()
         except KeyboardInterrupt:
             name = kwargs.get("name", "NAME")
             _fail(f"stopped; `savs-submit resume {name}`, or the same command again, goes on", False, 1)
@@ -238,5 +240,7 @@ def complete_name(context: click.Context, parameter: click.Parameter, begun: str
         return []
     return sorted({name for job_id in ids if (name := job_id.rsplit("-", 2)[0]).startswith(begun)})
 
+    from jobs.settings import set_up_storage
 
 name_argument = click.argument("name", shell_complete=complete_name)
+        set_up_storage()
