@@ -62,7 +62,12 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
-    """Follow the newest jobs of NAME on a pool until they end.
+    """Follow the newest jobs of NAME on a pool until they end: shards, items/s, the time left, failures,
+    accuracy so far, and workers alive, on standard error.
+
+    Without a terminal that is a line when something changes, else every half minute; with --json a JSON
+    object a line, and standard output has the summaries alone, at the end. With a broker it also puts
+    back what was lost, and plans and adds up while no cpu worker is alive.
 
     Example: savs-submit watch pets --workspace results --broker redis://localhost
     """

@@ -38,14 +38,17 @@ def resume(
     allow_http: bool,
     as_json: bool,
 ) -> None:
-    """Go on with the jobs of NAME where they stopped.
+    """Go on with the newest jobs of NAME (or the one with that id) where they stopped.
+
+    With a broker, what the pool has lost of them is put back at once; while no cpu worker is alive, what
+    there is to plan and to add up is done here. With --wait that goes on until they have ended.
 
     Example: savs-submit resume pets --workspace results
     """
     from jobs.retrying import retry_job
 
     ledger = ledger_of(workspace)
-    jobs = jobs_of(ledger, name)
+    jobs = newest_of(ledger, name)
     for job in jobs:
         ledger.uncancel(job.job_id)
         summary = ledger.summary(job.job_id)
