@@ -1,6 +1,9 @@
-"""What a cpu worker does for a job before and after its shards: plans it, reduces it, starts the next."""
+"""What a cpu worker does for a job before and after its shards: plans it, reduces it, starts the next.
+
+Whoever watches or resumes a job does it too, while no cpu worker is alive."""
 
 import logging
+from collections.abc import Callable
 
 from jobs.attempts import SignsOfLife, Times, again
 from jobs.board import Entry
@@ -65,13 +68,46 @@ def attempt_to_advance(
     return word
 
 
+def stand_in(
+    ledger: Ledger, broker: Broker, jobs: list[Job], times: Times, tell: Callable[[str], None]
+) -> None:
+    """Plans and reduces those of `jobs` that ask for it, in this process: for while no cpu worker lives.
+
+    As a worker would, but that it reads with the rights of whoever calls. `tell` hears of jobs that had
+    to be left, because this machine cannot fit.
+    """
+    board = broker.board(CPU_QUEUE)
+    for job in jobs:  # in order: what one reduction starts may have ended long ago
+        for unit, kind in (("plan", PlanJob), ("reduce", ReduceJob)):
+            entry = board.entry(job.job_id, unit)
+            if entry is None or entry.state != "queued":
+                continue
+            if unit == "reduce" and job.spec.kind == "extract" and not _can_fit():
+                tell(
+                    f"{job.job_id} waits to be fitted, which needs a cpu worker (savs-worker cpu), or this "
+                    "command where savs is installed with its models: pip install 'savs[worker]'"
+                )
+                continue
+            message = kind(job_id=job.job_id, epoch=entry.epoch, at=entry.at)
+            attempt_to_advance(ledger, broker, message, times, None)
+
+
+def _can_fit() -> bool:
+    try:
+        import numpy  # noqa: F401
+        import safetensors.numpy  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def plan_and_go_on(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None) -> None:
     """Plans a job, unless it is planned, and enqueues its shards if it waits for nothing."""
     if not ledger.is_planned(job.job_id):
         if roots is not None:
             roots.check_address(job.spec.source.url)
         ledger.create_plan(job.job_id, plan_job(ledger, job))
-    if is_due(ledger, job):
+    if is_due(ledger, job) and not ledger.is_cancelled(job.job_id):  # planning may have taken long
         enqueue_job(ledger, broker, job)
 
 

@@ -43,7 +43,8 @@ def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, in
 def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
     """Puts every shard without an outcome on the board and its message on the queue, once.
 
-    A job without such shards is reduced. Answers how many shards were put there.
+    A job without such shards is reduced. Answers how many shards were put there: none that stay, where
+    the job is cancelled meanwhile.
     """
     queue = gpu_queue(job.spec.model)
     planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
@@ -61,16 +62,25 @@ def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
     broker.redis.set(SENTINEL, 1)
     if len(committed) == len(planned):
         ask_to_reduce(broker, job)
+    if ledger.is_cancelled(job.job_id):  # after this look, `take_off` finds all that was put there
+        take_off(broker, job)
+        return 0
     return count
 
 
 def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:
     """Stops a job: nothing of it is begun any more, and what runs stops between batches.
 
-    What is done stays; `resume` goes on with the rest.
+    What is done stays; `resume` goes on with the rest. Without `broker` only the ledger is told, which
+    is enough: workers drop what they find of it on the queue.
     """
     ledger.cancel(job.job_id)
     ledger.deactivate(job.job_id)
     if broker is not None:
-        broker.board(gpu_queue(job.spec.model)).forget(job.job_id)
-        broker.board(CPU_QUEUE).forget(job.job_id)
+        take_off(broker, job)
+
+
+def take_off(broker: Broker, job: Job) -> None:
+    """Takes a job off the boards."""
+    broker.board(gpu_queue(job.spec.model)).forget(job.job_id)
+    broker.board(CPU_QUEUE).forget(job.job_id)

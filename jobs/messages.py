@@ -1,4 +1,8 @@
-"""What is put on a queue: addresses and numbers, never data. JSON under a kilobyte."""
+"""What is put on a queue: addresses and numbers, never data.
+
+As it lies in Redis, with all that Celery needs around it, a message has under a kilobyte however long
+the names in it are (`jobs.broker` sends it).
+"""
 
 from typing import Annotated, Literal
 

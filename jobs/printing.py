@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import markup
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from jobs.comparing import Comparison
@@ -14,13 +15,20 @@ from jobs.splits import Mean, SplitScore, SplitScores
 
 CLASSES_SHOWN = 20  # rows of the table of classes
 LEAKS_SHOWN = 3  # rows of the training set that are named
-TABLE_WIDTH = 140  # columns; names of jobs are never cut short
+SHARDS_SHOWN = 20  # shards that were given up, of a job
+NOTE_WIDTH = 60  # columns, after which a note goes on below; nothing else of a job is wrapped or cut
+WIDEST = 10_000  # columns
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
 
 
 def escape(text: str) -> str:
     """`text`, a user's, as rich prints it literally; control characters are spelt out."""
-    return markup.escape(CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text))
+    return markup.escape(plain(text))
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with control characters spelt out."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def print_summary(summary: dict[str, Any], where: str) -> None:
@@ -129,8 +137,9 @@ def print_splits(found: SplitScores) -> None:
 def print_jobs(states: list[dict[str, Any]]) -> None:
     """Jobs as a table."""
     table = Table(box=None)
-    for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted", "note"):
-        table.add_column(column, no_wrap=column != "note")
+    for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("note", overflow="fold", max_width=NOTE_WIDTH)
     for state in states:
         accuracy = state["accuracy"]
         table.add_row(
@@ -143,19 +152,39 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
             state["submitted"],
             escape(state["note"] or ""),
         )
-    Console(width=max(Console().width, TABLE_WIDTH)).print(table if states else "no jobs")
     console = Console(soft_wrap=True, emoji=False)
+    if states:
+        _print_uncut(table)
+    else:
+        console.print("no jobs")
     for state in states:
         if state["reason"]:
             console.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")
 
 
-def print_errors(found: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Per job and kind of error: how many rows, and the first few."""
+def _print_uncut(table: Table) -> None:
+    """As wide as the table is, however narrow the terminal, or whatever else it goes to."""
+    console = Console(emoji=False)
+    width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
+    Console(width=width, emoji=False).print(table)
+
+
+def print_failures(found: dict[str, dict[str, Any]]) -> None:
+    """Per job: why it ended, which shards were given up, and per kind of error how many rows, and the
+    first few."""
     console = Console(soft_wrap=True, emoji=False)
-    for job_id, kinds in found.items():
-        console.print(f"[bold]{escape(job_id)}[/bold]: {'' if kinds else 'no errors'}")
-        for kind, errors in kinds.items():
+    for job_id, why in found.items():
+        console.print(f"[bold]{escape(job_id)}[/bold]: {'' if any(why.values()) else 'no errors'}")
+        if why["reason"]:
+            console.print(f"  {escape(why['reason'])}")
+        for shard in why["given_up"][:SHARDS_SHOWN]:
+            first, last = shard["first_index"], shard["first_index"] + shard["rows"] - 1
+            rows = f"{shard['rows']} rows again" if shard["retry"] else f"rows {first} to {last}"
+            said = f"shard {shard['shard']}, {rows}: {shard['reason']}"
+            console.print(f"  [red]given up[/red]: {escape(said)}")
+        if (more := len(why["given_up"]) - SHARDS_SHOWN) > 0:
+            console.print(f"  … and {more} more shards that were given up (all of them with --json)")
+        for kind, errors in why["errors"].items():
             console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows")
             for example in errors["examples"]:
                 console.print(
@@ -226,7 +255,7 @@ def print_comparisons(pairs: list[tuple[str, str]], found: list[Comparison]) -> 
         more = [("", ""), (_difference(one), f"{one.p:.3g}")]
         for name, rate, (low, high), cells in zip(names, one.accuracies, one.intervals, more, strict=True):
             table.add_row(escape(name), f"{rate:.3f} ({low:.3f} to {high:.3f})", *cells)
-    Console(width=max(Console().width, TABLE_WIDTH)).print(table)
+    Console(width=WIDEST).print(table)
 
 
 def _difference(found: Comparison) -> str:

@@ -158,13 +158,6 @@ def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
     }
 
 
-def summarize_errors(ledger: Ledger, job: Job) -> dict[str, dict[str, Any]]:
-    """As in the summary, of the shards that have ended so far."""
-    if not ledger.is_planned(job.job_id):
-        return {}
-    return errors_of(add_up(ledger, job, ledger.planned(job.job_id), ledger.committed(job.job_id)))
-
-
 def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
     """Seconds per stage over all shards, labelled rows per second of each stage alone, and rows per
     second of a worker."""

@@ -1,5 +1,6 @@
 """Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in this folder."""
 
+import os
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -45,6 +46,20 @@ def read_settings(**options: str | None) -> Settings:
         return Settings(**given)
     except (ValidationError, ValueError) as error:
         raise SettingsError(f"{FILE}: {error}") from error
+
+
+def set_up_storage() -> None:
+    """Puts the S3 endpoint of `savs.toml` where `savs.storage`, which knows no settings, looks for it: into
+    the environment of this process and of those that it starts. To be called before a store is opened.
+
+    Region, profile and credentials are boto3's. Raises SettingsError where it is no address.
+    """
+    url = read_settings().s3_endpoint_url
+    if not url:
+        return
+    if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
+        raise SettingsError(f"SAVS_S3_ENDPOINT_URL: {url} is no http:// or https:// address")
+    os.environ["SAVS_S3_ENDPOINT_URL"] = url
 
 
 def workspace_of(option: str | None) -> str:

@@ -18,15 +18,22 @@ from jobs.specs import Job
 from jobs.status import is_due
 from savs.errors import JobNotFound, LedgerError
 
+UNDERWAY = 1.0  # seconds that a message may be between board and queue, or queue and worker
+
 log = logging.getLogger("savs.sweeper")
 
 
-def sweep(ledger: Ledger, broker: Broker, times: Times) -> None:
-    """One round over all jobs that the pool is to see to."""
+def sweep(ledger: Ledger, broker: Broker, times: Times, *, at_once: bool = False) -> None:
+    """One round over all jobs that the pool is to see to.
+
+    at_once  whether queued units whose message is gone are put back now, and not when the no-life limit
+             has passed: costs a message at most, and somebody asked for it
+    """
     jobs = _unfinished(ledger)
     emptied = not broker.redis.exists(SENTINEL)
+    no_message = min(UNDERWAY, times.no_life) if at_once else times.no_life
     for queue in {CPU_QUEUE, *(gpu_queue(job.spec.model) for job in jobs.values())}:
-        _put_back(ledger, broker, queue, jobs, times)
+        _put_back(ledger, broker, queue, jobs, times, no_message)
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
@@ -65,12 +72,14 @@ def _see_to(ledger: Ledger, broker: Broker, job: Job, emptied: bool) -> None:
         enqueue_job(ledger, broker, job)
 
 
-def _put_back(ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], times: Times) -> None:
+def _put_back(
+    ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], times: Times, no_message: float
+) -> None:
     board = broker.board(queue)
     now = board.time()
     oldest = broker.oldest(queue)
     for entry in list(board.entries()):
-        if not _is_lost(entry, now, oldest[entry.lane], times.no_life):
+        if not _is_lost(entry, now, oldest[entry.lane], times.no_life, no_message):
             continue
         job = jobs.get(entry.job_id)
         try:
@@ -96,8 +105,9 @@ def _put_one_back(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: E
         finish_shard(ledger, broker, queue, job, shard)
 
 
-def _is_lost(entry: Entry, now: float, oldest: float | None, no_life: float) -> bool:
+def _is_lost(entry: Entry, now: float, oldest: float | None, no_life: float, no_message: float) -> bool:
     """A running unit without a sign of life; or a queued one whose message is no longer waiting,
-    which shows in younger messages being next in its lane."""
-    horizon = now if entry.state == "running" or oldest is None else oldest
-    return entry.at + no_life < horizon
+    which shows in younger messages being next in its lane. Both for so many seconds."""
+    if entry.state == "running":
+        return entry.at + no_life < now
+    return entry.at + no_message < (now if oldest is None else oldest)

@@ -1,9 +1,21 @@
 """Finds the attention heads of a loaded model without a table of models.
 
 A *head vector* is what one query head hands to the attention's output projection (arXiv
-2412.00142, section 3): a slice of that projection's input. So all that has to be found is, per
-decoder layer, the projection, and how many query heads its input is made of. Where the two
-cannot be settled beyond doubt the model is refused: a wrong slice would be silently useless.
+2412.00142, section 3): a slice of that projection's input. Where a model gates or normalises its
+heads first, as Qwen3.5 does, that is part of the vector. So all that has to be found is, per
+decoder layer, the projection, and how many query heads its input is made of:
+
+1. The model is decoder-only: the prompt's embeddings lie in the decoder whose heads are read.
+2. The decoder's layers are its first list of `num_hidden_layers` modules that is not an encoder's
+   and whose modules have self-attention.
+3. A layer's self-attention is the first module that projects queries and has an output projection
+   beside them. Layers that mix tokens in other ways (recurrent, convolution, cross-attention) have
+   none, and are left out; one that the config calls an attention layer must have it, for itself.
+4. The module, its config, or the text config says how many query heads there are.
+5. So many heads divide the projection's input, into the width that the module states, if it does.
+
+Where a step fails the model is refused, and the error names the step: a wrong slice would be
+silently useless. `docs/models.md` lists what the rule makes of every type of transformers.
 """
 
 import re
@@ -18,8 +30,12 @@ if TYPE_CHECKING:
 
 OUTPUT_PROJECTIONS = ("o_proj", "out_proj", "dense", "wo")  # in this order of preference
 FUSED_PROJECTIONS = {"qkv_proj", "qkv", "query_key_value", "Wqkv", "c_attn", "W_pack", "att_proj"}
+QUERY_PROJECTION = re.compile(r"(w?q(_.*)?|query|q_lin)$")  # keys and values may be those of another layer
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
-NOT_SELF_ATTENTION = re.compile(r"mlp|feed_forward|ffn|mamba|ssm|linear_attn|cross|expert", re.I)
+NOT_SELF_ATTENTION = re.compile(
+    r"mlp|feed_forward|ffn|mamba|ssm|lstm|linear_attn|deltanet|deltaattention|lightning|cross|expert", re.I
+)
+NOT_ATTENTION_LAYER = re.compile(r"linear|conv|mamba|recurrent|moe|mlp", re.I)  # among a config's layer_types
 NOT_LANGUAGE = re.compile(r"vision|visual|image|audio|speech|encoder", re.I)
 
 
@@ -79,31 +95,48 @@ class HeadProjection:
 def find_projections(model: Any) -> list[HeadProjection]:
     """The output projection of every self-attention layer of `model`'s decoder, in layer order.
 
-    `model` is a loaded `transformers` model. Raises UnsupportedModel, naming its class.
+    `model` is a loaded `transformers` model. Raises UnsupportedModel, naming its class and the step
+    of the rule (at the top of this file) that failed.
     """
     name = type(model).__name__
-    config = model.config
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedModel(f"{name} is an encoder-decoder; savs reads the heads of decoder-only models")
-    text = config.get_text_config(decoder=True)
+    decoder = model.get_decoder() or model
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise _refusal(1, f"{name} is an encoder-decoder; savs reads the heads of decoder-only models")
+    if not _reads_prompt(model, decoder):
+        raise _refusal(1, f"{name}: its decoder does not read the prompt; the embeddings are another part's")
+    text = model.config.get_text_config(decoder=True)
     count = getattr(text, "num_hidden_layers", None)
     if not count:
-        raise UnsupportedModel(f"{name}: its text config has no num_hidden_layers")
-    layers = _decoder_layers(model, count)
+        raise _refusal(2, f"{name}: its text config has no num_hidden_layers")
+    layers = _decoder_layers(decoder, count)
     if layers is None:
-        raise UnsupportedModel(
-            f"{name} has no list of {count} decoder layers with self-attention outside its encoders"
+        raise _refusal(
+            2, f"{name} has no list of {count} decoder layers with self-attention outside its encoders"
         )
     found = [p for number, layer in enumerate(layers) if (p := _projection(name, number, layer, text))]
     if not found:
-        raise UnsupportedModel(f"{name} has no attention heads that savs can read")
+        raise _refusal(3, f"{name} has no attention heads that savs can read")
+    if len({id(projection.module) for projection in found}) < len(found):
+        raise _refusal(3, f"{name}: several layers share one attention, so their heads cannot be told apart")
     return found
 
 
-def _decoder_layers(model: Any, count: int) -> "nn.ModuleList | None":
+def _refusal(step: int, reason: str) -> UnsupportedModel:
+    return UnsupportedModel(f"{reason} (step {step} of savs/heads.py)")
+
+
+def _reads_prompt(model: Any, decoder: "nn.Module") -> bool:
+    """Whether the embeddings of `input_ids` are the decoder's: DiffusionGemma's are its encoder's."""
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:  # transformers cannot find them
+        return False
+    return any(module is embeddings for module in decoder.modules())
+
+
+def _decoder_layers(decoder: "nn.Module", count: int) -> "nn.ModuleList | None":
     from torch import nn
 
-    decoder = model.get_decoder() or model
     for path, module in decoder.named_modules():
         if (
             isinstance(module, nn.ModuleList)
@@ -121,21 +154,12 @@ def _self_attention(layer: "nn.Module") -> "tuple[nn.Module, nn.Module] | None":
         if NOT_SELF_ATTENTION.search(path) or NOT_SELF_ATTENTION.search(type(module).__name__):
             continue
         children = dict(module.named_children())
-        if not _projects_queries_keys_values(set(children)):
+        if not any(child in FUSED_PROJECTIONS or QUERY_PROJECTION.match(child) for child in children):
             continue
         for name in OUTPUT_PROJECTIONS:
             if name in children and _input_width(children[name]) is not None:
                 return module, children[name]
     return None
-
-
-def _projects_queries_keys_values(children: set[str]) -> bool:
-    if children & FUSED_PROJECTIONS:
-        return True
-    query = any(re.match(r"(w?q(_.*)?|query|q_lin)$", child) for child in children)
-    key = any(re.match(r"(w?kv?(_.*)?|key|k_lin|kv_.*)$", child) for child in children)
-    value = any(re.match(r"(w?k?v(_.*)?|value|v_lin|kv_.*)$", child) for child in children)
-    return query and key and value
 
 
 def _input_width(projection: "nn.Module") -> int | None:
@@ -145,33 +169,43 @@ def _input_width(projection: "nn.Module") -> int | None:
 
 
 def _projection(name: str, number: int, layer: "nn.Module", text: Any) -> HeadProjection | None:
+    kinds = getattr(text, "layer_types", None)
+    if kinds and NOT_ATTENTION_LAYER.search(kinds[number]):
+        return None
     found = _self_attention(layer)
+    if found is None and kinds:
+        raise _refusal(
+            3, f"{name}: layer {number} is called {kinds[number]!r}, but has no attention that savs can read"
+        )
     if found is None:
-        return None  # a layer of another kind, such as linear attention or cross-attention
+        return None
     attention, projection = found
     width = _input_width(projection)
     assert width is not None
-    heads = _head_count(attention, text)
+    heads = _head_count(attention, text, number)
     if heads is None:
-        raise UnsupportedModel(f"{name}: layer {number} does not say how many query heads it has")
+        raise _refusal(4, f"{name}: layer {number} does not say how many query heads it has")
     if width % heads:
-        raise UnsupportedModel(
-            f"{name}: layer {number} projects {width} numbers, which {heads} heads do not divide"
+        raise _refusal(
+            5, f"{name}: layer {number} projects {width} numbers, which {heads} heads do not divide"
         )
     stated = [d for a in ("v_head_dim", "head_dim") if isinstance(d := getattr(attention, a, None), int)]
     if stated and stated[0] != width // heads:
-        raise UnsupportedModel(
+        raise _refusal(
+            5,
             f"{name}: layer {number} says its heads are {stated[0]} wide, but {width} numbers in "
-            f"{heads} heads make {width // heads}"
+            f"{heads} heads make {width // heads}",
         )
     return HeadProjection(LayerHeads(number, heads, width // heads), projection)
 
 
-def _head_count(attention: "nn.Module", text: Any) -> int | None:
+def _head_count(attention: "nn.Module", text: Any, number: int) -> int | None:
     """Query heads, from the attention module, its config, then the text config; never key/value heads."""
-    for holder in (attention, getattr(attention, "config", None), text):
+    holders: tuple[Any, ...] = (attention, getattr(attention, "config", None), text)
+    for holder in holders:
+        differs = getattr(holder, "is_heterogeneous", False)  # then the whole config raises when asked
         for attribute in HEAD_COUNTS:
-            count = getattr(holder, attribute, None)
+            count = getattr(holder.per_layer_config[number] if differs else holder, attribute, None)
             if isinstance(count, int) and not isinstance(count, bool) and count > 0:
                 return count
     return None

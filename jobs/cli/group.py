@@ -35,7 +35,9 @@ workspace_option = click.option(
 broker_option = click.option(
     "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
 )
-wait_option = click.option("--wait", is_flag=True, help="With a broker: stay until the jobs have ended.")
+wait_option = click.option(
+    "--wait", is_flag=True, help="With a broker: stay until the jobs have ended, as `watch` does."
+)
 http_option = click.option(
     "--allow-http",
     is_flag=True,
@@ -199,10 +201,11 @@ def prompt_of(given: dict[str, Any]) -> "PromptOptions":
 
 
 def reports_errors(command: Command) -> Command:
-    """Prints savs' own errors as one message: exit code 2 where nothing was begun, else 1."""
+    """Prints savs' own errors, and Redis's, as one message: exit code 2 where nothing was begun, else 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
+        from jobs.settings import set_up_storage
         from savs.errors import (
             ArtifactNotFound,
             JobNotFound,
@@ -213,10 +216,17 @@ def reports_errors(command: Command) -> Command:
         )
 
         wrong_usage = (SettingsError, ManifestError, JobNotFound, ArtifactNotFound, ModelNotFound)
+        as_json = kwargs.get("as_json", False)
         try:
+            set_up_storage()
             return command(*args, **kwargs)
         except SavsError as error:
-            _fail(str(error), kwargs.get("as_json", False), 2 if isinstance(error, wrong_usage) else 1)
+            _fail(str(error), as_json, 2 if isinstance(error, wrong_usage) else 1)
+        except Exception as error:
+            redis = sys.modules.get("redis")  # a command that needs no broker has not imported it
+            if redis is None or not isinstance(error, redis.RedisError):
+                raise
+            _fail(f"the broker does not answer ({error}); doing this again is safe", as_json, 1)
         except KeyboardInterrupt:
             name = kwargs.get("name", "NAME")
             _fail(f"stopped; `savs-submit resume {name}`, or the same command again, goes on", False, 1)
@@ -272,9 +282,11 @@ def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of jobs, for the shell's completion; none where the workspace cannot be read."""
+    from jobs.settings import set_up_storage
     from savs.errors import SavsError
 
     try:
+        set_up_storage()
         ids = ledger_of(context.params.get("workspace")).job_ids()
     except SavsError:
         return []

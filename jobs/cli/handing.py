@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from jobs.cli.group import How
+from jobs.cli.group import How, newest_of
 
 if TYPE_CHECKING:
+    from jobs.broker import Broker
     from jobs.ledger import Ledger
     from jobs.specs import Job
 
@@ -21,7 +22,16 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
 
     url = broker_of(how.broker)
     written = submit(ledger, jobs, plan_remote=url is None or how.plan == "here")
-    hand_on(ledger, written, how.broker, how.wait, how.as_json, how.allow_http, how.skip_self_test)
+    hand_on(
+        ledger,
+        written,
+        how.broker,
+        how.wait,
+        how.as_json,
+        how.allow_http,
+        how.skip_self_test,
+        new=written == jobs,
+    )
 
 
 def hand_on(
@@ -32,8 +42,12 @@ def hand_on(
     as_json: bool,
     allow_http: bool,
     skip_self_test: bool,
+    *,
+    new: bool = False,
 ) -> None:
     """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went.
+
+    new  whether they are: of others the pool may have lost something, which is put back
 
     Raises JobStopped where one was cancelled, which `resume` undoes.
     """
@@ -42,7 +56,7 @@ def hand_on(
 
     for job in jobs:
         if ledger.is_cancelled(job.job_id):
-            why = ledger.why_cancelled(job.job_id) or f"savs-submit resume {job.spec.name} goes on"
+            why = ledger.why_cancelled(job.job_id) or f"savs-submit resume {_called(ledger, job)} goes on"
             raise JobStopped(f"{job.job_id} was cancelled: {why}")
     if not ledger.conditional:
         click.echo(
@@ -51,7 +65,7 @@ def hand_on(
             err=True,
         )
     if url := broker_of(broker):
-        _enqueue(ledger, jobs, url, quiet=as_json and wait, as_json=as_json)
+        _enqueue(ledger, jobs, url, wait, as_json, new)
         if wait:
             follow_jobs(ledger, jobs, url, as_json)
         return
@@ -64,48 +78,66 @@ def hand_on(
     _end(ledger, jobs, summaries, as_json)
 
 
-def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, quiet: bool, as_json: bool) -> None:
-    """Puts what can be run of `jobs` on a pool's queues."""
+def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
+    """Puts what can be run of `jobs` on a pool's queues, and says which of them no worker serves."""
+    from jobs.advancing import stand_in
+    from jobs.attempts import Times
     from jobs.broker import CPU_QUEUE, Broker, gpu_queue
     from jobs.enqueueing import enqueue_due
+    from jobs.sweeping import sweep
 
-    broker = Broker(url)
+    broker, times = Broker(url), Times()
     counts = enqueue_due(ledger, broker, jobs)
-    model = jobs[0].spec.model
-    needed = {
-        gpu_queue(model): f"no worker serves this model now; start one: savs-worker gpu --model {model}",
-        CPU_QUEUE: "no worker plans and reduces now; start one: savs-worker cpu",
-    }
-    alive = {queue: broker.workers(queue) for queue in needed}
-    for queue, missing in needed.items():
-        if not alive[queue]:
-            click.echo(missing, err=True)
-    if quiet:
-        return
-    if as_json:
-        click.echo(json.dumps({"jobs": [job.job_id for job in jobs], "enqueued": counts, "workers": alive}))
-        return
-    for job in jobs:
-        click.echo(f"{job.job_id}: {_whereabouts(ledger, job, counts)}")
+    models = dict.fromkeys(job.spec.model for job in jobs if ledger.summary(job.job_id) is None)
+    alive = {queue: broker.workers(queue) for queue in (*map(gpu_queue, models), CPU_QUEUE)}
+    if not new:
+        sweep(ledger, broker, times, at_once=True)
+        if not alive[CPU_QUEUE]:
+            stand_in(ledger, broker, jobs, times, _tell)
+    for model in models:
+        if not alive[gpu_queue(model)]:
+            _tell(f"no worker serves this model now; start one: savs-worker gpu --model {model}")
+    if models and not alive[CPU_QUEUE] and not wait:
+        _tell(
+            "no worker plans and reduces now; start one: savs-worker cpu, or stay with it: "
+            f"savs-submit watch {_called(ledger, jobs[-1])}"
+        )
+    if as_json and not wait:
+        ids = [job.job_id for job in jobs]
+        click.echo(json.dumps({"jobs": ids, "enqueued": counts, "workers": alive}))
+    elif not as_json:
+        for job in jobs:
+            click.echo(f"{job.job_id}: {_whereabouts(ledger, broker, job)}")
 
 
-def _whereabouts(ledger: "Ledger", job: "Job", counts: dict[str, int]) -> str:
-    if job.job_id in counts:
-        planned = ledger.is_planned(job.job_id)
-        return "on the queue" if planned else "on the queue, to be planned by a cpu worker"
-    summary = ledger.summary(job.job_id)
-    return f"has ended: {summary['status']}" if summary else "waits for the job before it"
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
+    from jobs.broker import CPU_QUEUE, gpu_queue
+    from jobs.status import is_due
+
+    if (summary := ledger.summary(job.job_id)) is not None:
+        return f"has ended: {summary['status']}"
+    if not ledger.is_planned(job.job_id):
+        return "on the queue, to be planned by a cpu worker"
+    if broker.board(CPU_QUEUE).left(job.job_id):
+        return "all shards have ended; on the queue, to be reduced by a cpu worker"
+    if left := broker.board(gpu_queue(job.spec.model)).left(job.job_id):
+        return f"shards on the queue: {left}"
+    return "its last shards have just ended" if is_due(ledger, job) else "waits for the job before it"
 
 
 def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
     """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
     from jobs.attempts import Times
     from jobs.broker import Broker
-    from jobs.progress import PoolBars
+    from jobs.progress import pool_progress
     from jobs.watching import follow
 
-    with PoolBars(quiet=as_json) as bars:
-        summaries = follow(ledger, Broker(url) if url else None, jobs, bars.show, Times())
+    with pool_progress(as_json) as shown:
+        summaries = follow(ledger, Broker(url) if url else None, jobs, shown.show, Times(), shown.tell)
     _end(ledger, jobs, summaries, as_json)
 
 
@@ -128,6 +160,12 @@ def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]",
     for job in [job for job in jobs if job.job_id not in ended]:
         click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)
     sys.exit(exit_code(summaries, len(jobs)))
+
+
+def _called(ledger: "Ledger", job: "Job") -> str:
+    """What `resume` is to be told: the name, which stands for its newest jobs, or an older job's id."""
+    newest = {one.job_id for one in newest_of(ledger, job.spec.name)}
+    return job.spec.name if job.job_id in newest else job.job_id
 
 
 def _why_not(ledger: "Ledger", job: "Job") -> str:

@@ -62,7 +62,12 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
-    """Follow the newest jobs of NAME on a pool until they end.
+    """Follow the newest jobs of NAME on a pool until they end: shards, items/s, the time left, failures,
+    accuracy so far, and workers alive, on standard error.
+
+    Without a terminal that is a line when something changes, else every half minute; with --json a JSON
+    object a line, and standard output has the summaries alone, at the end. With a broker it also puts
+    back what was lost, and plans and adds up while no cpu worker is alive.
 
     Example: savs-submit watch pets --workspace results --broker redis://localhost
     """
@@ -99,24 +104,24 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
         raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
 
 
-@main.command(short_help="Why rows failed, with examples.")
+@main.command(short_help="Why jobs, shards and rows failed.")
 @name_argument
 @options(workspace_option, json_option)
 @reports_errors
 def logs(name: str, workspace: str | None, as_json: bool) -> None:
-    """Why rows of NAME's jobs failed: each kind of error, with examples.
+    """Why NAME's jobs failed, shards were given up, and rows failed: each kind of error, with examples.
 
     Example: savs-submit logs pets --workspace results
     """
-    from jobs.printing import print_errors
-    from jobs.reducing import summarize_errors
+    from jobs.explaining import explain_failures
+    from jobs.printing import print_failures
 
     ledger = ledger_of(workspace)
-    found = {job.job_id: summarize_errors(ledger, job) for job in jobs_of(ledger, name)}
+    found = {job.job_id: explain_failures(ledger, job) for job in jobs_of(ledger, name)}
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
-        print_errors(found)
+        print_failures(found)
 
 
 @main.command(short_help="Which of two jobs labels better.")

@@ -1,5 +1,6 @@
 """`savs-submit delete`: a job goes, its artifact stays, and nothing that is needed."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -168,6 +169,49 @@ def test_orphans_are_parts_that_no_commit_names_and_nothing_else_goes(workspace:
     assert said.stdout == f"{job.job_id}: 1 orphans deleted\n"
     assert before.keys() - tree(workspace).keys() == {f"jobs/{job.job_id}/parts/{orphan}"}
     assert len(list(result_rows(ledger, job.job_id))) == 4
+
+
+def test_the_orphans_of_all_jobs_go_at_once_but_for_those_of_a_job_that_cannot_be_read(
+    workspace: Path,
+) -> None:
+    # given orphans of two jobs, and a third that is spoilt
+    ledger, pets = ended(workspace)
+    farm = ledger.create_job(classify_job("farm"), plan_of(2))
+    write_outcome(ledger, farm, 0, [row(0, "cat"), row(1, "dog")])
+    for part in (b"late\n", b"later\n"):
+        ledger.write_part(farm.job_id, 0, ".jsonl", part)
+    spoilt = ledger.create_job(classify_job("spoilt"), plan_of(2))
+    (workspace / "jobs" / spoilt.job_id / "job.json").write_text("{")
+
+    said = delete(workspace, "--orphans", "--json")
+
+    assert said.exit_code == 1
+    assert json.loads(said.stdout) == [
+        {"job_id": farm.job_id, "orphans": 2},
+        {"job_id": pets.job_id, "orphans": 1},
+    ]
+    assert spoilt.job_id in said.stderr
+    assert orphans(workspace) == []
+
+
+def test_for_machines_a_deletion_asks_nothing_and_so_must_be_confirmed(workspace: Path) -> None:
+    ledger, job = ended(workspace)
+
+    refused = delete(workspace, "pets", "--json")
+    assert refused.exit_code == 2 and "give --yes too" in refused.stderr
+    said = delete(workspace, "pets", "--json", "--yes")
+
+    assert json.loads(said.stdout) == [{"job_id": job.job_id, "deleted": True}]
+    assert left(ledger) == []
+
+
+def test_all_jobs_are_not_deleted_for_want_of_a_name(workspace: Path) -> None:
+    ledger, _ = ended(workspace)
+
+    said = delete(workspace, "--yes")
+
+    assert said.exit_code == 2 and "name the jobs to delete" in said.stderr
+    assert left(ledger)
 
 
 def test_what_an_attempt_is_about_to_commit_is_no_orphan(workspace: Path) -> None:

@@ -15,10 +15,11 @@ import pytest
 
 from jobs.braking import brake
 from jobs.broker import message_time
+from jobs.explaining import explain_failures
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
 from jobs.planning import plan_manifest
-from jobs.reducing import reduce_job, summarize_errors
+from jobs.reducing import reduce_job
 from jobs.results import result_rows
 from jobs.retrying import retry_job
 from jobs.shards import Entry, give_up, read_entries
@@ -122,7 +123,7 @@ def read_all(ledger: Ledger, job_id: str) -> None:
     """All that commands and workers read of a job, short of running a model."""
     job = ledger.job(job_id)
     job_state(ledger, job)
-    summarize_errors(ledger, job)
+    explain_failures(ledger, job)
     list(result_rows(ledger, job_id))
     list(ledger.orphans(job_id))
     for shard in ledger.planned(job_id):

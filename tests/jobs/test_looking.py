@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobs.ledger import Ledger
+from jobs.reducing import fail_job
+from jobs.shards import give_up
 from tests.jobs.conftest import Finished, savs_submit
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
 
@@ -44,6 +46,57 @@ def test_status_of_a_spoilt_job_is_an_error_and_that_of_another_is_not(workspace
 
     assert savs_submit("status", "dogs", "--workspace", workspace).exit_code == 1
     assert savs_submit("status", "cats", "--workspace", workspace).exit_code == 0
+
+
+def test_list_cuts_no_name_short_however_long_it_is_and_wraps_only_notes(workspace: Path) -> None:
+    ledger = Ledger(str(workspace))
+    note = "labelled once more, with :smile: and the new pictures of " + 12 * "all of the farms, "
+    job = classify_job("n" * 64).model_copy(update={"note": note})
+    ledger.create_job(job, plan_of(2))
+
+    said = savs_submit("list", "--workspace", workspace).stdout
+
+    [line] = [line for line in said.splitlines() if job.job_id in line]
+    assert "running" in line and "0/1" in line and "2030-01-07T08:00:00+00:00" in line
+    assert ":smile:" in said and "…" not in said
+
+
+def test_logs_say_why_a_job_failed_and_was_stopped_and_which_shards_were_given_up(workspace: Path) -> None:
+    # given a job that could not be planned, one that was stopped, and one with all that can go wrong
+    ledger = three_jobs(workspace)
+    cats, dogs, _ = ledger.jobs()
+    fail_job(ledger, cats, "Changed: its data is not [what] it was")
+    ledger.cancel(dogs.job_id, "800 of its first 1000 rows failed")
+    plan = plan_of(2, 2, 2)
+    lost = ledger.create_job(classify_job("lost"), plan)
+    write_outcome(ledger, lost, 0, [row(0, "cat"), row(1, None, error="missing_media")])
+    give_up(ledger, lost, plan.shard(1), "it killed three workers")
+
+    def logs(name: str, *more: str) -> str:
+        return savs_submit("logs", name, "--workspace", workspace, *more).stdout
+
+    found = json.loads(logs("lost", "--json"))[lost.job_id]
+    assert "Changed: its data is not [what] it was" in logs("cats")
+    assert "800 of its first 1000 rows failed" in logs("dogs")
+    assert "no errors" in logs("owls") and "no errors" not in logs("lost")
+    assert "given up: shard 1, rows 2 to 3: it killed three workers" in logs("lost")
+    assert "missing_media: 1 rows" in logs("lost")
+    assert found["reason"] is None and found["errors"]["missing_media"]["rows"] == 1
+    assert found["given_up"] == [
+        {"shard": 1, "first_index": 2, "rows": 2, "retry": False, "reason": "it killed three workers"}
+    ]
+
+
+def test_cancel_says_in_json_which_jobs_it_stopped(workspace: Path) -> None:
+    ledger = three_jobs(workspace)
+    [job] = ledger.jobs("cats")
+
+    first = json.loads(savs_submit("cancel", "cats", "--workspace", workspace, "--json").stdout)
+    ledger.write_summary(job.job_id, {"status": "done"})
+    second = json.loads(savs_submit("cancel", "cats", "--workspace", workspace, "--json").stdout)
+
+    assert first == [{"job_id": job.job_id, "cancelled": True}]
+    assert second == [{"job_id": job.job_id, "cancelled": False}]
 
 
 def test_a_run_in_this_process_is_none_that_a_pool_is_to_see_to(calm: Finished) -> None:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from jobs.advancing import attempt_to_advance
 from jobs.attempts import Times
-from jobs.broker import CPU_QUEUE
+from jobs.broker import CPU_QUEUE, Serving
 from jobs.cli import main
 from jobs.enqueueing import enqueue_due
 from jobs.guarding import Roots
@@ -141,6 +141,7 @@ def test_a_manifest_outside_the_workers_roots_fails_its_job_and_resume_goes_on_o
     assert summary is not None
     assert "s3://corpus/elsewhere/train.jsonl lies outside this worker's allowed roots" in summary["reason"]
     assert summary["advice"] == "mend that, then: savs-submit resume pets"
+    pool.broker.show_life(CPU_QUEUE, Serving("here", 1, pool.address))  # else `resume` would plan
     resumed = CliRunner().invoke(
         main, ["resume", "pets", "--workspace", pool.address, "--broker", pool.redis.url]
     )

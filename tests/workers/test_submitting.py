@@ -46,6 +46,10 @@ def test_watch_follows_a_job_to_its_end_and_results_are_its_rows(pool: Pool, tmp
     summaries = json.loads(watched.stdout)
     assert [s["status"] for s in summaries] == ["done", "done"]
     assert summaries[1]["labelled"] == 40
+    lines = [json.loads(line) for line in watched.stderr.splitlines()]
+    states = [line["jobs"] for line in lines if "jobs" in line]
+    assert [job["shards_done"] for job in states[-1]] == [2, 4]
+    assert states[-1][1]["items_per_second"] > 0 and states[-1][1]["eta_seconds"] == 0
     listed = CliRunner().invoke(main, ["results", "pets", "--workspace", str(pool.workspace)])
     assert [json.loads(line)["index"] for line in listed.stdout.splitlines()] == list(range(40))
 

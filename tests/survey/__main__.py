@@ -1,0 +1,3 @@
+from tests.survey.table import section
+
+print(section())

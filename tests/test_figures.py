@@ -1,0 +1,39 @@
+"""The figures in the docs are those that the last whole benchmark left behind."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_table_of_the_queues_figures_is_what_was_measured() -> None:
+    report = json.loads((ROOT / "bench" / "results" / "queue.json").read_text())
+    value = {figure["name"]: figure["value"] for figure in report["results"]}
+    rows = [line for line in (ROOT / "docs" / "queue.md").read_text().splitlines() if line.startswith("| ")]
+
+    def says(start: str, *figures: str) -> None:
+        [row] = [row for row in rows if row.startswith(f"| {start}")]
+        assert all(figure in row for figure in figures), (row, figures)
+
+    says(
+        "enqueue 100,000",
+        f"{value['enqueue: 100,000 shards']:.1f} s",
+        f"{value['enqueue: peak memory of the submitter']:.0f} MB",
+        f"{value['enqueue: Redis, per shard'] / 1000:.2f} kB",
+    )
+    overhead = [f"{value[f'overhead: a shard, {place}']:.4f} s" for place in ("S3", "folder")]
+    says("overhead of a shard", *overhead)
+    one, two = (value[f"scaling: 200 shards of 1 s, {workers}"] for workers in ("1 worker", "2 workers"))
+    says("200 shards of 1 s", f"{one:.0f} s and {two:.0f} s: {value['scaling: speed-up']:.2f} ×")
+    for place, start in ("folder", "reduce 10,000 commits on"), ("S3", "reduce 10,000 commits through"):
+        seconds = value[f"reduce: 10,000 commits, {place}"]
+        more = f"{value[f'reduce: that above 1,000 commits, {place}']:.0f} MB"
+        says(start, f"{seconds:.{1 if seconds < 1 else 0}f} s", more)
+    says("plan 10^7 rows", f"{value['plan: 10^7 rows']:.0f} s", f"{value['plan: peak memory']:.0f} MB")
+    small = value["fairness: the small job's 3 shards"]
+    says(
+        "a job of 3 shards",
+        f"after {value['fairness: shards done before the small job']} shards",
+        f"{small:.1f} s",
+        f"{value['fairness: shards that FIFO does first']:,} shards",
+    )
