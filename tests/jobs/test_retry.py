@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs.endings import tally_of
 from jobs.ledger import Ledger
 from jobs.outcomes import EXAMPLES, LeakedRow
 from jobs.reducing import reduce_job
@@ -21,7 +22,7 @@ from jobs.results import result_rows
 from jobs.retries import RetryShard
 from jobs.retrying import retry_job
 from jobs.rows import Row
-from jobs.shards import give_up, tally_of
+from jobs.shards import give_up
 from jobs.specs import Job
 from savs.errors import JobError, LedgerError
 from savs.metrics import score
