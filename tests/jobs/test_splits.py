@@ -356,6 +356,23 @@ def test_who_watches_waits_for_the_splits_that_can_still_end(workspace: Path) ->
     assert [s["job_id"] for s in summaries] == [first.job_id, jobs[2].job_id]
 
 
+def test_who_watches_a_job_that_waits_for_another_is_told_when_that_one_fails(workspace: Path) -> None:
+    ledger = Ledger(str(workspace))
+    first = extract_job()
+    waiting = classify_job(after=first.job_id)
+    for job in (first, waiting):
+        ledger.create_job(job, plan_of(2))
+    looks: list[object] = []
+
+    def show(states: list[dict[str, Any]]) -> None:
+        looks.append(states)
+        if len(looks) == 2:
+            fail_job(ledger, first, "no two classes are left")
+
+    assert follow(ledger, None, [waiting], show, Times()) == []
+    assert len(looks) == 2
+
+
 # The table
 
 
