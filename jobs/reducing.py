@@ -145,7 +145,7 @@ def _leaks(sums: Sums) -> dict[str, Any]:
         "unverified": leaks.unverified,
         "rows": [row.model_dump() for row in leaks.rows],
     }
-    without = _scores(sums.tally_without_leaks) if leaks.rows else {}
+    without = _scores(sums.tally_without_leaks) if leaks.rows and sums.tally_without_leaks is not None else {}
     return {"leaks": found} | ({"without_leaks": without} if without else {})
 
 
