@@ -7,7 +7,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from jobs.attempts import Times
 from jobs.broker import Broker, gpu_queue
 from jobs.ledger import Ledger
 from jobs.outcomes import Sums
@@ -15,6 +14,7 @@ from jobs.reducing import add_up
 from jobs.retries import Planned
 from jobs.specs import Job
 from jobs.sweeping import sweep
+from jobs.times import Times
 from savs.errors import StorageError
 from savs.metrics import score
 

@@ -95,6 +95,8 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
         f"--model={settings.model}",
         f"--workspace={settings.workspace}",
         f"--log-format={settings.log_format}",
+        f"--grace-time={settings.times.grace}",
+        f"--shard-time-limit={settings.times.shard_limit}",
         *(f"--allowed-root={root}" for root in settings.roots),
         *(["--allow-http"] if settings.allow_http else []),
         *([] if port is None else [f"--metrics-port={port + number}"]),

@@ -92,13 +92,14 @@ def _whereabouts(ledger: "Ledger", job: "Job", counts: dict[str, int]) -> str:
 
 def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
     """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
-    from jobs.attempts import Times
     from jobs.broker import Broker
     from jobs.progress import PoolBars
+    from jobs.times import read_times
     from jobs.watching import follow
 
+    times = read_times()
     with PoolBars(quiet=as_json) as bars:
-        summaries = follow(ledger, Broker(url) if url else None, jobs, bars.show, Times())
+        summaries = follow(ledger, Broker(url) if url else None, jobs, bars.show, times)
     _end(ledger, jobs, summaries, as_json)
 
 

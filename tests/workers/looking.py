@@ -1,8 +1,19 @@
 """What can be seen of a worker from outside."""
 
+from pathlib import Path
+
 from tests.workers.conftest import Pool
 
 
 def waits(pool: Pool) -> bool:
     """Whether a worker has started, found Redis and now waits for a message."""
     return any(client["cmd"] == "brpop" for client in pool.broker.redis.client_list())
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -90,7 +90,7 @@ def test_a_login_in_an_address_is_not_shown(log_format: str, login: str) -> None
 def test_a_json_log_names_job_shard_and_attempt_and_how_it_ended(pool: Pool) -> None:
     # given a job with an item that breaks the model, and whose name would forge a record
     pool.start("cpu", SAVS_LOG_FORMAT="json")
-    pool.start("gpu", SAVS_LOG_FORMAT="json", FAKE_ATTEMPTS="1")
+    pool.start("gpu", SAVS_LOG_FORMAT="json", SAVS_ATTEMPTS="1")
 
     [extract, classify] = pool.submit(9, 3, ids=lambda i: f"cat-{i}" + BREAKING * (i == 4))
 
@@ -117,7 +117,7 @@ def test_a_json_log_names_job_shard_and_attempt_and_how_it_ended(pool: Pool) -> 
 
 def test_a_text_log_keeps_a_record_on_its_line(pool: Pool) -> None:
     pool.start("cpu")
-    pool.start("gpu", FAKE_ATTEMPTS="1")
+    pool.start("gpu", SAVS_ATTEMPTS="1")
 
     [_, classify] = pool.submit(3, 3, ids=lambda i: f"cat-{i}" + BREAKING)
 
