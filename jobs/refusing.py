@@ -46,26 +46,30 @@ log = logging.getLogger("savs.refusing")
 
 @dataclass
 class Refusals:
-    """The jobs of a queue that one worker has refused. `me` is its name among those that show life."""
+    """The jobs of a queue that one worker has refused.
+
+    me     its name among those that show life
+    known  per job: why, and until when that need not be tried again, on the monotonic clock
+    """
 
     broker: Broker
     queue: str
     me: str
-    reasons: dict[str, str] = field(default_factory=dict)
-    until: dict[str, float] = field(default_factory=dict)
+    known: dict[str, tuple[str, float]] = field(default_factory=dict)
     in_a_row: int = 0
 
     def reason(self, job_id: str) -> str | None:
         """Why the job was refused, as long as that need not be tried again."""
-        return self.reasons.get(job_id) if time.monotonic() < self.until.get(job_id, 0.0) else None
+        reason, until = self.known.get(job_id, (None, 0.0))
+        return reason if time.monotonic() < until else None
 
     def refuse(self, job_id: str, reason: str, patience: float) -> str | None:
         """Refuses the job; says why nobody takes it once all workers that live have refused it for
         `patience` seconds."""
         if self.reason(job_id) is None:
-            if job_id not in self.reasons:
+            if job_id not in self.known:
                 log.warning("refuses the job, whose shards are left to other workers: %s", reason)
-            self.reasons[job_id], self.until[job_id] = reason, time.monotonic() + REMEMBERED
+            self.known[job_id] = reason, time.monotonic() + REMEMBERED
         alive = self.broker.alive(self.queue) | {self.me}
         key = _key(self.queue, job_id)
         told: list[str | int] = [self.me, reason, REMEMBERED, *sorted(alive)]
@@ -76,8 +80,7 @@ class Refusals:
 
     def take_back(self, job_id: str) -> None:
         """Forgets that the job was refused: it could be run after all."""
-        if self.reasons.pop(job_id, None) is not None:
-            del self.until[job_id]
+        if self.known.pop(job_id, None) is not None:
             self.broker.redis.hdel(_key(self.queue, job_id), self.me, SINCE)
 
     def pause(self, job_id: str) -> float:

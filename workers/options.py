@@ -1,5 +1,6 @@
 """The options of `savs-worker`, and how its errors are reported. Imports nothing that takes time."""
 
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+GPUS = re.compile(r"\d+(,\d+)*", re.ASCII)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 broker_option = click.option(
@@ -85,10 +87,11 @@ def reports_errors(command: Command) -> Command:
             click.echo(f"savs-worker: {error}", err=True)
             sys.exit(2 if isinstance(error, (SettingsError, ModelNotFound)) else 1)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] in ("", "savs", "jobs", "workers"):
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "savs", "jobs", "workers"):
                 raise
             click.echo(
-                f"savs-worker: a worker needs {error.name}; install savs with its models: "
+                f"savs-worker: a worker needs {package}; install savs with its models: "
                 "pip install 'savs[worker]'",
                 err=True,
             )
@@ -98,10 +101,9 @@ def reports_errors(command: Command) -> Command:
 
 
 def gpu_list(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """`value`, if it is `all` or a list of GPUs."""
+    """`value`, if it is `all` or a list of different GPUs, such as `0,1,3`."""
     if value is not None and value != "all":
-        from workers.gpus import is_list
-
-        if not is_list(value):
+        numbers = value.split(",") if GPUS.fullmatch(value) else []
+        if not numbers or len(set(map(int, numbers))) < len(numbers):
             raise click.BadParameter(f"{value!r} is neither 'all' nor a list of different GPUs as in 0,1,3")
     return value

@@ -31,6 +31,7 @@ def hand_on(
     Raises JobStopped where one was cancelled, which `resume` undoes.
     """
     from jobs.settings import broker_of
+    from jobs.times import read_times
     from savs.errors import JobStopped
 
     for job in jobs:
@@ -44,6 +45,8 @@ def hand_on(
             err=True,
         )
     if url := broker_of(broker):
+        if wait:
+            read_times()  # what is wrong with them is said before anything is begun
         _enqueue(ledger, jobs, url, quiet=as_json and wait, as_json=as_json)
         if wait:
             follow_jobs(ledger, jobs, url, as_json)

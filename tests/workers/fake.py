@@ -21,8 +21,10 @@ import numpy as np
 
 import jobs.advancing
 import savs.extracting
+import workers.sweeper
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
+from jobs.settings import log_level_of
 from jobs.times import read_times
 from savs.errors import StorageError, UnreadableMedia
 from savs.extracting import Extraction, Timings
@@ -37,6 +39,7 @@ from workers.settings import WorkerSettings
 
 LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
 CLASSES = ("cat", "dog", "owl")
+MODEL = "tests/fake"
 
 
 def load(name: str) -> Model:
@@ -116,12 +119,29 @@ def die_once_at(moment: str) -> None:
     setattr(owner, name, dying)
 
 
+def sweep_that_fails(times: int) -> None:
+    """Makes the first so many sweeps of this process fail as nobody foresaw."""
+    real, left = workers.sweeper.sweep, [None] * times
+
+    def failing(*arguments: Any) -> None:
+        if left:
+            left.pop()
+            raise AttributeError("nobody thought of it")
+        real(*arguments)
+
+    workers.sweeper.sweep = failing
+
+
+if failures := os.environ.get("FAKE_SWEEP_FAILS"):  # the sweeper imports this, and calls no main
+    sweep_that_fails(int(failures))
+
+
 def main(kind: str, broker: str, workspace: str, model: str) -> None:
     real = model == "demo"  # the demo model, with this worker's short times
     if not real:
-        import torch  # noqa: F401  # which children get with the fork, so that no shard waits for it
-
         savs.extracting.stream = stream
+    if model == MODEL:
+        import torch  # noqa: F401  # which children get with the fork, so that no shard waits for it
     if moment := os.environ.get("FAKE_DIE"):
         die_once_at(moment)
     roots = tuple(os.environ["FAKE_ROOTS"].split())
@@ -130,6 +150,7 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         "roots": roots,
         "times": read_times(),
         "log_format": os.environ.get("SAVS_LOG_FORMAT", "text"),
+        "log_level": log_level_of(),
         "metrics_port": int(port) if port else None,
     }
     if kind == "gpu":

@@ -1,8 +1,9 @@
 """What can be seen of a worker from outside."""
 
+import subprocess
 from pathlib import Path
 
-from tests.workers.conftest import Pool
+from tests.workers.conftest import Pool, children
 
 
 def waits(pool: Pool) -> bool:
@@ -17,3 +18,16 @@ def runs(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def sweeps(pid: int) -> bool:
+    """Whether a process of a cpu worker is its sweeper."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def sweepers(worker: subprocess.Popen[bytes]) -> list[int]:
+    """Process ids of a cpu worker's sweeper, if it runs."""
+    return [pid for pid in children(worker) if sweeps(pid) and runs(pid)]

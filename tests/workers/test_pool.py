@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from jobs.sweeping import sweep
 from jobs.times import Times
 from savs.errors import BrokerError
 from tests.workers.conftest import MODEL, TIMES, Pool, children, queue_length, wait_until, write_manifest
-from tests.workers.looking import runs
+from tests.workers.looking import runs, sweeps
 
 
 def rows(pool: Pool, job_id: str) -> list[dict]:
@@ -491,18 +492,24 @@ def test_the_sweeper_ends_with_its_worker(pool: Pool) -> None:
     wait_until(lambda: sum(sweeps(pid) for pid in processes) == 0, "no sweeper is left")
 
 
-def sweeps(pid: int) -> bool:
-    try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
+def test_a_worker_whose_model_cannot_be_loaded_says_so_in_a_sentence_and_ends(pool: Pool) -> None:
+    worker = pool.start("gpu", model="broken", SAVS_LOG_FORMAT="json")
+
+    assert worker.wait(timeout=60) == 1
+    ended = time.time()
+
+    [failed] = [line for line in map(json.loads, pool.log(0).splitlines()) if line["level"] == "ERROR"]
+    assert failed["message"] == "cannot start: RuntimeError: no such weights"
+    assert "Traceback" not in pool.log(0)
+    assert ended - datetime.fromisoformat(failed["time"]).timestamp() < 10
 
 
-def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:
-    worker = pool.start("gpu", model="broken")
+def test_the_traceback_of_a_model_that_cannot_be_loaded_is_there_for_who_asks(pool: Pool) -> None:
+    worker = pool.start("gpu", model="broken", SAVS_LOG_LEVEL="debug")
 
-    assert worker.wait(timeout=20) == 1
-    assert "RuntimeError: no such weights" in pool.log(0)
+    assert worker.wait(timeout=60) == 1
+    assert "cannot start: RuntimeError: no such weights\n" in pool.log(0)
+    assert "Traceback" in pool.log(0)
 
 
 def test_a_worker_does_not_take_a_shard_before_its_model_is_loaded(pool: Pool) -> None:
