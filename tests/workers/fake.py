@@ -2,8 +2,8 @@
 
 Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
 An item's name says what happens to it: `deadly` kills the process, `hanging` keeps it for ever, `broken`
-raises, `rotten` costs its row, `unlucky` meets a storage error once. Words in the file FAKE_CURED do no
-harm any more.
+raises, `rotten` costs its row, `slow` takes FAKE_SLOW_SECONDS, `unlucky` meets a storage error once.
+Words in the file FAKE_CURED do no harm any more.
 """
 
 import hashlib
@@ -76,6 +76,8 @@ def stream(
                 os.kill(os.getpid(), signal.SIGKILL)
             if "hanging" in sample.id and "hanging" not in harmless:
                 time.sleep(1000)
+            if "slow" in sample.id:
+                time.sleep(float(os.environ.get("FAKE_SLOW_SECONDS", "0")))
             if "unlucky" in sample.id and not (met := Path(os.environ["FAKE_DIED"])).exists():
                 met.touch()
                 raise StorageError("S3 did not answer, however often boto3 asked")

@@ -21,7 +21,16 @@ from jobs.submitting import submit
 from jobs.sweeping import sweep
 from jobs.times import Times
 from savs.errors import BrokerError
-from tests.workers.conftest import MODEL, TIMES, Pool, children, queue_length, wait_until, write_manifest
+from tests.workers.conftest import (
+    CLASSES,
+    MODEL,
+    TIMES,
+    Pool,
+    children,
+    queue_length,
+    wait_until,
+    write_manifest,
+)
 from tests.workers.looking import runs, sweeps
 
 
@@ -37,6 +46,11 @@ def ends_well(pool: Pool, count: int) -> None:
     assert all(row["prediction"] for row in found)
     assert pool.ledger.summary(job.job_id)["status"] == "done"
     assert len(pool.broker.board(gpu_queue(MODEL))) == 0
+
+
+def slow_at_9(i: int) -> str:
+    """Names of rows, of which one takes FAKE_SLOW_SECONDS."""
+    return f"{CLASSES[i % 3]}-{i}{'-slow' * (i == 9)}"
 
 
 def runs_one(pool: Pool, job: Job) -> None:
@@ -61,8 +75,8 @@ def test_a_pool_runs_both_jobs_to_their_end(pool: Pool) -> None:
 def test_fault_1_a_killed_workers_shard_is_run_again_within_the_limits(pool: Pool) -> None:
     # given a worker in a shard, and another that is idle
     pool.start("cpu")
-    victim = pool.start("gpu", FAKE_BATCH_SECONDS="0.5")
-    [_, classify] = pool.submit(rows=20, shard_size=20)
+    victim = pool.start("gpu", FAKE_SLOW_SECONDS="100")
+    [_, classify] = pool.submit(rows=20, shard_size=20, ids=slow_at_9)
     runs_one(pool, classify)
     pool.start("gpu")
     wait_until(lambda: "ready, queue" in pool.log(2), "another worker is ready")
@@ -236,8 +250,8 @@ def test_fault_6_a_worker_in_a_batch_longer_than_its_grace_time_ends_and_gives_b
 def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: Pool) -> None:
     # given a worker in a shard, and another that is idle
     pool.start("cpu")
-    sleeper = pool.start("gpu", FAKE_BATCH_SECONDS="0.5")
-    [_, classify] = pool.submit(rows=24, shard_size=24)
+    sleeper = pool.start("gpu", FAKE_SLOW_SECONDS="5")
+    [_, classify] = pool.submit(rows=24, shard_size=24, ids=slow_at_9)
     runs_one(pool, classify)
     pool.start("gpu")
 
@@ -391,12 +405,13 @@ def test_fault_14_ten_thousand_waiting_shards_are_not_published_again(pool: Pool
     # when sweeps look at them for ten times as long as the limit without a sign of life
     board = pool.broker.board(gpu_queue(MODEL))
     first, sweeps = board.time(), 0
-    while board.time() < first + 10 * times.no_life or sweeps < 10:
+    while board.time() < first + 10 * times.no_life:
         sweep(pool.ledger, pool.broker, times)
         sweeps += 1
 
     # then there is still one message for each
-    assert queue_length(pool) <= 10_100
+    assert sweeps > 1
+    assert queue_length(pool) <= 1.01 * 10_000
     assert {entry.epoch for entry in board.entries()} == {1}
 
 
