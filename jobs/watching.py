@@ -8,7 +8,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from jobs.advancing import stand_in
-from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue
 from jobs.ledger import Ledger
 from jobs.outcomes import Sums
@@ -19,6 +18,7 @@ from jobs.retries import Planned
 from jobs.specs import ClassifySpec, Job
 from jobs.status import is_due
 from jobs.sweeping import sweep
+from jobs.times import Times
 from savs.errors import BrokerError, StorageError
 from savs.metrics import score
 

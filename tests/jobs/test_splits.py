@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jobs.attempts import Times
 from jobs.ledger import Ledger
 from jobs.reducing import fail_job, reduce_job
 from jobs.specs import ClassifySpec, Job, job_id
 from jobs.splits import Split, manifests_of, split_scores, splits_of
+from jobs.times import Times
 from jobs.watching import follow
 from savs.errors import SettingsError
 from savs.metrics import wilson
