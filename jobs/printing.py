@@ -11,7 +11,8 @@ from jobs.comparing import Comparison
 from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
 
-CLASSES_SHOWN = 20  # rows of the table of classes
+CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
+RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # of a class
 TABLE_WIDTH = 140  # columns; names of jobs are never cut short
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what would break lines or steer a terminal
 
@@ -35,12 +36,7 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        low, high = summary["accuracy_interval"]
-        console.print(
-            f"  accuracy {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
-            f"{summary['balanced_accuracy']:.3f}, macro F1 {summary['macro_f1']:.3f}, "
-            f"on {summary['scored']} rows with a label"
-        )
+        _print_scores(console, summary)
     if summary["kind"] == "classify":
         console.print(_classes(summary))
     for kind, errors in summary["errors"].items():
@@ -60,15 +56,55 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     console.print(f"  results: {escape(where)}\n")
 
 
+def _print_scores(console: Console, summary: dict[str, Any]) -> None:
+    low, high = summary["accuracy_interval"]
+    precision = summary.get("mean_average_precision")
+    console.print(
+        f"  accuracy {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
+        f"{summary['balanced_accuracy']:.3f}, macro F1 {summary['macro_f1']:.3f}, "
+        + ("" if precision is None else f"average precision {precision:.3f}, ")
+        + f"on {summary['scored']} rows with a label"
+    )
+    for format, groups in summary.get("groups", {}).items():
+        rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
+        left = groups["unscored"]
+        lost = f"; {left} not scored: rows of them failed, have no label or are not there" if left else ""
+        console.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
+    splits = summary.get("splits", {})
+    if splits:
+        console.print(_splits(splits, summary.get("groups", {})))
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    low, high = rate["interval"]
+    return f"{rate['rate']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
+    """Accuracy per split, and the rates of groups that have splits."""
+    table = Table("split", "rows", "accuracy", box=None, padding=(0, 2))
+    grouped = [one["splits"] for one in groups.values() if one["splits"]]
+    names = list(dict.fromkeys(name for one in grouped for rates in one.values() for name in rates))
+    for name in names:
+        table.add_column(name)
+    for split, rate in list(splits.items())[:CLASSES_SHOWN]:
+        found = {name: value for one in grouped for name, value in one.get(split, {}).items()}
+        cells = (_rate(found[name]) if name in found else "" for name in names)
+        table.add_row(escape(split), str(rate["rows"]), _rate(rate), *cells)
+    if len(splits) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(splits) - CLASSES_SHOWN} more", "")
+    return table
+
+
 def _classes(summary: dict[str, Any]) -> Table:
     table = Table("class", "labelled", box=None, padding=(0, 2))
     scored = summary.get("per_class", {})
-    for column in ("recall", "precision", "F1") if scored else ():
+    for column in RATES.values() if scored else ():
         table.add_column(column)
     counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
     for name, count in counts[:CLASSES_SHOWN]:
         one = scored.get(name, {})
-        rates = [one.get(rate) for rate in ("recall", "precision", "f1")] if scored else []
+        rates = [one.get(rate) for rate in RATES] if scored else []
         table.add_row(escape(name), str(count), *("" if rate is None else f"{rate:.3f}" for rate in rates))
     if len(counts) > CLASSES_SHOWN:
         table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")

@@ -4,7 +4,6 @@ Everything here follows from the ledger alone, so running it twice changes nothi
 """
 
 from collections import Counter
-from dataclasses import asdict
 from typing import Any
 
 from jobs.broker import gpu_queue
@@ -12,6 +11,7 @@ from jobs.ledger import Ledger
 from jobs.outcomes import Sums
 from jobs.results import examples
 from jobs.retries import Planned
+from jobs.scoring import group_warnings, scores_of
 from jobs.specs import ClassifySpec, ExtractSpec, Job
 from savs.errors import FitError, LedgerError
 from savs.metrics import score
@@ -91,16 +91,8 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
     if isinstance(job.spec, ClassifySpec):
         summary["artifact"] = job.spec.artifact
         if scores := score(tally):
-            summary |= {
-                "scored": scores.rows,
-                "accuracy": scores.accuracy,
-                "accuracy_interval": scores.accuracy_interval,
-                "balanced_accuracy": scores.balanced_accuracy,
-                "macro_f1": scores.macro_f1,
-                "per_class": {name: asdict(one) for name, one in scores.classes.items()},
-                "per_class_accuracy": scores.per_class,
-                "confusion": scores.confusion,
-            }
+            summary |= scores_of(scores)
+            summary["warnings"] += group_warnings(scores)
     if dead:
         summary["missing"] = [
             {"shard": n, "first_index": s.first_index, "rows": s.rows, "reason": why}

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row, RowError
+from jobs.scoring import scored
 from jobs.specs import ClassifySpec, ExtractSpec, Job
+from jobs.tallied import Tallied
 from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError
 from savs.metrics import Tally
 from savs.rows import read_rows
 from savs.samples import Sample, parse_line
+from savs.scored import Scored
 from savs.storage import open_parent
 
 if TYPE_CHECKING:
@@ -183,8 +186,8 @@ def classify_rows(
         for entry in entries
     ]
     tally = Tally()
-    for row in rows:
-        tally.add(row.prediction, row.label, row.error.kind if row.error else None)
+    for one in scored(rows, entries, job.spec.source.format):
+        tally.add(one)
     return rows, ".jsonl", b"".join(row.line() for row in rows), tally
 
 
@@ -238,7 +241,8 @@ def extract_rows(
         rows = [_example_row(entry, job.spec.name, errors.get(entry.index)) for entry in entries]
     tally = Tally()
     for row in rows:
-        tally.add(None if row.error else row.label, None, row.error.kind if row.error else None)
+        kind = row.error.kind if row.error else None
+        tally.add(Scored(row.index, prediction=None if kind else row.label, error=kind))
     metadata = {
         "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
         "origin": describe(model).model_dump_json(),

@@ -16,7 +16,6 @@ from jobs.retries import Planned
 from jobs.specs import Job
 from jobs.sweeping import sweep
 from savs.errors import StorageError
-from savs.metrics import score
 
 LOOK_EVERY = 1.0  # seconds
 BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
@@ -42,7 +41,6 @@ class Followed:
 
     def state(self) -> dict[str, Any]:
         """Counts so far, and the accuracy of the rows that have a label."""
-        scores = score(self.sums.tally)
         return {
             "job_id": self.job.job_id,
             "name": self.job.spec.name,
@@ -53,7 +51,7 @@ class Followed:
             "rows": self.planned.rows if self.planned else 0,
             "rows_done": self.sums.counts["rows"],
             "failed": self.sums.counts["failed"],
-            "accuracy": scores.accuracy if scores and self.job.spec.kind == "classify" else None,
+            "accuracy": self.sums.tally.accuracy if self.job.spec.kind == "classify" else None,
         }
 
 

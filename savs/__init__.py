@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from savs.media import FrameSampling
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
+    from savs.ranking import shares
     from savs.samples import Sample, read_samples
+    from savs.scored import Scored
     from savs.vectors import HeadVectors
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ _HOMES = {
     "Readout": "fitting",
     "Sample": "samples",
     "SavsError": "errors",
+    "Scored": "scored",
     "Scores": "metrics",
     "Tally": "metrics",
     "classify": "classifying",
@@ -53,6 +56,7 @@ _HOMES = {
     "read_samples": "samples",
     "save_artifact": "artifacts",
     "score": "metrics",
+    "shares": "ranking",
 }
 __all__ = [
     "Answer",
@@ -67,6 +71,7 @@ __all__ = [
     "Readout",
     "Sample",
     "SavsError",
+    "Scored",
     "Scores",
     "Tally",
     "classify",
@@ -78,6 +83,7 @@ __all__ = [
     "read_samples",
     "save_artifact",
     "score",
+    "shares",
 ]
 
 

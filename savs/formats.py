@@ -118,22 +118,44 @@ def mrb_individual(row: Row) -> Fields:
     )
 
 
+class Seat(NamedTuple):
+    """A row's place in a group of rows that are scored together (`savs.groups`)."""
+
+    group: str
+    role: str
+
+
+Seating = Callable[[int, str | None, str | None], Seat | None]  # of a row's index, `group` and label
+
+
+def in_order(rows: int) -> Seating:
+    """Groups of so many rows one after another."""
+    return lambda index, group, label: Seat(str(index // rows), str(index % rows))
+
+
+def by_label(index: int, group: str | None, label: str | None) -> Seat | None:
+    """Groups that have a name, of rows with different labels."""
+    return None if group is None or label is None else Seat(group, label)
+
+
 @dataclass(frozen=True)
 class Format:
-    """`fields` are those that its rows are known to have; any other is reported."""
+    """`fields` are those that its rows are known to have; any other is reported. `seat` says how they
+    form groups, where they do."""
 
     read: Callable[[Row], Fields]
     fields: frozenset[str]
+    seat: Seating | None = None
 
 
-def _format(read: Callable[[Row], Fields], *fields: str) -> Format:
-    return Format(read, frozenset((*fields, "label", "id", "question_id")))
+def _format(read: Callable[[Row], Fields], *fields: str, seat: Seating | None = None) -> Format:
+    return Format(read, frozenset((*fields, "label", "id", "question_id")), seat)
 
 
 FORMATS = {
     "general": _format(general, "image", "question"),
-    "natural_ret": _format(natural_ret, "image", "question"),
-    "sugarcrepe": _format(sugarcrepe, "image", "question", "split"),
+    "natural_ret": _format(natural_ret, "image", "question", seat=in_order(4)),
+    "sugarcrepe": _format(sugarcrepe, "image", "question", "split", seat=in_order(2)),
     "vizwiz": _format(vizwiz, "image", "question"),
     "eurosat": _format(class_name, "image", "question", "answer"),
     "pets": _format(class_name, "image", "question", "answer"),
@@ -141,7 +163,9 @@ FORMATS = {
     "mhalu": _format(mhalu, "image_path", "claim", "claim_label"),
     "blink": _format(blink, "question", *BLINK_IMAGES),
     "mrb": _format(mrb, "ID", "Category", "Text", "Image", "Output1", "Output2"),
-    "mrb_individual": _format(mrb_individual, "ID", "ID_original", "Category", "Text", "Image", "Output"),
+    "mrb_individual": _format(
+        mrb_individual, "ID", "ID_original", "Category", "Text", "Image", "Output", seat=by_label
+    ),
 }
 
 

@@ -4,10 +4,13 @@ from array import array
 from datetime import UTC, datetime, timedelta
 
 from jobs.ledger import Ledger
-from jobs.outcomes import Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import Counts, ErrorExample, Outcome
 from jobs.planning import Plan
 from jobs.rows import Row, RowError
+from jobs.scoring import scored
+from jobs.shards import Entry
 from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
+from jobs.tallied import Tallied
 from savs.metrics import Tally
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
@@ -55,11 +58,16 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
+def tally_of(rows: list[Row], format: str = "general") -> Tally:
+    """What a worker counts of `rows`, of which the manifest says nothing else."""
+    tally = Tally()
+    for one in scored(rows, (Entry(row.index, row.index + 1, None, None) for row in rows), format):
+        tally.add(one)
+    return tally
+
+
 def write_outcome(ledger: Ledger, job: Job, shard: int, rows: list[Row], **changes: object) -> Outcome:
     """Stores `rows` as a shard's part and commits what follows from them."""
-    tally = Tally()
-    for one in rows:
-        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
     failed = [one for one in rows if one.error]
     data = b"".join(one.line() for one in rows)
     attempt, part, digest = ledger.write_part(job.job_id, shard, ".jsonl", data)
@@ -70,7 +78,7 @@ def write_outcome(ledger: Ledger, job: Job, shard: int, rows: list[Row], **chang
         part=part,
         sha256=digest,
         counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
-        tally=Tallied.of(tally),
+        tally=Tallied.of(tally_of(rows, job.spec.source.format)),
         examples=tuple(
             ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
             for one in failed

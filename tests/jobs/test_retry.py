@@ -24,7 +24,7 @@ from jobs.rows import Row
 from jobs.shards import give_up
 from jobs.specs import Job
 from savs.errors import JobError, LedgerError
-from savs.metrics import Tally, score
+from savs.metrics import score
 from tests.jobs.conftest import (
     SHARD,
     Corpus,
@@ -35,7 +35,7 @@ from tests.jobs.conftest import (
     savs_submit,
     tree,
 )
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, tally_of, write_outcome
 
 KINDS = ("missing_media", "bad_row")
 
@@ -428,9 +428,7 @@ def check_sums(ledger: Ledger, job: Job, merged: dict[int, Row | None], quotable
     summary = reduce_job(ledger, job)
     assert summary is not None
     done = [one for one in merged.values() if one is not None]
-    tally = Tally()
-    for one in done:
-        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
+    tally = tally_of(done)
     dead = [index for index, one in merged.items() if one is None]
     missing = [lost["first_index"] + i for lost in summary.get("missing", []) for i in range(lost["rows"])]
     assert missing == dead
