@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from jobs.tallied import Tallied
@@ -14,22 +14,16 @@ from savs.metrics import Tally, score
 from savs.scored import Scored
 from tests.jobs.mutating import mutate
 from tests.savs.manifests import manifests
+from tests.savs.test_scores import tally_of, unhurried
 
 MUTATIONS = 400
-
-
-def tally_of(rows: list[Scored]) -> Tally:
-    tally = Tally()
-    for row in rows:
-        tally.add(row)
-    return tally
 
 
 def through_json(tally: Tally) -> Tally:
     return Tallied.model_validate_json(Tallied.of(tally).model_dump_json()).tally()
 
 
-@settings(max_examples=100, deadline=None)
+@unhurried
 @given(manifests())
 def test_a_tally_survives_its_way_through_json(rows: list[tuple[Scored, Scored | None]]) -> None:
     tally = tally_of([before or row for row, before in rows])

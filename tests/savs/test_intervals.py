@@ -64,6 +64,14 @@ def test_where_all_rows_are_right_clusters_count_and_not_rows() -> None:
     assert effective_rows(Counter({(1, 1): 6, (4, 4): 1})) == pytest.approx(100 / 22)
 
 
+def test_few_clusters_say_little_of_their_own_scatter() -> None:
+    # given 2, 1 and 0 of 2 rows right: a variance of 3/2 · 2/36, of which 3 rows would have as much, but
+    # estimated with 2 degrees of freedom and not with 5
+    assert effective_rows({(2, 2): 1, (2, 1): 1, (2, 0): 1}) == pytest.approx(
+        3 * (2.5706 / 4.3027) ** 2, rel=0.01
+    )
+
+
 def test_rows_of_one_cluster_are_one_row() -> None:
     assert effective_rows(Counter({(40, 30): 1})) == 1
 
