@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.specs import SCHEMA, Strict
+from jobs.tallied import Tallied
 from savs.metrics import Tally
 
 EXAMPLES = 3  # error rows that a commit, and a summary, quote per kind
@@ -37,29 +38,6 @@ class LeakedRow(Strict):
     index: Annotated[int, Field(ge=0)]
     training: str
     verified: bool
-
-
-class Tallied(Strict):
-    """A `Tally` in JSON: the confusion as (label, prediction, rows)."""
-
-    predicted: dict[str, int] = Field(default_factory=dict)
-    confusion: tuple[tuple[str, str, int], ...] = ()
-    errors: dict[str, int] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, tally: Tally) -> "Tallied":
-        return cls(
-            predicted=dict(sorted(tally.predicted.items())),
-            confusion=tuple((a, b, n) for (a, b), n in sorted(tally.confusion.items())),
-            errors=dict(sorted(tally.errors.items())),
-        )
-
-    def tally(self) -> Tally:
-        return Tally(
-            Counter(self.predicted),
-            Counter({(a, b): n for a, b, n in self.confusion}),
-            Counter(self.errors),
-        )
 
 
 class Outcome(Strict):

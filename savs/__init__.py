@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
     from savs.prompts import Prompt
+    from savs.ranking import shares
     from savs.samples import Sample, read_samples
+    from savs.scored import Scored
     from savs.vectors import HeadVectors
     from savs.zero_shot import generate, likeliest
 
@@ -45,6 +47,7 @@ _HOMES = {
     "Readout": "fitting",
     "Sample": "samples",
     "SavsError": "errors",
+    "Scored": "scored",
     "Scores": "metrics",
     "Tally": "metrics",
     "classify": "classifying",
@@ -58,6 +61,7 @@ _HOMES = {
     "read_samples": "samples",
     "save_artifact": "artifacts",
     "score": "metrics",
+    "shares": "ranking",
 }
 __all__ = [
     "Answer",
@@ -73,6 +77,7 @@ __all__ = [
     "Readout",
     "Sample",
     "SavsError",
+    "Scored",
     "Scores",
     "Tally",
     "classify",
@@ -86,6 +91,7 @@ __all__ = [
     "read_samples",
     "save_artifact",
     "score",
+    "shares",
 ]
 
 

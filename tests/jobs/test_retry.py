@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.endings import tally_of
 from jobs.ledger import Ledger
 from jobs.outcomes import EXAMPLES, LeakedRow
 from jobs.reducing import reduce_job
@@ -36,7 +35,7 @@ from tests.jobs.conftest import (
     savs_submit,
     tree,
 )
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, tally_of, write_outcome
 
 KINDS = ("missing_media", "bad_row")
 
