@@ -87,11 +87,7 @@ def write_outcome(
         counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
         tally=Tallied.of(tally_of(rows, format)),
         leaks=leaks,
-        tally_without_leaks=Tallied.of(
-            tally_of((r for r in rows if r.error or r.index not in leaked), format)
-        )
-        if leaks
-        else None,
+        tally_without_leaks=Tallied.of(tally_of(unseen, format)) if leaks else None,
         examples=tuple(
             ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
             for one in failed
