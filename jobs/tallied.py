@@ -49,24 +49,29 @@ class ClustersTallied(Strict):
 
     @classmethod
     def of(cls, clusters: Clusters) -> "ClustersTallied":
-        shared: dict[Cell, list[tuple[int, int]]] = {cell: [] for cell in clusters.alone}
-        for (cell, key), count in clusters.shared.items():
-            shared.setdefault(cell, []).append((key, count))
         cells = []
-        for cell, found in sorted(shared.items(), key=repr):
-            keys, rows = zip(*sorted(found), strict=True) if found else ((), ())
-            rows = () if set(rows) <= {1} else rows
-            cells.append(CellTallied(**cell._asdict(), alone=clusters.alone[cell], keys=keys, rows=rows))
+        for cell in sorted({*clusters.alone, *clusters.shared}, key=repr):
+            found = sorted(clusters.shared.get(cell, {}).items())
+            cells.append(
+                CellTallied(
+                    **cell._asdict(),
+                    alone=clusters.alone[cell],
+                    keys=tuple(key for key, _ in found),
+                    rows=tuple(n for _, n in found) if any(n != 1 for _, n in found) else (),
+                )
+            )
         return cls(cells=tuple(cells), folded=clusters.folded)
 
     def clusters(self) -> Clusters:
-        found = Clusters(folded=self.folded)
+        alone: Counter[Cell] = Counter()
+        shared: dict[Cell, Counter[int]] = {}
         for one in self.cells:
-            cell, rows = one.cell, one.rows or (1,) * len(one.keys)
             if one.alone:
-                found.alone[cell] += one.alone
-            found.shared.update({(cell, key): n for key, n in zip(one.keys, rows, strict=True)})
-        return found
+                alone[one.cell] += one.alone
+            if one.keys:
+                rows = one.rows or (1,) * len(one.keys)
+                shared.setdefault(one.cell, Counter()).update(dict(zip(one.keys, rows, strict=True)))
+        return Clusters(alone, shared, self.folded)
 
 
 class Step(NamedTuple):

@@ -8,7 +8,7 @@ in buckets of many clusters. A bucket's rows are independent of another's, too (
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -38,51 +38,53 @@ Measure = Callable[[Cell], Iterable[Part]]
 class Clusters:
     """Counts of rows per cell and cluster.
 
-    alone   rows that share nothing with any other
-    shared  rows by cell and their cluster's key, 0 to 2³² − 1
-    folded  whether keys are those of BUCKETS, and names are left out
+    alone    rows that share nothing with any other
+    shared   cell → key of a cluster, 0 to 2³² − 1 → rows; no cell is empty
+    folded   whether keys are those of BUCKETS, and names are left out
+    entries  keys in all cells
 
     Two of them add to what would have been counted at once. Whether that is folded follows from the
     number of entries in all, and so not from the order.
     """
 
     alone: Counter[Cell] = field(default_factory=Counter)
-    shared: Counter[tuple[Cell, int]] = field(default_factory=Counter)
+    shared: dict[Cell, Counter[int]] = field(default_factory=dict)
     folded: bool = False
+    entries: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entries = sum(map(len, self.shared.values()))
 
     def add(self, cell: Cell, cluster: int | None) -> None:
         """Counts a row; `cluster` is None where it shares nothing with any other."""
-        cell = folded(cell) if self.folded else cell
         if cluster is None:
-            self.alone[cell] += 1
+            self.alone[folded(cell) if self.folded else cell] += 1
         else:
-            self.shared[cell, cluster % BUCKETS if self.folded else cluster] += 1
-            self._fold_if_many()
+            self._add(cell, {cluster: 1})
 
     def update(self, other: "Clusters") -> None:
         """Adds `other` to this one."""
         if other.folded:
             self._fold()
-        if self.folded and not other.folded:
-            for cell, count in other.alone.items():
-                self.alone[folded(cell)] += count
-            for (cell, cluster), count in other.shared.items():
-                self.shared[folded(cell), cluster % BUCKETS] += count
-        else:
-            self.alone.update(other.alone)
-            self.shared.update(other.shared)
-            self._fold_if_many()
+        for cell, count in other.alone.items():
+            self.alone[folded(cell) if self.folded else cell] += count
+        for cell, clusters in other.shared.items():
+            self._add(cell, clusters)
 
-    def _fold_if_many(self) -> None:
-        if len(self.shared) > MAX_EXACT:
+    def _add(self, cell: Cell, clusters: Mapping[int, int]) -> None:
+        here = self.shared.setdefault(folded(cell) if self.folded else cell, Counter())
+        before = len(here)
+        for cluster, count in clusters.items():
+            here[cluster % BUCKETS if self.folded else cluster] += count
+        self.entries += len(here) - before
+        if self.entries > MAX_EXACT:
             self._fold()
 
     def _fold(self) -> None:
-        if self.folded:
-            return
-        alone, shared = self.alone, self.shared
-        self.alone, self.shared, self.folded = Counter(), Counter(), True
-        self.update(Clusters(alone, shared))
+        if not self.folded:
+            exact = Clusters(self.alone, self.shared)
+            self.alone, self.shared, self.folded, self.entries = Counter(), {}, True, 0
+            self.update(exact)
 
     def sizes(self, measure: Measure) -> dict[RateName, Counter[tuple[int, int]]]:
         """Per rate: how many clusters have so many rows and hits. `measure` says for which rates the
@@ -92,13 +94,12 @@ class Clusters:
             for rate, rows, hits in measure(cell):
                 found[rate][rows, hits] += count
         joined: defaultdict[RateName, dict[int, tuple[int, int]]] = defaultdict(dict)
-        parts: dict[Cell, tuple[Part, ...]] = {}
-        for (cell, cluster), count in self.shared.items():
-            if cell not in parts:
-                parts[cell] = tuple(measure(cell))
-            for rate, rows, hits in parts[cell]:
-                before = joined[rate].get(cluster, (0, 0))
-                joined[rate][cluster] = before[0] + rows * count, before[1] + hits * count
+        for cell, counts in self.shared.items():
+            for rate, rows, hits in measure(cell):
+                clusters = joined[rate]
+                for cluster, count in counts.items():
+                    n, h = clusters.get(cluster, (0, 0))
+                    clusters[cluster] = n + rows * count, h + hits * count
         for rate, clusters in joined.items():
             found[rate].update(clusters.values())
         return dict(found)

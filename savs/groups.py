@@ -190,7 +190,7 @@ def score_groups(groups: Groups) -> GroupScores | None:
     """The scores of all groups that are whole; None where no row has said anything."""
     settled = groups.settled()
     grouping, closed = groups.grouping, settled.closed
-    scored = closed.alone.total() + closed.shared.total()
+    scored = closed.alone.total() + sum(counts.total() for counts in closed.shared.values())
     if not scored and not settled.open:
         return None
 

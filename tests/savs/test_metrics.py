@@ -126,7 +126,7 @@ def test_beyond_a_limit_clusters_are_folded_and_intervals_stay_about_the_same(
         for index in range(6000):
             right = index // 2 % 4 == 0
             tally.add(Scored(index, "yes" if right else "no", "yes", media=(f"{index // 2}.jpg",)))
-        assert len(tally.rows.shared) <= entries
+        assert tally.rows.entries <= entries
         scores = score(tally)
         assert scores is not None
         return scores.accuracy_interval
