@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from savs.extracting import Extraction, extract
     from savs.fitting import Readout, fit
     from savs.heads import HeadLayout, LayerHeads
+    from savs.leaks import Leak, TrainingSet, find_leaks
     from savs.media import FrameSampling
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
@@ -38,14 +39,17 @@ _HOMES = {
     "HeadVectors": "vectors",
     "ItemError": "errors",
     "LayerHeads": "heads",
+    "Leak": "leaks",
     "Model": "models",
     "Readout": "fitting",
     "Sample": "samples",
     "SavsError": "errors",
     "Scores": "metrics",
     "Tally": "metrics",
+    "TrainingSet": "leaks",
     "classify": "classifying",
     "extract": "extracting",
+    "find_leaks": "leaks",
     "fit": "fitting",
     "load_artifact": "artifacts",
     "load_model": "models",
@@ -63,14 +67,17 @@ __all__ = [
     "HeadVectors",
     "ItemError",
     "LayerHeads",
+    "Leak",
     "Model",
     "Readout",
     "Sample",
     "SavsError",
     "Scores",
     "Tally",
+    "TrainingSet",
     "classify",
     "extract",
+    "find_leaks",
     "fit",
     "load_artifact",
     "load_model",
