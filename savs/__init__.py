@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from savs.extracting import Extraction, extract
     from savs.fitting import Readout, fit
     from savs.heads import HeadLayout, LayerHeads
+    from savs.leaks import Leak, TrainingSet, find_leaks
     from savs.media import FrameSampling
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
@@ -42,6 +43,7 @@ _HOMES = {
     "HeadVectors": "vectors",
     "ItemError": "errors",
     "LayerHeads": "heads",
+    "Leak": "leaks",
     "Model": "models",
     "Prompt": "prompts",
     "Readout": "fitting",
@@ -50,8 +52,10 @@ _HOMES = {
     "Scored": "scored",
     "Scores": "metrics",
     "Tally": "metrics",
+    "TrainingSet": "leaks",
     "classify": "classifying",
     "extract": "extracting",
+    "find_leaks": "leaks",
     "fit": "fitting",
     "generate": "zero_shot",
     "likeliest": "zero_shot",
@@ -72,6 +76,7 @@ __all__ = [
     "HeadVectors",
     "ItemError",
     "LayerHeads",
+    "Leak",
     "Model",
     "Prompt",
     "Readout",
@@ -80,8 +85,10 @@ __all__ = [
     "Scored",
     "Scores",
     "Tally",
+    "TrainingSet",
     "classify",
     "extract",
+    "find_leaks",
     "fit",
     "generate",
     "likeliest",
