@@ -184,7 +184,7 @@ def test_videos_of_different_numbers_of_frames_do_not_disturb_each_other(
     by_rate = savs.FrameSampling(frames=None, fps=2.0)
     model = savs.load_model(family_folder(family), device="cpu", sampling=by_rate)
     samples = [savs.Sample(i, str(i), (media[n],), QUESTION) for i, n in enumerate(("clip", "other"))]
-    assert [len(open_media(s.media[0], by_rate).frames) for s in samples] == [6, 4]  # type: ignore[union-attr]
+    assert [len(open_media(s.media[0], by_rate).frames) for s in samples] == [6, 4]
     # if they are read together
     together = savs.extract(model, samples, batch_size=2)
     alone = savs.extract(model, samples, batch_size=1)

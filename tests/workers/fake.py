@@ -23,6 +23,7 @@ import savs.extracting
 from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
+from savs.chat import Chat
 from savs.errors import StorageError, UnreadableMedia
 from savs.extracting import Extraction, Timings
 from savs.heads import HeadLayout, LayerHeads
@@ -50,6 +51,7 @@ def load(name: str) -> Model:
         fingerprint="fake",
         network=SimpleNamespace(dtype="fake"),
         processor=SimpleNamespace(),
+        chat=Chat("processor"),
         projections=(),
         layout=LAYOUT,
         context=1000,
