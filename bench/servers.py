@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.attempts import Times
+from jobs.times import Times
 from savs.storage import s3_client
 from tests.workers.conftest import Pool, RedisServer, redis_binary, wait_until
 
 START_PATIENCE = 120.0  # seconds until a server or worker that has not started counts as broken
 PRODUCT = Times()  # as patient as a real pool; the fake worker's own are a test's
 ENVIRONMENT = {
-    "FAKE_TOUCH": str(PRODUCT.touch),
-    "FAKE_NO_LIFE": str(PRODUCT.no_life),
-    "FAKE_SWEEP": str(PRODUCT.sweep),
+    "SAVS_TOUCH_EVERY": str(PRODUCT.touch),
+    "SAVS_NO_LIFE_LIMIT": str(PRODUCT.no_life),
+    "SAVS_SWEEP_EVERY": str(PRODUCT.sweep),
     "OMP_NUM_THREADS": "1",
 }
 

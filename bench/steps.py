@@ -10,11 +10,13 @@ from pathlib import Path
 from jobs.broker import Broker
 from jobs.enqueueing import enqueue_due
 from jobs.ledger import Ledger
-from jobs.outcomes import Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import Counts, ErrorExample, Outcome
 from jobs.planning import Plan, plan_manifest
 from jobs.reducing import STAGES, reduce_job
 from jobs.specs import ClassifySpec, Job, Source, job_id
 from jobs.submitting import classify_job, submit
+from jobs.tallied import CellTallied, ClustersTallied, RankingTallied, Step, Tallied
+from savs.clusters import key_of
 
 CLASSES = ("cat", "dog", "owl")
 WRITE_AHEAD = 10_000  # rows of a manifest that are made at a time
@@ -77,9 +79,17 @@ def write_ledger(workspace: str, shards: int) -> str:
 
 
 def outcome(number: int) -> Outcome:
-    """A shard's outcome as a worker writes it: three classes, one failed row."""
+    """A shard's outcome as a worker writes it: three classes, one failed row, a label for every row, and
+    a picture and twenty heads' votes for each."""
     good = SHARD_ROWS - 1
-    confusion = tuple((a, b, good // 9) for a in CLASSES for b in CLASSES)
+    each = good // 9
+    pairs = [(a, b) for a in CLASSES for b in CLASSES]
+    keys = [key_of(f"/data/{number * SHARD_ROWS + i}.jpg") for i in range(1, 9 * each + 1)]
+    cells = tuple(
+        CellTallied(outcome=(int(a == b),), names=(a, b), keys=tuple(sorted(keys[n::9])))
+        for n, (a, b) in enumerate(pairs)
+    )
+    steps = tuple(Step(50 * votes, votes % 9, votes % 15) for votes in range(1, 21))
     example = ErrorExample(
         index=number * SHARD_ROWS, id=f"q{number}", kind="missing_media", message="/data/x.jpg does not exist"
     )
@@ -91,7 +101,13 @@ def outcome(number: int) -> Outcome:
         sha256=f"{number:064x}",
         counts=Counts(rows=SHARD_ROWS, labelled=good, failed=1),
         tally=Tallied(
-            predicted=dict.fromkeys(CLASSES, good // 3), confusion=confusion, errors={"missing_media": 1}
+            predicted=dict.fromkeys(CLASSES, good // 3),
+            confusion=tuple((a, b, each) for a, b in pairs),
+            errors={"missing_media": 1},
+            rows=ClustersTallied(cells=cells),
+            ranking=RankingTallied(
+                labels=dict.fromkeys(CLASSES, 3 * each), scored=dict.fromkeys(CLASSES, steps)
+            ),
         ),
         examples=(example,),
         timings=dict.fromkeys((*STAGES, "worker"), 0.0001),

@@ -3,19 +3,24 @@
 Whoever watches or resumes a job does it too, while no cpu worker is alive."""
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 
-from jobs.attempts import SignsOfLife, Times, again
+from jobs.attempts import SignsOfLife, Worker
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker
 from jobs.enqueueing import enqueue_job
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import PlanJob, ReduceJob
+from jobs.publishing import put_back
 from jobs.reducing import fail_job, reduce_job
+from jobs.refusing import Refusals
 from jobs.specs import ClassifySpec, Job
 from jobs.status import is_due
 from jobs.submitting import plan_job
+from jobs.times import Times
 from savs.errors import (
     Changed,
     ForbiddenAddress,
@@ -27,17 +32,16 @@ from savs.errors import (
 )
 
 # What another attempt would meet again. Anything else may be the machine's or the network's fault.
-HOPELESS = (ManifestError, SettingsError, Changed, NotFound, ForbiddenAddress, LedgerError)
+HOPELESS = (ManifestError, SettingsError, Changed, NotFound, LedgerError)
 DATA = (ManifestError, SettingsError, Changed)  # what makes another job when it is mended
 
 log = logging.getLogger("savs.advancing")
 
 
-def attempt_to_advance(
-    ledger: Ledger, broker: Broker, message: PlanJob | ReduceJob, times: Times, roots: Roots | None
-) -> str:
+def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
     """Plans or reduces the message's job, if that is this worker's to do: "stale", "cancelled",
-    "done", "again" or "given up"."""
+    "done", "again", "refused" or "given up"."""
+    ledger, broker = worker.ledger, worker.broker
     board = broker.board(CPU_QUEUE)
     job = ledger.job(message.job_id)
     if ledger.is_cancelled(job.job_id):
@@ -48,22 +52,28 @@ def attempt_to_advance(
         number = int(board.adopt(job.job_id, message.unit, message.epoch))
     if not number:
         return "stale"
-    seen = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
+    worker.claimed(number)
+    unit = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
     word = "done"
     try:
-        with SignsOfLife(ledger, board, seen, times.touch):
+        with SignsOfLife(ledger, board, unit, worker.times.touch):
             if isinstance(message, PlanJob):
-                plan_and_go_on(ledger, broker, job, roots)
+                plan_and_go_on(ledger, broker, job, worker.roots)
             else:
                 reduce_and_go_on(ledger, broker, job)
+        worker.refusals.take_back(job.job_id)
+    except ForbiddenAddress as error:
+        nobody = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)
+        if nobody is None:
+            put_back(broker, CPU_QUEUE, message, refund=True)
+            return "refused"
+        word = _fail(ledger, job, nobody)
     except Exception as error:
-        if not isinstance(error, HOPELESS) and number < times.attempts:
+        if not isinstance(error, HOPELESS) and number < worker.times.attempts:
             log.warning("%s failed, and is run again: %s: %s", message.unit, type(error).__name__, error)
-            again(ledger, broker, CPU_QUEUE, job, seen)
+            put_back(broker, CPU_QUEUE, message)
             return "again"
-        fail_job(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
-        ledger.deactivate(job.job_id)
-        word = "given up"
+        word = _fail(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
     board.finish(job.job_id, message.unit)
     return word
 
@@ -76,6 +86,8 @@ def stand_in(
     As a worker would, but that it reads with the rights of whoever calls. `tell` hears of jobs that had
     to be left, because this machine cannot fit.
     """
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    worker = Worker(ledger, broker, CPU_QUEUE, Refusals(broker, CPU_QUEUE, me), times)
     board = broker.board(CPU_QUEUE)
     for job in jobs:  # in order: what one reduction starts may have ended long ago
         for unit, kind in (("plan", PlanJob), ("reduce", ReduceJob)):
@@ -88,8 +100,7 @@ def stand_in(
                     "command where savs is installed with its models: pip install 'savs[worker]'"
                 )
                 continue
-            message = kind(job_id=job.job_id, epoch=entry.epoch, at=entry.at)
-            attempt_to_advance(ledger, broker, message, times, None)
+            attempt_to_advance(worker, kind(job_id=job.job_id, epoch=entry.epoch, at=entry.at))
 
 
 def _can_fit() -> bool:
@@ -99,6 +110,12 @@ def _can_fit() -> bool:
     except ImportError:
         return False
     return True
+
+
+def _fail(ledger: Ledger, job: Job, reason: str, data: bool = False) -> str:
+    fail_job(ledger, job, reason, data=data)
+    ledger.deactivate(job.job_id)
+    return "given up"
 
 
 def plan_and_go_on(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None) -> None:

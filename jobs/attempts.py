@@ -15,42 +15,51 @@ from redis.exceptions import RedisError
 
 from jobs.board import Board, Entry
 from jobs.braking import brake
-from jobs.broker import CPU_QUEUE, Broker
+from jobs.broker import Broker
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.messages import PlanJob, ReduceJob, RunShard
+from jobs.messages import RunShard
 from jobs.outcomes import Outcome
 from jobs.planning import Shard
-from jobs.retries import Planned
+from jobs.publishing import ask_to_reduce, put_back
+from jobs.refusing import OTHERS_MAY, Refusals
 from jobs.shards import give_up, run_shard
-from jobs.specs import ClassifySpec, Job
-from savs.errors import ArtifactError, Changed, ForbiddenAddress, ModelError, StorageError
+from jobs.specs import Job
+from jobs.times import Times
+from savs.errors import Changed, StorageError
 
 if TYPE_CHECKING:
     from savs.models import Model
-
-
-# What another attempt would meet again. Anything else may be the machine's or the network's fault.
-HOPELESS = (ModelError, ArtifactError, Changed, ForbiddenAddress)
 
 log = logging.getLogger("savs.attempts")
 
 
 @dataclass(frozen=True)
-class Times:
-    """How patient the pool is. Seconds; `attempts` are runs of a unit before it is given up."""
+class Worker:
+    """What a worker process works with.
 
-    touch: float = 10.0
-    no_life: float = 120.0
-    sweep: float = 30.0
-    attempts: int = 3
+    queue     that it takes messages from
+    refusals  the jobs that it cannot run
+    roots     where it may read; None for everywhere
+    stopping  whether it is to give back what it has
+    claimed   is told the number of an attempt, once the unit is this worker's
+    """
+
+    ledger: Ledger
+    broker: Broker
+    queue: str
+    refusals: Refusals
+    times: Times
+    roots: Roots | None = None
+    stopping: Callable[[], bool] = lambda: False
+    claimed: Callable[[int], None] = lambda number: None
 
 
 @dataclass(frozen=True)
 class Attempt:
     """What came of a message.
 
-    word     "stale", "done", "given back", "superseded", "cancelled", "again" or "given up"
+    word     "stale", "done", "given back", "superseded", "cancelled", "again", "refused" or "given up"
     number   of the attempt, from 1; 0 where none was made
     outcome  the shard's, where this attempt ended it
     """
@@ -76,18 +85,10 @@ class Cancelled(Leave):
     """The job was cancelled."""
 
 
-def attempt_shard(
-    ledger: Ledger,
-    broker: Broker,
-    queue: str,
-    message: RunShard,
-    model: "Model",
-    times: Times,
-    stopping: Callable[[], bool],
-    roots: Roots | None = None,
-) -> Attempt:
+def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
     """Runs the message's shard if it is this worker's to run."""
-    board = broker.board(queue)
+    ledger, times = worker.ledger, worker.times
+    board = worker.broker.board(worker.queue)
     job, shard = ledger.job(message.job_id), message.shard
     if ledger.is_cancelled(job.job_id):
         board.finish(job.job_id, message.unit)
@@ -99,12 +100,40 @@ def attempt_shard(
         number = int(board.adopt(job.job_id, message.unit, message.epoch))
     if not number:
         return Attempt("stale")
+    worker.claimed(number)
+    if (reason := worker.refusals.reason(job.job_id)) is not None:
+        return _refuse(worker, message, job, number, reason)
+    try:
+        outcome = _run(worker, message, job, number, model)
+    except GiveBack:
+        put_back(worker.broker, worker.queue, message, refund=True)
+        return Attempt("given back", number)
+    except Superseded:
+        return Attempt("superseded", number)
+    except Cancelled:
+        board.finish(job.job_id, message.unit)
+        return Attempt("cancelled", number)
+    except OTHERS_MAY as error:
+        return _refuse(worker, message, job, number, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        if not isinstance(error, Changed) and number < times.attempts:
+            log.warning("shard failed, and is run again: %s: %s", type(error).__name__, error)
+            put_back(worker.broker, worker.queue, message)
+            return Attempt("again", number)
+        return _give_up(worker, job, shard, number, f"{type(error).__name__}: {error}")
+    finish_shard(ledger, worker.broker, worker.queue, job, shard)
+    worker.refusals.take_back(job.job_id)
+    return Attempt("done", number, outcome)
 
-    seen = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
-    life = SignsOfLife(ledger, board, seen, times.touch)
+
+def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> Outcome:
+    """The shard's outcome. Raises what there is to leave it for, and whatever is wrong."""
+    board = worker.broker.board(worker.queue)
+    unit = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
+    life = SignsOfLife(worker.ledger, board, unit, worker.times.touch)
 
     def between_batches(rows: int) -> None:
-        if stopping():
+        if worker.stopping():
             raise GiveBack
         if life.cancelled.is_set():
             raise Cancelled
@@ -114,27 +143,23 @@ def attempt_shard(
         if entry is not None and entry.epoch != message.epoch and entry.state == "running":
             raise Superseded
 
-    try:
-        with life:
-            outcome = run_shard(ledger, job, shard, model, between_batches, roots)
-    except GiveBack:
-        again(ledger, broker, queue, job, seen, refund=True)
-        return Attempt("given back", number)
-    except Superseded:
-        return Attempt("superseded", number)
-    except Cancelled:
-        board.finish(job.job_id, message.unit)
-        return Attempt("cancelled", number)
-    except Exception as error:
-        if not isinstance(error, HOPELESS) and number < times.attempts:
-            log.warning("shard failed, and is run again: %s: %s", type(error).__name__, error)
-            again(ledger, broker, queue, job, seen)
-            return Attempt("again", number)
-        outcome = give_up(ledger, job, shard, f"{type(error).__name__}: {error}")
-        finish_shard(ledger, broker, queue, job, shard)
-        return Attempt("given up", number, outcome)
-    finish_shard(ledger, broker, queue, job, shard)
-    return Attempt("done", number, outcome)
+    with life:
+        return run_shard(worker.ledger, job, message.shard, model, between_batches, worker.roots)
+
+
+def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: str) -> Attempt:
+    """Leaves the shard to other workers, or gives it up where there is none that would take it."""
+    nobody = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
+    if nobody is not None:
+        return _give_up(worker, job, message.shard, number, nobody)
+    put_back(worker.broker, worker.queue, message, refund=True)
+    return Attempt("refused", number)
+
+
+def _give_up(worker: Worker, job: Job, shard: Shard, number: int, reason: str) -> Attempt:
+    outcome = give_up(worker.ledger, job, shard, reason)
+    finish_shard(worker.ledger, worker.broker, worker.queue, job, shard)
+    return Attempt("given up", number, outcome)
 
 
 def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Shard) -> None:
@@ -149,48 +174,6 @@ def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Sh
         ledger.deactivate(job.job_id)
     elif not left and len(ledger.committed(job.job_id)) == len(ledger.planned(job.job_id)):
         ask_to_reduce(broker, job)
-
-
-def ask_to_plan(broker: Broker, job: Job) -> None:
-    """Enqueues the planning of a job, unless it is enqueued."""
-    lane = broker.free_lane(CPU_QUEUE)
-    for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["plan"], lane):
-        broker.publish(CPU_QUEUE, lane, [PlanJob(job_id=job.job_id, at=at)])
-
-
-def ask_to_reduce(broker: Broker, job: Job) -> None:
-    """Enqueues the job's reduction, unless it is enqueued."""
-    lane = broker.free_lane(CPU_QUEUE)
-    for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["reduce"], lane):
-        broker.publish(CPU_QUEUE, lane, [ReduceJob(job_id=job.job_id, at=at)])
-
-
-def again(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: Entry, refund: bool = False) -> bool:
-    """Puts a unit back on the board and its message on the queue, if it is still as `seen`."""
-    answer = broker.board(queue).requeue(seen, refund)
-    if answer is None:
-        return False
-    epoch, at, lane = answer
-    message: RunShard | PlanJob | ReduceJob
-    if seen.unit == "plan":
-        message = PlanJob(job_id=job.job_id, epoch=epoch, at=at)
-    elif seen.unit == "reduce":
-        message = ReduceJob(job_id=job.job_id, epoch=epoch, at=at)
-    else:
-        message = shard_message(job, ledger.planned(job.job_id), int(seen.unit), epoch, at)
-    broker.publish(queue, lane, [message])
-    return True
-
-
-def shard_message(job: Job, planned: Planned, number: int, epoch: int, at: float) -> RunShard:
-    """The message for one shard of `job`."""
-    return RunShard(
-        task="classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs",
-        job_id=job.job_id,
-        shard=planned.shard(number),
-        epoch=epoch,
-        at=at,
-    )
 
 
 class SignsOfLife:

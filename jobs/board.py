@@ -14,111 +14,30 @@ two processes ever decide differently.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from jobs.scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOUCH
+
 if TYPE_CHECKING:
     from redis import Redis
 
+LANES = 8  # lists per queue; a worker takes from them in turn, so that many jobs are served at once
 SCAN_COUNT = 1000  # fields per HSCAN round trip
 ENQUEUE_BATCH = 500  # fields per script call
 
-NOW = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-"""
+WARNED: set[str] = set()  # boards of which this process has said that they hold what is not a field
 
-# In all scripts KEYS are the board and the counts of its fields per job.
-
-# ARGV job, lane, units. Answers the time, then the units that were not there before.
-ENQUEUE = (
-    NOW
-    + """
-local answer = {string.format('%.6f', now)}
-local entry = cjson.encode({state = 'queued', epoch = 1, attempts = 0, at = now, lane = tonumber(ARGV[2])})
-for i = 3, #ARGV do
-  if redis.call('HSETNX', KEYS[1], ARGV[1] .. '/' .. ARGV[i], entry) == 1 then
-    table.insert(answer, ARGV[i])
-  end
-end
-if #answer > 1 then redis.call('HINCRBY', KEYS[2], ARGV[1], #answer - 1) end
-return answer
-"""
-)
-
-# ARGV job, unit, epoch. Answers the attempt's number, 0 for a stale message, -1 for no field.
-CLAIM = (
-    NOW
-    + """
-local found = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. ARGV[2])
-if not found then return -1 end
-local entry = cjson.decode(found)
-if entry.state ~= 'queued' or entry.epoch ~= tonumber(ARGV[3]) then return 0 end
-entry.state, entry.attempts, entry.at = 'running', entry.attempts + 1, now
-redis.call('HSET', KEYS[1], ARGV[1] .. '/' .. ARGV[2], cjson.encode(entry))
-return entry.attempts
-"""
-)
-
-# ARGV job, unit, epoch. Creates a running field where Redis was emptied; 1 if it did.
-ADOPT = (
-    NOW
-    + """
-local entry = {state = 'running', epoch = tonumber(ARGV[3]), attempts = 1, at = now, lane = 0}
-local created = redis.call('HSETNX', KEYS[1], ARGV[1] .. '/' .. ARGV[2], cjson.encode(entry))
-if created == 1 then redis.call('HINCRBY', KEYS[2], ARGV[1], 1) end
-return created
-"""
-)
-
-# ARGV job, unit, epoch. 1 if the field is still this attempt's; never creates.
-TOUCH = (
-    NOW
-    + """
-local found = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. ARGV[2])
-if not found then return 0 end
-local entry = cjson.decode(found)
-if entry.state ~= 'running' or entry.epoch ~= tonumber(ARGV[3]) then return 0 end
-entry.at = now
-redis.call('HSET', KEYS[1], ARGV[1] .. '/' .. ARGV[2], cjson.encode(entry))
-return 1
-"""
-)
-
-# ARGV job, unit, state, epoch, refund. Puts the field back as queued under the next epoch if it is
-# still what the caller saw. Answers the epoch, the time and the lane, or nothing.
-REQUEUE = (
-    NOW
-    + """
-local found = redis.call('HGET', KEYS[1], ARGV[1] .. '/' .. ARGV[2])
-if not found then return {} end
-local entry = cjson.decode(found)
-if entry.state ~= ARGV[3] or entry.epoch ~= tonumber(ARGV[4]) then return {} end
-entry.state, entry.epoch, entry.at = 'queued', entry.epoch + 1, now
-entry.attempts = math.max(0, entry.attempts - tonumber(ARGV[5]))
-redis.call('HSET', KEYS[1], ARGV[1] .. '/' .. ARGV[2], cjson.encode(entry))
-return {tostring(entry.epoch), string.format('%.6f', now), tostring(entry.lane)}
-"""
-)
-
-# ARGV job, units. Removes them; answers how many of the job are left.
-FINISH = """
-local removed = 0
-for i = 2, #ARGV do removed = removed + redis.call('HDEL', KEYS[1], ARGV[1] .. '/' .. ARGV[i]) end
-if removed > 0 then
-  local left = redis.call('HINCRBY', KEYS[2], ARGV[1], -removed)
-  if left > 0 then return left end
-  redis.call('HDEL', KEYS[2], ARGV[1])
-end
-return tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
-"""
+log = logging.getLogger("savs.board")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A field of the board. `at` is Redis's time of the last change or sign of life, in seconds."""
+    """A field of the board. `at` is Redis's time of the last change or sign of life, in seconds; `why`
+    is how the last attempt ended, where there is to be no other."""
 
     job_id: str
     unit: str
@@ -127,6 +46,7 @@ class Entry:
     attempts: int
     at: float
     lane: int = 0
+    why: str | None = None
 
 
 class Board:
@@ -172,6 +92,21 @@ class Board:
         answer = self._run(REQUEUE, seen.job_id, seen.unit, seen.state, seen.epoch, int(refund))
         return (int(answer[0]), float(answer[1]), int(answer[2])) if answer else None
 
+    def lose(
+        self, job_id: str, unit: str, epoch: int, attempts: int, why: str, refund: bool = False
+    ) -> tuple[int, float, int | None] | None:
+        """Takes a unit from a process that was lost with it, running or not yet claimed: the epoch, the
+        time and the lane that its message belongs into, if it was still that epoch's.
+
+        The lane is None where `attempts` runs were made: the next sweep gives the unit up, because of
+        `why`. With `refund` the attempt does not count.
+        """
+        answer = self._run(LOSE, job_id, unit, epoch, attempts, why, int(refund))
+        if not answer:
+            return None
+        lane = int(answer[2])
+        return int(answer[0]), float(answer[1]), None if lane < 0 else lane
+
     def finish(self, job_id: str, unit: str) -> int:
         """Removes the unit: it has an outcome. Answers how many of the job's are left."""
         return int(self._run(FINISH, job_id, unit))
@@ -187,13 +122,29 @@ class Board:
         return int(self.redis.hget(self.counts, job_id) or 0)
 
     def entry(self, job_id: str, unit: str) -> Entry | None:
+        """The unit's field, if there is one that can be read."""
         found = self.redis.hget(self.key, f"{job_id}/{unit}")
-        return None if found is None else _entry(f"{job_id}/{unit}", found)
+        return None if found is None else self._read(f"{job_id}/{unit}", found)
 
     def entries(self) -> Iterator[Entry]:
-        """Every field, in no order; a snapshot is not promised."""
+        """Every field that can be read, in no order; a snapshot is not promised."""
         for field, value in self.redis.hscan_iter(self.key, count=SCAN_COUNT):
-            yield _entry(_text(field), value)
+            if (entry := self._read(_text(field), value)) is not None:
+                yield entry
+
+    def _read(self, field: str, value: bytes | str) -> Entry | None:
+        try:
+            return _entry(field, value)
+        except Exception as error:  # a stranger may have written anything
+            if self.key not in WARNED:
+                WARNED.add(self.key)
+                log.warning(
+                    "%s: left out what is no field of ours, %.100r (%s); HDEL removes it",
+                    self.key,
+                    field,
+                    error,
+                )
+            return None
 
     def __len__(self) -> int:
         return int(self.redis.hlen(self.key))
@@ -205,12 +156,24 @@ class Board:
 
 
 def _entry(field: str, value: bytes | str) -> Entry:
+    """Raises whatever there is to raise where somebody else has written it."""
     job_id, _, unit = field.rpartition("/")
     found = json.loads(value)
+    state, lane = found["state"], int(found["lane"])
+    named = job_id and (unit in ("plan", "reduce") or (unit.isascii() and unit.isdecimal()))
+    if not named or state not in ("queued", "running") or lane not in range(LANES):
+        raise ValueError("no unit, state or lane")
     return Entry(
-        job_id, unit, found["state"], int(found["epoch"]), int(found["attempts"]), found["at"], found["lane"]
+        job_id,
+        unit,
+        state,
+        int(found["epoch"]),
+        int(found["attempts"]),
+        float(found["at"]),
+        lane,
+        found.get("why"),
     )
 
 
 def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

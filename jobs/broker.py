@@ -10,15 +10,17 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jobs.board import Board
+from jobs.board import LANES, Board
 from savs.errors import BrokerError
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Producer
     from redis import Redis
 
     from jobs.messages import PlanJob, ReduceJob, RunShard
@@ -28,7 +30,6 @@ PUBLISH_BATCH = 500  # messages per round trip
 WORKER_LIFE = 30  # seconds after which a worker that says nothing counts as gone
 CPU_QUEUE = "savs.cpu"
 MAX_STEM = 64  # characters of a model's name in that of its queue
-LANES = 8  # lists per queue; a worker takes from them in turn, so that many jobs are served at once
 
 
 def gpu_queue(model: str) -> str:
@@ -48,6 +49,10 @@ class Serving:
     workspace: str
     roots: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.pid}"
+
 
 def lanes(queue: str) -> list[str]:
     """The Redis lists of a queue. A job's messages all lie in one of them, in order."""
@@ -58,10 +63,11 @@ class Broker:
     """A connection to Redis for publishing and for the boards.
 
     timeout  seconds without an answer before BrokerError
+    lasting  whether a connection for publishing is kept for the next time
     """
 
-    def __init__(self, url: str, timeout: float = SUBMITTER_TIMEOUT) -> None:
-        self.url, self.timeout = url, timeout
+    def __init__(self, url: str, timeout: float = SUBMITTER_TIMEOUT, lasting: bool = True) -> None:
+        self.url, self.timeout, self.lasting = url, timeout, lasting
 
     @cached_property
     def redis(self) -> "Redis":
@@ -96,7 +102,7 @@ class Broker:
         from redis.exceptions import RedisError
 
         try:
-            with self.app.producer_pool.acquire(block=True) as producer, producer.batch(PUBLISH_BATCH):
+            with self._producer() as producer, producer.batch(PUBLISH_BATCH):
                 for message in messages:
                     producer.publish(
                         celery_body(message),
@@ -110,10 +116,18 @@ class Broker:
                 f"{hidden(self.url)} does not answer ({error}); submitting again is safe"
             ) from error
 
+    @contextmanager
+    def _producer(self) -> "Iterator[Producer]":
+        if self.lasting:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                yield producer
+        else:
+            with self.app.connection_for_write() as connection:
+                yield self.app.amqp.Producer(connection)
+
     def show_life(self, queue: str, worker: Serving) -> None:
         """Says that `worker` serves `queue`; forgotten after WORKER_LIFE seconds."""
-        name = f"savs:worker:{queue}:{worker.host}:{worker.pid}"
-        self.redis.set(name, json.dumps(asdict(worker)), ex=WORKER_LIFE)
+        self.redis.set(f"savs:worker:{queue}:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_LIFE)
 
     def serving(self, queue: str) -> "Iterator[Serving]":
         """The workers that serve `queue` now, as far as their last sign of life tells."""
@@ -122,9 +136,15 @@ class Broker:
                 about = json.loads(found)
                 yield Serving(about["host"], about["pid"], about["workspace"], tuple(about["roots"]))
 
+    def alive(self, queue: str) -> set[str]:
+        """The names of the workers that serve `queue` now."""
+        start = f"savs:worker:{queue}:"
+        keys = self.redis.scan_iter(match=f"{start}*", count=1000)
+        return {key.decode(errors="replace")[len(start) :] for key in keys}
+
     def workers(self, queue: str) -> int:
         """How many workers serve `queue` now."""
-        return sum(1 for _ in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000))
+        return len(self.alive(queue))
 
     def oldest(self, queue: str) -> list[float | None]:
         """Per lane of `queue`: when its oldest waiting message was published, in Redis's seconds;

@@ -2,25 +2,28 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.ledger import Ledger
 from jobs.results import result_rows
 from jobs.specs import ClassifySpec, Job
+from savs.clusters import Cell, Clusters, Part
 from savs.errors import JobError
-from savs.metrics import Z95, wilson
+from savs.intervals import Z95, rate_of
+from savs.scored import Scored
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Rows with a label that both jobs have; a row that failed counts as wrong.
 
-    accuracies  of the first and of the second job, `intervals` of 95 % (Wilson)
+    accuracies  of the first and of the second job, `intervals` of 95 % (`savs.intervals`)
     difference  the second's accuracy less the first's, with its interval of 95 % (`paired_interval`)
     p           of McNemar's exact test, two-sided: how likely rows that only one has right would be
-                shared out at least so unevenly if neither were better
+                shared out at least so unevenly if neither were better; it takes them for independent
     """
 
     jobs: tuple[str, str]
@@ -46,25 +49,28 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
             f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
             f"{second.spec.source.url}, or another version of it: only jobs on the same rows compare"
         )
-    counts = {(a, b): 0 for a in (True, False) for b in (True, False)}
+    counts: Counter[tuple[int, int]] = Counter()
+    clusters = Clusters()
     for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
         if one.get("label") is not None:
-            counts[_right(one), _right(other)] += 1
-    rows = sum(counts.values())
+            right = _right(one), _right(other)
+            counts[right] += 1
+            clusters.add(Cell(right), _cluster(one, first.spec.source.format))
+    rows = counts.total()
     if not rows:
         raise JobError(f"{first.job_id} and {second.job_id} share no row that has a label")
-    both, one_only = counts[True, True], counts[True, False]
-    other_only = counts[False, True]
-    hits = (both + one_only, both + other_only)
+    one_only, other_only = counts[1, 0], counts[0, 1]
+    sizes = clusters.sizes(_each)
+    rates = rate_of(sizes["first", None]), rate_of(sizes["second", None])
     return Comparison(
         jobs=(first.job_id, second.job_id),
         rows=rows,
-        both_right=both,
+        both_right=counts[1, 1],
         only_first=one_only,
         only_second=other_only,
-        neither=counts[False, False],
-        accuracies=(hits[0] / rows, hits[1] / rows),
-        intervals=(wilson(hits[0], rows), wilson(hits[1], rows)),
+        neither=counts[0, 0],
+        accuracies=(rates[0].rate, rates[1].rate),
+        intervals=(rates[0].interval, rates[1].interval),
         difference=(other_only - one_only) / rows,
         difference_interval=paired_interval(one_only, other_only, rows),
         p=mcnemar(one_only, other_only),
@@ -90,8 +96,18 @@ def _shared(
             other = next(second, None)
 
 
-def _right(row: dict[str, Any]) -> bool:
-    return bool(row["prediction"] == row["label"])
+def _right(row: dict[str, Any]) -> int:
+    return int(row["prediction"] == row["label"])
+
+
+def _cluster(row: dict[str, Any], format: str) -> int | None:
+    return Scored(row["index"], format=format, media=tuple(row.get("media", ()))).cluster
+
+
+def _each(cell: Cell) -> Iterable[Part]:
+    """What a row counts for: the accuracy of either job."""
+    first, second = cell.outcome
+    return [(("first", None), 1, first), (("second", None), 1, second)]
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

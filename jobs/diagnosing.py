@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from jobs.broker import CPU_QUEUE, Broker, Serving, gpu_queue, hidden, lanes
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
+from jobs.refusing import refused_jobs
 from jobs.submitting import make_source, resolved
 from savs.errors import SavsError, StorageError
 
@@ -135,6 +136,9 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
                         "wrong",
                         f"{one.host}:{one.pid} may not read {address}; its roots: {', '.join(known)}",
                     )
+        for job_id, reasons in refused_jobs(broker, queue).items():
+            for worker, reason in reasons.items():
+                yield Finding(what, "wrong", f"{worker} refuses {job_id}: {reason}")
 
 
 def _hosts(serving: list[Serving]) -> str:

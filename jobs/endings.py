@@ -4,16 +4,18 @@ A row that cannot be labelled becomes an error row; whatever is wrong with the j
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jobs.outcomes import LeakedRow
 from jobs.rows import ExampleRow, Row, RowError
+from jobs.scoring import scored
 from jobs.specs import ClassifySpec, ExtractSpec, Job, ZeroShot
 from savs.errors import ItemError
 from savs.metrics import Tally
 from savs.samples import Sample
+from savs.scored import Scored
 
 if TYPE_CHECKING:
     from savs.classifying import Answer
@@ -136,16 +138,21 @@ def classify_rows(
         else _labelled_row(entry, task, answers[entry.index])
         for entry in entries
     ]
-    samples = [entry.sample for entry in entries if entry.sample is not None]
-    leaks = find_leaks(training, samples, question, digests)
+    samples, format = _by_index(entries), job.spec.data.format
+    leaks = find_leaks(training, samples.values(), question, digests)
+    unseen = [row for row in rows if row.error or row.index not in leaks]
     return Ending(
         rows,
         ".jsonl",
         b"".join(row.line() for row in rows),
-        tally_of(rows),
+        tally_of(rows, samples, format),
         _leaked(leaks) if training.comparable else None,
-        tally_of(row for row in rows if row.error or row.index not in leaks) if leaks else None,
+        tally_of(unseen, samples, format) if leaks else None,
     )
+
+
+def _by_index(entries: list[Entry]) -> dict[int, Sample]:
+    return {entry.index: entry.sample for entry in entries if entry.sample is not None}
 
 
 def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
@@ -195,7 +202,8 @@ def zero_shot_rows(
         for entry in entries
     ]
     part = b"".join(row.line() for row in rows)
-    return Ending(rows, ".jsonl", part, tally_of(rows, job.spec.zero_shot), leaks=())
+    tally = tally_of(rows, _by_index(entries), job.spec.data.format, job.spec.zero_shot)
+    return Ending(rows, ".jsonl", part, tally, leaks=())
 
 
 def _question(
@@ -227,14 +235,15 @@ def _said_row(entry: Entry, task: str, said: Said) -> Row:
     )
 
 
-def tally_of(rows: Iterable[Row], zero_shot: ZeroShot | None = None) -> Tally:
-    """What is counted of result rows."""
+def tally_of(
+    rows: Iterable[Row], samples: Mapping[int, Sample], format: str, zero_shot: ZeroShot | None = None
+) -> Tally:
+    """What is counted of result rows; `samples` are the manifest's, by index."""
     tally = Tally()
-    for row in rows:
-        prediction = row.prediction
-        if zero_shot is not None and prediction is not None:
-            prediction = counted_as(prediction, row.label, zero_shot.classes)
-        tally.add(prediction, row.label, row.error.kind if row.error else None)
+    for one in scored(rows, samples, format):
+        if zero_shot is not None and one.prediction is not None:
+            one = replace(one, prediction=counted_as(one.prediction, one.label, zero_shot.classes))
+        tally.add(one)
     return tally
 
 
@@ -290,7 +299,8 @@ def extract_rows(
     ]
     tally = Tally()
     for row in rows:
-        tally.add(None if row.error else row.label, None, row.error.kind if row.error else None)
+        kind = row.error.kind if row.error else None
+        tally.add(Scored(row.index, prediction=None if kind else row.label, error=kind))
     metadata = {
         "rows": json.dumps([row.model_dump(exclude_none=True) for row in rows]),
         "origin": describe(model).model_dump_json(),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from jobs.attempts import ask_to_plan, ask_to_reduce, shard_message
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue, hidden
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
+from jobs.publishing import ask_to_plan, ask_to_reduce, shard_message
 from jobs.specs import Job
 from jobs.status import is_due
 from savs.errors import BrokerError

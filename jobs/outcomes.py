@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from jobs.specs import SCHEMA, Strict
+from jobs.tallied import Tallied
 from savs.metrics import Tally
 
 EXAMPLES = 3  # error rows that a commit, and a summary, quote per kind
@@ -36,29 +38,6 @@ class LeakedRow(Strict):
     index: Annotated[int, Field(ge=0)]
     training: str
     verified: bool
-
-
-class Tallied(Strict):
-    """A `Tally` in JSON: the confusion as (label, prediction, rows)."""
-
-    predicted: dict[str, int] = Field(default_factory=dict)
-    confusion: tuple[tuple[str, str, int], ...] = ()
-    errors: dict[str, int] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, tally: Tally) -> "Tallied":
-        return cls(
-            predicted=dict(sorted(tally.predicted.items())),
-            confusion=tuple((a, b, n) for (a, b), n in sorted(tally.confusion.items())),
-            errors=dict(sorted(tally.errors.items())),
-        )
-
-    def tally(self) -> Tally:
-        return Tally(
-            Counter(self.predicted),
-            Counter({(a, b): n for a, b, n in self.confusion}),
-            Counter(self.errors),
-        )
 
 
 class Outcome(Strict):
@@ -99,6 +78,8 @@ class LeakSums:
     unchecked: bool = False
 
     def add(self, found: Collection[LeakedRow]) -> None:
+        if not found:
+            return
         self.verified += sum(row.verified for row in found)
         self.unverified += sum(not row.verified for row in found)
         self.rows = sorted([*self.rows, *found], key=lambda row: row.index)[:LEAKS]
@@ -108,13 +89,14 @@ class LeakSums:
 class Sums:
     """Outcomes added up: of fixed size, however many there are.
 
+    tally_without_leaks  None as long as no shard had one of its own, and it is the same
     examples  the first few error rows of each kind, by index
     dead      shards that were given up, with the reason
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
-    tally_without_leaks: Tally = field(default_factory=Tally)
+    tally_without_leaks: Tally | None = None
     leaks: LeakSums = field(default_factory=LeakSums)
     timings: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
@@ -124,8 +106,7 @@ class Sums:
         """Counts one more shard. Its rows in `redone` are quoted, and named as leaks, where they were
         redone."""
         self.counts.update(outcome.counts.model_dump())
-        self.tally.update(outcome.tally.tally())
-        self.tally_without_leaks.update((outcome.tally_without_leaks or outcome.tally).tally())
+        self._count(outcome.tally.tally(), outcome.tally_without_leaks)
         self.leaks.unchecked |= outcome.leaks is None
         self.leaks.add([row for row in outcome.leaks or () if row.index not in redone])
         self.timings.update(outcome.timings)
@@ -136,6 +117,13 @@ class Sums:
         if outcome.status == "failed":
             self.dead[outcome.shard] = outcome.reason
 
+    def _count(self, tally: Tally, without: Tallied | None) -> None:
+        if without is not None and self.tally_without_leaks is None:
+            self.tally_without_leaks = deepcopy(self.tally)
+        self.tally.update(tally)
+        if self.tally_without_leaks is not None:
+            self.tally_without_leaks.update(tally if without is None else without.tally())
+
     def redo(
         self, outcome: Outcome, replaced: Counts, errors: dict[str, int], redone: Collection[int] = ()
     ) -> None:
@@ -144,6 +132,7 @@ class Sums:
             self.dead[outcome.shard] = outcome.reason
             return  # the earlier rows stay
         self.counts.subtract(replaced.model_dump())
-        for tally in (self.tally, self.tally_without_leaks):
-            tally.errors.subtract(errors)
+        self.tally.errors.subtract(errors)
+        if self.tally_without_leaks is not None:
+            self.tally_without_leaks.errors.subtract(errors)
         self.add(outcome, redone)

@@ -13,7 +13,8 @@ from jobs.diagnosing import Finding
 from jobs.estimating import Estimate
 from jobs.splits import Mean, SplitScore, SplitScores
 
-CLASSES_SHOWN = 20  # rows of the table of classes
+CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
+RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # of a class
 LEAKS_SHOWN = 3  # rows of the training set that are named
 SHARDS_SHOWN = 20  # shards that were given up, of a job
 NOTE_WIDTH = 60  # columns, after which a note goes on below; nothing else of a job is wrapped or cut
@@ -45,7 +46,7 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        console.print(f"  {_accuracy(summary)}")
+        _print_scores(console, summary)
     if summary.get("leaks"):
         _print_leaks(console, summary)
     if summary["kind"] == "classify":
@@ -65,6 +66,39 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     if rates:
         console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
     console.print(f"  results: {escape(where)}\n")
+
+
+def _print_scores(console: Console, summary: dict[str, Any]) -> None:
+    console.print(f"  {_accuracy(summary)}")
+    for format, groups in summary.get("groups", {}).items():
+        rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
+        left = groups["unscored"]
+        lost = f"; {left} not scored: rows of them failed, have no label or are not there" if left else ""
+        console.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
+    splits = summary.get("splits", {})
+    if splits:
+        console.print(_splits(splits, summary.get("groups", {})))
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    low, high = rate["interval"]
+    return f"{rate['rate']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
+    """Accuracy per split, and the rates of groups that have splits."""
+    table = Table("split", "rows", "accuracy", box=None, padding=(0, 2))
+    grouped = [one["splits"] for one in groups.values() if one["splits"]]
+    names = list(dict.fromkeys(name for one in grouped for rates in one.values() for name in rates))
+    for name in names:
+        table.add_column(name)
+    for split, rate in list(splits.items())[:CLASSES_SHOWN]:
+        found = {name: value for one in grouped for name, value in one.get(split, {}).items()}
+        cells = (_rate(found[name]) if name in found else "" for name in names)
+        table.add_row(escape(split), str(rate["rows"]), _rate(rate), *cells)
+    if len(splits) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(splits) - CLASSES_SHOWN} more", "")
+    return table
 
 
 def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
@@ -87,22 +121,24 @@ def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
 
 def _accuracy(scores: dict[str, Any]) -> str:
     low, high = scores["accuracy_interval"]
+    precision = scores.get("mean_average_precision")
     return (
         f"accuracy {scores['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
         f"{scores['balanced_accuracy']:.3f}, macro F1 {scores['macro_f1']:.3f}, "
-        f"on {scores['scored']} rows with a label"
+        + ("" if precision is None else f"average precision {precision:.3f}, ")
+        + f"on {scores['scored']} rows with a label"
     )
 
 
 def _classes(summary: dict[str, Any]) -> Table:
     table = Table("class", "labelled", box=None, padding=(0, 2))
     scored = summary.get("per_class", {})
-    for column in ("recall", "precision", "F1") if scored else ():
+    for column in RATES.values() if scored else ():
         table.add_column(column)
     counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
     for name, count in counts[:CLASSES_SHOWN]:
         one = scored.get(name, {})
-        rates = [one.get(rate) for rate in ("recall", "precision", "f1")] if scored else []
+        rates = [one.get(rate) for rate in RATES] if scored else []
         table.add_row(escape(name), str(count), *("" if rate is None else f"{rate:.3f}" for rate in rates))
     if len(counts) > CLASSES_SHOWN:
         table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")

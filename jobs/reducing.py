@@ -4,7 +4,6 @@ Everything here follows from the ledger alone, so running it twice changes nothi
 """
 
 from collections import Counter
-from dataclasses import asdict
 from typing import Any
 
 from jobs.broker import gpu_queue
@@ -12,9 +11,10 @@ from jobs.ledger import Ledger
 from jobs.outcomes import Sums
 from jobs.results import examples
 from jobs.retries import Planned
+from jobs.scoring import group_warnings, scores_of
 from jobs.specs import ClassifySpec, ExtractSpec, Job, is_zero_shot
 from savs.errors import FitError, LedgerError
-from savs.metrics import Tally, score
+from savs.metrics import score
 
 STAGES = ("read", "decode", "preprocess", "forward", "readout", "write")
 RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
@@ -93,7 +93,11 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             summary["artifact"] = job.spec.artifact
         else:
             summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_none=True)
-        summary |= _scores(tally) | ({} if job.spec.zero_shot else _leaks(sums))
+        if scores := score(tally):
+            summary |= scores_of(scores)
+            summary["warnings"] += group_warnings(scores)
+        if job.spec.zero_shot is None:
+            summary |= _leaks(sums)
         if sums.leaks.unchecked and job.spec.zero_shot is None:
             summary["warnings"].append(
                 "the artifact keeps nothing that rows could be compared with, so that nobody looked for "
@@ -118,23 +122,6 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
     return summary
 
 
-def _scores(tally: Tally) -> dict[str, Any]:
-    """Of the rows with a label; empty where there are none."""
-    scores = score(tally)
-    if scores is None:
-        return {}
-    return {
-        "scored": scores.rows,
-        "accuracy": scores.accuracy,
-        "accuracy_interval": scores.accuracy_interval,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "macro_f1": scores.macro_f1,
-        "per_class": {name: asdict(one) for name, one in scores.classes.items()},
-        "per_class_accuracy": scores.per_class,
-        "confusion": scores.confusion,
-    }
-
-
 def _leaks(sums: Sums) -> dict[str, Any]:
     """Rows that are in the training set, and the scores without them where there are any."""
     leaks = sums.leaks
@@ -145,8 +132,8 @@ def _leaks(sums: Sums) -> dict[str, Any]:
         "unverified": leaks.unverified,
         "rows": [row.model_dump() for row in leaks.rows],
     }
-    without = _scores(sums.tally_without_leaks) if leaks.rows else {}
-    return {"leaks": found} | ({"without_leaks": without} if without else {})
+    without = score(sums.tally_without_leaks) if leaks.rows and sums.tally_without_leaks else None
+    return {"leaks": found} | ({"without_leaks": scores_of(without)} if without else {})
 
 
 def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:

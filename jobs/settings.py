@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,18 +15,34 @@ from pydantic_settings import (
 
 from savs.errors import SettingsError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 FILE = Path("savs.toml")
 VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}  # unless the address says otherwise
 
+LogLevel = Literal["debug", "info", "warning"]
+Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # what timers can be set to
+
 
 class Settings(BaseSettings):
-    """What holds for every command. `workspace` is a folder or s3://bucket/prefix."""
+    """What holds for every command. `workspace` is a folder or s3://bucket/prefix; the times are a
+    pool's, and have their defaults in `jobs.times`; `log_level` is a worker's."""
 
-    model_config = SettingsConfigDict(env_prefix="SAVS_", toml_file=FILE, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SAVS_", env_ignore_empty=True, toml_file=FILE, extra="ignore"
+    )
 
     workspace: str | None = None
     broker_url: str | None = None
     s3_endpoint_url: str | None = None
+    touch_every: Seconds | None = None
+    no_life_limit: Seconds | None = None
+    sweep_every: Seconds | None = None
+    attempts: Annotated[int, Field(ge=1)] | None = None
+    shard_time_limit: Seconds | None = None
+    grace_time: Seconds | None = None
+    log_level: LogLevel = "info"
 
     @classmethod
     def settings_customise_sources(
@@ -39,12 +56,14 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def read_settings(**options: str | None) -> Settings:
+def read_settings(**options: str | float | None) -> Settings:
     """The settings in force, `options` before all others. Raises SettingsError where one is unusable."""
-    given = {name: value for name, value in options.items() if value}
+    given = {name: value for name, value in options.items() if value not in (None, "")}
     try:
-        return Settings(**given)
-    except (ValidationError, ValueError) as error:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic looks at them
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problem(one) for one in error.errors())) from error
+    except ValueError as error:  # of the file as a whole
         raise SettingsError(f"{FILE}: {error}") from error
 
 
@@ -60,6 +79,16 @@ def set_up_storage() -> None:
     if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
         raise SettingsError(f"SAVS_S3_ENDPOINT_URL: {url} is no http:// or https:// address")
     os.environ["SAVS_S3_ENDPOINT_URL"] = url
+
+
+def _problem(error: "ErrorDetails") -> str:
+    name = str(error["loc"][0]).removeprefix("SAVS_").lower()
+    return f"SAVS_{name.upper()} (or {name} in {FILE}): {error['msg']}"
+
+
+def log_level_of() -> LogLevel:
+    """From which level on a worker logs. Raises SettingsError."""
+    return read_settings().log_level
 
 
 def workspace_of(option: str | None) -> str:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from jobs.endings import Ending, Entry, Progress, classify_rows, extract_rows, zero_shot_rows
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
-from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome, Tallied
+from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row
 from jobs.specs import ClassifySpec, ExtractSpec, Job
+from jobs.tallied import Tallied
 from savs.errors import BadRow, ForbiddenMedia, LedgerError
 from savs.rows import read_rows
 from savs.samples import Sample, parse_line

@@ -43,9 +43,10 @@ def splits_of(train: str | None, data: str | None, given: Sequence[tuple[str, st
     if not any(folders):
         return [Split(None, train, data)]
     if not all(folders):
+        folder, file = (f"--train: {train}", "--data") if folders[0] else (f"--data: {data}", "--train")
         raise SettingsError(
-            f"--train: {train}, --data: {data}: one is a folder and the other is none; give two files, or "
-            "two folders in which files of the same name are a split"
+            f"{folder} is a folder and {file} is none; give two files, or two folders in which files of the "
+            "same name are a split"
         )
     first, second = (_manifests(url, option) for url, option in ((train, "--train"), (data, "--data")))
     alone = [first.get(name) or second[name] for name in sorted(first.keys() ^ second.keys())]

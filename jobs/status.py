@@ -5,7 +5,6 @@ from typing import Any
 from jobs.ledger import Ledger
 from jobs.reducing import add_up
 from jobs.specs import ClassifySpec, Job
-from savs.metrics import score
 from savs.storage import open_store
 
 
@@ -38,7 +37,6 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
     if ledger.is_planned(job.job_id):
         planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
         sums = add_up(ledger, job, planned, committed)
-        scores = score(sums.tally)
         state |= {
             "status": _unfinished(ledger, job),
             "shards": len(planned),
@@ -46,7 +44,7 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
             "rows": planned.rows,
             "rows_done": sums.counts["rows"],
             "failed": sums.counts["failed"],
-            "accuracy": scores.accuracy if scores and job.spec.kind == "classify" else None,
+            "accuracy": sums.tally.accuracy if job.spec.kind == "classify" else None,
         }
     if ledger.is_cancelled(job.job_id):
         state |= {"status": "cancelled", "reason": ledger.why_cancelled(job.job_id)}

@@ -7,15 +7,17 @@ Only jobs that were handed to a pool are seen to (`Ledger.active`).
 
 import logging
 
-from jobs.attempts import Times, again, ask_to_plan, ask_to_reduce, finish_shard
+from jobs.attempts import finish_shard
 from jobs.board import Entry
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue
 from jobs.enqueueing import SENTINEL, enqueue_job
 from jobs.ledger import Ledger
+from jobs.publishing import again, ask_to_plan, ask_to_reduce
 from jobs.reducing import fail_job
 from jobs.shards import give_up
 from jobs.specs import Job
 from jobs.status import is_due
+from jobs.times import Times
 from savs.errors import JobNotFound, LedgerError
 
 UNDERWAY = 1.0  # seconds that a message may be between board and queue, or queue and worker
@@ -92,10 +94,10 @@ def _put_back(
 
 
 def _put_one_back(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: Entry, times: Times) -> None:
-    if entry.attempts < times.attempts:
+    if entry.attempts < times.attempts and entry.why is None:
         again(ledger, broker, queue, job, entry)
         return
-    reason = f"no sign of life in {entry.attempts} attempts"
+    reason = f"attempt {entry.attempts} of {entry.attempts}: {entry.why or 'no sign of life'}"
     if entry.unit in ("plan", "reduce"):
         fail_job(ledger, job, f"{entry.unit}: {reason}")
         broker.board(queue).finish(job.job_id, entry.unit)

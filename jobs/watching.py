@@ -8,7 +8,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from jobs.advancing import stand_in
-from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, Broker, gpu_queue
 from jobs.ledger import Ledger
 from jobs.outcomes import Sums
@@ -19,8 +18,8 @@ from jobs.retries import Planned
 from jobs.specs import ClassifySpec, Job
 from jobs.status import is_due
 from jobs.sweeping import sweep
+from jobs.times import Times
 from savs.errors import BrokerError, StorageError
-from savs.metrics import score
 
 LOOK_EVERY = 1.0  # seconds
 BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
@@ -80,7 +79,6 @@ class Followed:
 
         `items_per_second` and `eta_seconds` are None where they are not known.
         """
-        scores = score(self.sums.tally)
         rate, eta = self.rest(workers)
         return {
             "job_id": self.job.job_id,
@@ -93,7 +91,7 @@ class Followed:
             "rows": self.planned.rows if self.planned else 0,
             "rows_done": self.sums.counts["rows"],
             "failed": self.sums.counts["failed"],
-            "accuracy": scores.accuracy if scores and self.job.spec.kind == "classify" else None,
+            "accuracy": self.sums.tally.accuracy if self.job.spec.kind == "classify" else None,
             "items_per_second": None if rate is None else round(rate, 3),
             "eta_seconds": None if eta is None else round(eta, 1),
             "workers": workers,

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from savs.extracting import Extraction, extract
     from savs.fitting import Readout, fit
     from savs.heads import HeadLayout, LayerHeads
+    from savs.leaks import Leak, TrainingSet, find_leaks
     from savs.media import FrameSampling
     from savs.metrics import Scores, Tally, score
     from savs.models import Model, load_model
     from savs.prompts import Prompt
+    from savs.ranking import shares
     from savs.samples import Sample, read_samples
+    from savs.scored import Scored
     from savs.vectors import HeadVectors
     from savs.zero_shot import generate, likeliest
 
@@ -40,15 +43,19 @@ _HOMES = {
     "HeadVectors": "vectors",
     "ItemError": "errors",
     "LayerHeads": "heads",
+    "Leak": "leaks",
     "Model": "models",
     "Prompt": "prompts",
     "Readout": "fitting",
     "Sample": "samples",
     "SavsError": "errors",
+    "Scored": "scored",
     "Scores": "metrics",
     "Tally": "metrics",
+    "TrainingSet": "leaks",
     "classify": "classifying",
     "extract": "extracting",
+    "find_leaks": "leaks",
     "fit": "fitting",
     "generate": "zero_shot",
     "likeliest": "zero_shot",
@@ -58,6 +65,7 @@ _HOMES = {
     "read_samples": "samples",
     "save_artifact": "artifacts",
     "score": "metrics",
+    "shares": "ranking",
 }
 __all__ = [
     "Answer",
@@ -68,15 +76,19 @@ __all__ = [
     "HeadVectors",
     "ItemError",
     "LayerHeads",
+    "Leak",
     "Model",
     "Prompt",
     "Readout",
     "Sample",
     "SavsError",
+    "Scored",
     "Scores",
     "Tally",
+    "TrainingSet",
     "classify",
     "extract",
+    "find_leaks",
     "fit",
     "generate",
     "likeliest",
@@ -86,6 +98,7 @@ __all__ = [
     "read_samples",
     "save_artifact",
     "score",
+    "shares",
 ]
 
 

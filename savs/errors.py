@@ -15,7 +15,7 @@ SavsError
 │   └── UnusableVectors      the model answered with NaN or infinity
 ├── ModelError
 │   ├── ModelNotFound        no such folder, alias or hub id
-│   └── UnsupportedModel     no attention heads to read, an encoder-decoder, or no pixel budget to set
+│   └── UnsupportedModel     no heads to read, an encoder-decoder, no pixel budget, or a failed self-test
 ├── FitError                 vectors and labels from which nothing can be fitted
 ├── ArtifactError
 │   ├── ArtifactNotFound

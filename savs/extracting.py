@@ -46,11 +46,13 @@ class Extraction:
     samples  those whose vectors were read, in order
     vectors  a row for each of them
     errors   the others: sample index → why
+    digests  sample index → of its media, in order; fewer where one could not be opened
     """
 
     samples: tuple[Sample, ...]
     vectors: HeadVectors
     errors: dict[int, ItemError]
+    digests: dict[int, tuple[Digest, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ def extract(
     question: str | None = None,
     budget: Budget | None = None,
     timings: Timings | None = None,
+    hashed: Hashed = nothing,
 ) -> Extraction:
     """The head vectors of `samples`, each shown to the model once.
 
     question  for samples that have none of their own
     budget    what one forward pass may hold; by default what suits the device
+    hashed    which media get a sha256 in their digests
 
     An item that cannot be read costs its own row and no other: see `Extraction.errors`.
     """
@@ -89,15 +93,18 @@ def extract(
     requests = (Request(n, sample, sample.question or question) for n, sample in enumerate(asked))
     values = np.zeros((len(asked), model.layout.width), np.float32)
     errors: dict[int, ItemError] = {}
-    for part in stream(model, requests, timings or Timings(), budget=budget):
+    digests: dict[int, tuple[Digest, ...]] = {}
+    for part in stream(model, requests, timings or Timings(), hashed=hashed, budget=budget):
         if part.values is not None:
             values[list(part.numbers)] = part.values.numpy()
         errors |= part.errors
+        digests |= part.digests
     good = [n for n in range(len(asked)) if n not in errors]
     return Extraction(
         tuple(asked[n] for n in good),
         HeadVectors(model.layout, values[good]),
         {asked[n].index: errors[n] for n in sorted(errors)},
+        {asked[n].index: digests[n] for n in sorted(digests)},
     )
 
 

@@ -118,21 +118,45 @@ def mrb_individual(row: Row) -> Fields:
     )
 
 
+class Seat(NamedTuple):
+    """A row's place in a group of rows that are scored together (`savs.groups`)."""
+
+    group: str
+    role: str
+
+
+Seating = Callable[[int, str | None, str | None], Seat | None]  # of a row's index, `group` and label
+
+
+def in_order(rows: int) -> Seating:
+    """Groups of so many rows one after another."""
+    return lambda index, group, label: Seat(str(index // rows), str(index % rows))
+
+
+def by_label(index: int, group: str | None, label: str | None) -> Seat | None:
+    """Groups that have a name, of rows with different labels."""
+    return None if group is None or label is None else Seat(group, label)
+
+
 @dataclass(frozen=True)
 class Format:
     """What is known of a format besides how its rows are read.
 
     fields         those that its rows are known to have; any other is reported
     answer_tokens  the longest answer of a model that is asked without examples
+    seat           how its rows form groups, where they do
     """
 
     read: Callable[[Row], Fields]
     fields: frozenset[str]
     answer_tokens: int
+    seat: Seating | None = None
 
 
-def _format(read: Callable[[Row], Fields], *fields: str, answer_tokens: int) -> Format:
-    return Format(read, frozenset((*fields, "label", "id", "question_id")), answer_tokens)
+def _format(
+    read: Callable[[Row], Fields], *fields: str, answer_tokens: int, seat: Seating | None = None
+) -> Format:
+    return Format(read, frozenset((*fields, "label", "id", "question_id")), answer_tokens, seat)
 
 
 FREE, YES_OR_NO = 32, 1  # tokens, as published
@@ -142,8 +166,10 @@ NAME = 16
 
 FORMATS = {
     "general": _format(general, "image", "question", answer_tokens=FREE),
-    "natural_ret": _format(natural_ret, "image", "question", answer_tokens=YES_OR_NO),
-    "sugarcrepe": _format(sugarcrepe, "image", "question", "split", answer_tokens=YES_OR_NO),
+    "natural_ret": _format(natural_ret, "image", "question", answer_tokens=YES_OR_NO, seat=in_order(4)),
+    "sugarcrepe": _format(
+        sugarcrepe, "image", "question", "split", answer_tokens=YES_OR_NO, seat=in_order(2)
+    ),
     "vizwiz": _format(vizwiz, "image", "question", answer_tokens=NAME),
     "eurosat": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
     "pets": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
@@ -155,6 +181,7 @@ FORMATS = {
         mrb_individual,
         *("ID", "ID_original", "Category", "Text", "Image", "Output"),
         answer_tokens=NAME,
+        seat=by_label,
     ),
 }
 

@@ -38,21 +38,20 @@ def question_hash(question: str) -> str:
 class TrainingSet:
     """An artifact's training rows, to be asked whether an item is one of them.
 
-    Asking costs the same however many rows there are, except for items that cannot be opened.
+    Asking costs the same however many rows there are.
     """
 
     def __init__(self, rows: Sequence["TrainingRow"]) -> None:
         self.comparable = bool(rows) and all(row.question_sha256 is not None for row in rows)
-        self._alike: dict[tuple[str, int], list[TrainingRow]] = {}  # by question and number of media
-        self._same: dict[tuple[str, tuple[Digest, ...]], TrainingRow] = {}
+        self._ids: dict[tuple[str, tuple[Digest, ...], tuple[str, ...]], str] = {}
         self._sizes: set[int] = set()
         for row in rows:
             question, count = row.question_sha256, len(row.sha256)
             if question is None:
                 continue
             digests = tuple(map(Digest, row.sizes, row.sha256))
-            self._alike.setdefault((question, count), []).append(row)
-            self._same.setdefault((question, digests), row)
+            for opened in range(count + 1):  # what an item is known by whose other media cannot be opened
+                self._ids.setdefault((question, digests[:opened], row.names[opened:]), row.id)
             self._sizes.update(row.sizes)
 
     def may_hold(self, size: int) -> bool:
@@ -64,16 +63,9 @@ class TrainingSet:
 
         digests  of its media, as far as they could be opened; with a sha256 where `may_hold` said so
         """
-        asked, seen = question_hash(question), tuple(digests)
-        if len(seen) == len(media):
-            same = self._same.get((asked, seen))
-            return Leak(same.id, verified=True) if same else None
-        names = tuple(map(base_name, media))
-        for row in self._alike.get((asked, len(media)), ()):
-            opened = tuple(map(Digest, row.sizes, row.sha256))[: len(seen)]
-            if opened == seen and row.names[len(seen) :] == names[len(seen) :]:
-                return Leak(row.id, verified=False)
-        return None
+        names = tuple(map(base_name, media[len(digests) :]))
+        row = self._ids.get((question_hash(question), tuple(digests), names))
+        return None if row is None else Leak(row, verified=not names)
 
 
 def find_leaks(

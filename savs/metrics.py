@@ -1,14 +1,27 @@
 """Scores from counts that can be added up, so that shards of any size and order give the same.
 
-`Tally` is the whole state: two tallies of different rows add to the tally of both.
+`Tally` is the whole state: two tallies of different rows add to the tally of both. A row that failed
+counts as an error alone, so one that is done again later only adds what was missing.
+
+    tally = Tally()
+    for sample, answer in zip(corpus.samples, answers):
+        tally.add(
+            Scored(sample.index, answer.prediction, sample.label,
+                   scores=shares(answer.votes), media=sample.media)
+        )
+    score(tally).accuracy_interval
 """
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-Z95 = 1.959963984540054  # of the normal distribution: 2.5 % lie beyond it
+from savs.clusters import Cell, Clusters, Part, RateName
+from savs.formats import Seat
+from savs.groups import GROUPINGS, MILLION, PREFERRED, Groups, GroupScores, Member, score_groups
+from savs.intervals import Rate, Sizes, clustered, rate_of
+from savs.ranking import Ranking, average_precisions
+from savs.scored import Scored
 
 
 @dataclass
@@ -18,33 +31,65 @@ class Tally:
     predicted  rows per predicted class
     confusion  rows per (label, prediction), where the label is known
     errors     rows per kind of error
+    rows       those with a label and a prediction, by what they share with each other
+    ranking    those of them that have scores, by their scores
+    groups     format → its groups
     """
 
     predicted: Counter[str] = field(default_factory=Counter)
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    rows: Clusters = field(default_factory=Clusters)
+    ranking: Ranking = field(default_factory=Ranking)
+    groups: dict[str, Groups] = field(default_factory=dict)
 
-    def add(self, prediction: str | None, label: str | None, error: str | None) -> None:
-        """Counts one row."""
-        if error is not None:
-            self.errors[error] += 1
-        elif prediction is not None:
-            self.predicted[prediction] += 1
-            if label is not None:
-                self.confusion[label, prediction] += 1
+    @property
+    def accuracy(self) -> float | None:
+        """That of `score`, without all the rest."""
+        rows = self.confusion.total()
+        right = sum(count for (label, prediction), count in self.confusion.items() if label == prediction)
+        return right / rows if rows else None
+
+    def add(self, row: Scored) -> None:
+        """Counts one row. Raises SettingsError where its format is none."""
+        if (seat := row.seat) is not None:
+            self._groups(row.format).see(seat.group)
+        if row.error is not None:
+            self.errors[row.error] += 1
+        elif row.prediction is not None:
+            self.predicted[row.prediction] += 1
+            if row.label is not None:
+                self._score(row, row.label, row.prediction, seat)
+
+    def _score(self, row: Scored, label: str, prediction: str, seat: Seat | None) -> None:
+        right = int(label == prediction)
+        self.confusion[label, prediction] += 1
+        self.rows.add(Cell((right,), row.split, (label, prediction)), row.cluster)
+        if row.scores:
+            self.ranking.add(label, row.scores)
+        if seat is None or seat.role not in GROUPINGS[row.format].roles:
+            return
+        if not GROUPINGS[row.format].ranked:
+            self._groups(row.format).add(*seat, Member(right, row.picture, row.split))
+        elif row.scores:
+            value = round(MILLION * row.scores.get(PREFERRED, 0.0))
+            self._groups(row.format).add(*seat, Member(value, row.picture, row.split))
+
+    def _groups(self, format: str) -> Groups:
+        return self.groups.setdefault(format, Groups(format))
 
     def update(self, other: "Tally") -> None:
         """Adds `other` to this one."""
         self.predicted.update(other.predicted)
         self.confusion.update(other.confusion)
         self.errors.update(other.errors)
+        self.rows.update(other.rows)
+        self.ranking.update(other.ranking)
+        for format, groups in other.groups.items():
+            self._groups(format).update(groups)
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.predicted + other.predicted,
-            self.confusion + other.confusion,
-            self.errors + other.errors,
-        )
+        return total([self, other])
 
 
 @dataclass(frozen=True)
@@ -55,6 +100,7 @@ class ClassScores:
     recall     share of those that were predicted so, with its interval
     precision  share of the rows predicted so that have the label, with its interval
     f1         their harmonic mean, 2 TP / (2 TP + FP + FN)
+    average_precision  how well its score ranks its rows before all others (`savs.ranking`)
     """
 
     rows: int
@@ -63,17 +109,24 @@ class ClassScores:
     precision: float | None
     precision_interval: tuple[float, float] | None
     f1: float
+    average_precision: float | None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the labelled rows say. Intervals are of 95 % (`wilson`).
+    """What the labelled rows say.
+
+    Intervals are of 95 %, and wider where rows share a picture or a group (`savs.intervals`). Those of
+    single classes are so up to `savs.clusters.MAX_EXACT` rows, and Wilson's beyond.
 
     accuracy           share of rows whose prediction is their label
     balanced_accuracy  mean recall of the labels
     macro_f1           mean F1 of all classes that are a label or a prediction
+    mean_average_precision  of the labels; None where rows have no scores
     per_class          accuracy of the rows of each label (recall), labels sorted
     confusion          label → prediction → rows
+    splits             accuracy of the rows of each split
+    groups             format → scores of its groups
     """
 
     rows: int
@@ -81,13 +134,20 @@ class Scores:
     accuracy_interval: tuple[float, float]
     balanced_accuracy: float
     macro_f1: float
+    mean_average_precision: float | None
     per_class: dict[str, float]
     classes: dict[str, ClassScores]
     confusion: dict[str, dict[str, int]]
+    splits: dict[str, Rate]
+    groups: dict[str, GroupScores]
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    return sum(tallies, Tally())
+    """All of them added up."""
+    sums = Tally()
+    for tally in tallies:
+        sums.update(tally)
+    return sums
 
 
 def score(tally: Tally) -> Scores | None:
@@ -101,42 +161,71 @@ def score(tally: Tally) -> Scores | None:
         confusion.setdefault(label, {})[prediction] = count
         predicted[prediction] += count
     right = {label: counts.get(label, 0) for label, counts in confusion.items()}
-    per_class = {label: right[label] / sum(counts.values()) for label, counts in confusion.items()}
+    labelled = {label: sum(counts.values()) for label, counts in confusion.items()}
+    per_class = {label: right[label] / labelled[label] for label in confusion}
+    precisions = average_precisions(tally.ranking)
+    sizes = tally.rows.sizes(_rates)
     classes = {
-        name: _class_scores(right.get(name, 0), sum(confusion.get(name, {}).values()), predicted[name])
+        name: _class_scores(
+            name, right.get(name, 0), labelled.get(name, 0), predicted[name], sizes, precisions.get(name)
+        )
         for name in sorted(confusion.keys() | predicted.keys())
     }
     return Scores(
         rows=rows,
         accuracy=sum(right.values()) / rows,
-        accuracy_interval=wilson(sum(right.values()), rows),
+        accuracy_interval=_interval(sizes, ("accuracy", None), sum(right.values()), rows),
         balanced_accuracy=sum(per_class.values()) / len(per_class),
         macro_f1=sum(one.f1 for one in classes.values()) / len(classes),
+        mean_average_precision=sum(precisions.values()) / len(precisions) if precisions else None,
         per_class=per_class,
         classes=classes,
         confusion=confusion,
+        splits={
+            split: rate_of(sizes[rate, split])
+            for rate, split in sorted(sizes, key=str)
+            if rate == "split" and split is not None
+        },
+        groups={
+            format: scores
+            for format, groups in sorted(tally.groups.items())
+            if (scores := score_groups(groups)) is not None
+        },
     )
 
 
-def _class_scores(right: int, labelled: int, predicted: int) -> ClassScores:
+def _rates(cell: Cell) -> Iterable[Part]:
+    """What a labelled row counts for: its class, as a label and as a prediction, while that is kept."""
+    [hit] = cell.outcome
+    yield ("accuracy", None), 1, hit
+    if cell.split is not None:
+        yield ("split", cell.split), 1, hit
+    if cell.names:
+        label, prediction = cell.names
+        yield ("recall", label), 1, hit
+        yield ("precision", prediction), 1, hit
+
+
+AllSizes = Mapping[RateName, Sizes]
+
+
+def _class_scores(
+    name: str, right: int, labelled: int, predicted: int, sizes: AllSizes, average_precision: float | None
+) -> ClassScores:
     return ClassScores(
         rows=labelled,
         recall=right / labelled if labelled else None,
-        recall_interval=wilson(right, labelled) if labelled else None,
+        recall_interval=_interval(sizes, ("recall", name), right, labelled) if labelled else None,
         precision=right / predicted if predicted else None,
-        precision_interval=wilson(right, predicted) if predicted else None,
+        precision_interval=_interval(sizes, ("precision", name), right, predicted) if predicted else None,
         f1=2 * right / (labelled + predicted),
+        average_precision=average_precision,
     )
 
 
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a rate of independent rows (Wilson 1927, without continuity correction).
-
-    Unlike the normal approximation it stays within 0 and 1, and is no point at either end.
-    """
-    rate, square = hits / rows, Z95**2
-    centre = rate + square / (2 * rows)
-    half = Z95 * math.sqrt(rate * (1 - rate) / rows + square / (4 * rows**2))
-    scale = 1 + square / rows
-    low = (centre - half) / scale if hits else 0.0  # exactly, which rounding would miss
-    return low, (centre + half) / scale if hits < rows else 1.0
+def _interval(sizes: AllSizes, rate: RateName, hits: int, rows: int) -> tuple[float, float]:
+    """The interval of a rate; rows that are in none of its clusters are each one of their own."""
+    known = Counter(sizes.get(rate, {}))
+    rest = rows - sum(n * count for (n, _), count in known.items())
+    right = hits - sum(h * count for (_, h), count in known.items())
+    return clustered(known + Counter({(1, 1): right, (1, 0): rest - right}))

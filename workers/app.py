@@ -6,31 +6,37 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.exceptions import WorkerTerminate
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.signals import setup_logging, task_failure, worker_process_init, worker_shutting_down
 from celery.worker import state
 from redis.exceptions import RedisError
 
 from jobs.messages import PlanJob, ReduceJob, RunShard
 from savs.errors import SavsError
-from workers.child import Child, Loader, Shared
+from workers.child import Child, Loader
+from workers.leaving import Leaving
 from workers.logs import all_about
 from workers.refusing import Kind, accepted
+from workers.releasing import release, why_lost
 from workers.settings import WorkerSettings, celery_settings
+from workers.shared import Shared
+from workers.sweeper import Sweeper
 
 log = logging.getLogger("savs.worker")
 POLL = 0.2  # seconds between looks at a child that is loading
-WATCH = 1.0  # seconds between looks at children later on
+WATCH = 1.0  # seconds between looks at children, and at the sweeper, later on
 
 
-def make_app(settings: WorkerSettings, load: Loader) -> Celery:
+def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = None) -> Celery:
     """An app whose children load the settings' model with `load` before they take a task.
 
-    The process that calls this forks children at any time later, so it must have no other threads.
+    The process that calls this forks children at any time later, so it must have no other threads. It
+    looks after `sweeper`, where there is one.
     """
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
-    shared = Shared.make()
+    shared, parent = Shared(), os.getpid()
+    leaving = Leaving(settings, shared)
     child: list[Child] = []
 
     @setup_logging.connect(weak=False)
@@ -44,13 +50,19 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
         try:
             child[:] = [Child(settings, shared, load)]
         except BaseException as error:
-            log.error("cannot start: %s", error, exc_info=not isinstance(error, SavsError))
+            log.error("cannot start: %s", _sentence(error))
+            log.debug("the traceback", exc_info=True)
             shared.failed.set()
             os._exit(1)
 
     @worker_shutting_down.connect(weak=False)
     def leave_between_batches(**_: Any) -> None:
-        shared.stopping.set()
+        leaving.begin()
+
+    @task_failure.connect(weak=False)
+    def take_back_what_a_lost_process_had(exception: BaseException, args: Any, **_: Any) -> None:
+        if os.getpid() == parent and (why := why_lost(exception)) is not None:
+            release(settings, args, why)
 
     class WaitForModel(bootsteps.StartStopStep):
         """Holds the consumer back until a child has its model, and ends the worker if none can, be
@@ -73,7 +85,21 @@ def make_app(settings: WorkerSettings, load: Loader) -> Celery:
                 parent.exitcode = 1
                 raise WorkerTerminate
 
+    class KeepSweeper(bootsteps.StartStopStep):
+        """Ends the worker, once its child has left in good order, where the sweeper cannot be kept."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+            hub.call_repeatedly(WATCH, self.look)
+
+        def look(self) -> None:
+            if sweeper is not None and not leaving.told and not sweeper.keep():
+                leaving.begin()
+                raise WorkerShutdown(1)
+
     app.steps["worker"].add(WaitForModel)
+    app.steps["worker"].add(KeepSweeper)
 
     @app.task(name="classify_shard")
     def classify_shard(*arguments: Any, **_: Any) -> None:
@@ -106,3 +132,8 @@ def serve(kind: type[Kind], arguments: tuple[Any, ...], work: Callable[[Kind], N
             log.warning("left to the sweep: %s", error)
         except Exception:
             log.exception("left to the sweep")
+
+
+def _sentence(error: BaseException) -> str:
+    """What is wrong, on a line; errors that nobody foresaw with their type."""
+    return str(error) if isinstance(error, SavsError) else f"{type(error).__name__}: {error}"

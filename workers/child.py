@@ -5,7 +5,6 @@ starting child, so the child says why it cannot start, and the parent ends (see 
 """
 
 import logging
-import multiprocessing
 import os
 import socket
 import sys
@@ -13,26 +12,25 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from jobs.advancing import attempt_to_advance
-from jobs.attempts import Attempt, attempt_shard
+from jobs.attempts import Attempt, Worker, attempt_shard
 from jobs.broker import WORKER_LIFE, Broker, Serving
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.messages import PlanJob, ReduceJob, RunShard
 from jobs.outcomes import Counts
+from jobs.refusing import Refusals
 from savs.errors import SettingsError
-from workers.logs import GPU_VARIABLE
+from workers.logs import GPU_VARIABLE, about_attempt
 from workers.metrics import Metrics
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
+from workers.shared import Shared
 
 if TYPE_CHECKING:
-    from multiprocessing.synchronize import Event
-
     from savs.models import Model
 
 log = logging.getLogger("savs.worker")
@@ -40,33 +38,23 @@ log = logging.getLogger("savs.worker")
 Loader = Callable[[str], "Model"]
 
 
-@dataclass
-class Shared:
-    """Made before the fork, seen by both sides.
-
-    ready     set once a child has its model
-    stopping  set when the worker is told to stop: children leave between batches
-    failed    set when a child cannot start: the worker ends
-    """
-
-    ready: "Event"
-    stopping: "Event"
-    failed: "Event"
-
-    @classmethod
-    def make(cls) -> "Shared":
-        context = multiprocessing.get_context("fork")
-        return cls(context.Event(), context.Event(), context.Event())
-
-
 class Child:
     """A worker process' tools, made in the process itself."""
 
     def __init__(self, settings: WorkerSettings, shared: Shared, load: Loader) -> None:
         self.settings, self.shared = settings, shared
-        self.ledger = Ledger(settings.workspace)
-        self.broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
-        self.roots = Roots.of([settings.workspace, *settings.roots], settings.allow_http)
+        self.me = Serving(socket.gethostname(), os.getpid(), settings.workspace, settings.roots)
+        broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
+        self.worker = Worker(
+            ledger=Ledger(settings.workspace),
+            broker=broker,
+            queue=settings.queue,
+            refusals=Refusals(broker, settings.queue, self.me.name),
+            times=settings.times,
+            roots=Roots.of([settings.workspace, *settings.roots], settings.allow_http),
+            stopping=shared.stopping.is_set,
+            claimed=self._claimed,
+        )
         self.metrics = Metrics(settings.broker_url, settings.queue)
         self._serve_metrics()
         self.model = self._load(load, settings.model) if settings.model else None
@@ -98,38 +86,39 @@ class Child:
 
     def _show_life(self) -> None:
         """Lets commands see that a worker with its model serves the queue."""
-        me = Serving(socket.gethostname(), os.getpid(), self.settings.workspace, self.settings.roots)
         pause = threading.Event()
         while True:
             with suppress(RedisError):  # seen again when Redis is back
-                self.broker.show_life(self.settings.queue, me)
+                self.worker.broker.show_life(self.worker.queue, self.me)
             pause.wait(WORKER_LIFE / 3)
 
     def run_shard(self, message: RunShard) -> None:
         """One attempt at a shard. A shard of another model is not touched: its sweep puts it back."""
-        model = self.ledger.job(message.job_id).spec.model
+        model = self.worker.ledger.job(message.job_id).spec.model
         if self.model is None or model != self.settings.model:
             log.warning("left a shard of another model, %s", model)
             return
-        log.info("shard taken")
         began = time.monotonic()
-        attempt = attempt_shard(
-            self.ledger,
-            self.broker,
-            self.settings.queue,
-            message,
-            self.model,
-            self.settings.times,
-            self.shared.stopping.is_set,
-            self.roots,
-        )
+        attempt = attempt_shard(self.worker, message, self.model)
         self.metrics.count(message.task, attempt)
         _log_end(attempt, time.monotonic() - began)
+        self._leave_to_others(message.job_id)
 
     def advance(self, message: PlanJob | ReduceJob) -> None:
         """One attempt at planning or reducing a job."""
-        word = attempt_to_advance(self.ledger, self.broker, message, self.settings.times, self.roots)
+        word = attempt_to_advance(self.worker, message)
         log.info("%s ended: %s", message.unit, word, extra={"outcome": word})
+        self._leave_to_others(message.job_id)
+
+    def _claimed(self, number: int) -> None:
+        about_attempt(number)
+        if self.model is not None:
+            log.info("shard taken")
+
+    def _leave_to_others(self, job_id: str) -> None:
+        """After a unit of a job that this worker refuses: takes no message for a while."""
+        if (pause := self.worker.refusals.pause(job_id)) > 0:
+            self.shared.stopping.wait(pause)
 
 
 def _log_end(attempt: Attempt, seconds: float) -> None:

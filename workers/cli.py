@@ -3,97 +3,31 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
+
+from workers.options import (
+    broker_option,
+    gpu_list,
+    grace_option,
+    http_option,
+    limit_option,
+    log_option,
+    metrics_option,
+    reports_errors,
+    roots_option,
+    self_test_option,
+    workspace_option,
+)
 
 if TYPE_CHECKING:
     from workers.child import Loader
     from workers.logs import LogFormat
     from workers.settings import WorkerSettings
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-broker_option = click.option(
-    "--broker",
-    metavar="URL",
-    help="The pool's Redis, for example redis://localhost:6379/0 [SAVS_BROKER_URL, or savs.toml]. "
-    "With a password, use the variable: others see a command line.",
-)
-workspace_option = click.option(
-    "--workspace",
-    metavar="DIR",
-    help="Folder or s3:// address of all results, for example s3://bucket/savs [SAVS_WORKSPACE, or "
-    "savs.toml].",
-)
-roots_option = click.option(
-    "--allowed-root",
-    "roots",
-    metavar="DIR",
-    multiple=True,
-    envvar="SAVS_ALLOWED_ROOTS",
-    help="Folder or s3:// address below which it may read, besides the workspace, for example "
-    "s3://bucket/media; may be repeated [SAVS_ALLOWED_ROOTS, separated by blanks].",
-)
-http_option = click.option(
-    "--allow-http",
-    is_flag=True,
-    envvar="SAVS_ALLOW_HTTP",
-    help="Also fetch media from http:// and https:// addresses [SAVS_ALLOW_HTTP=1].",
-)
-self_test_option = click.option(
-    "--skip-self-test",
-    is_flag=True,
-    help="Do not try, when the model is loaded, whether its answers depend on what else is in a batch.",
-)
-log_option = click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    envvar="SAVS_LOG_FORMAT",
-    help="A line per event for people, or a JSON object for machines, for example "
-    "--log-format json [SAVS_LOG_FORMAT].",
-)
-metrics_option = click.option(
-    "--metrics-port",
-    metavar="PORT",
-    type=click.IntRange(1, 65535),
-    envvar="SAVS_METRICS_PORT",
-    help="Serve metrics for Prometheus at this port, for example 9100; by default none. A port in "
-    "use is an error [SAVS_METRICS_PORT].",
-)
-
-
-def reports_errors(command: Command) -> Command:
-    """Prints savs' own errors as one message: exit code 2 where the usage is wrong, else 1."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        from jobs.settings import set_up_storage
-        from savs.errors import ModelNotFound, SavsError, SettingsError
-
-        try:
-            set_up_storage()
-            return command(*args, **kwargs)
-        except SavsError as error:
-            click.echo(f"savs-worker: {error}", err=True)
-            sys.exit(2 if isinstance(error, (SettingsError, ModelNotFound)) else 1)
-
-    return run  # type: ignore[return-value]
-
-
-def gpu_list(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """`value`, if it is `all` or a list of GPUs."""
-    if value is not None and value != "all":
-        from workers.gpus import is_list
-
-        if not is_list(value):
-            raise click.BadParameter(f"{value!r} is neither 'all' nor a list of different GPUs as in 0,1,3")
-    return value
+    from workers.sweeper import Sweeper
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -126,6 +60,8 @@ def main() -> None:
 @roots_option
 @http_option
 @self_test_option
+@grace_option
+@limit_option
 @log_option
 @metrics_option
 @reports_errors
@@ -137,6 +73,8 @@ def gpu(
     roots: tuple[str, ...],
     allow_http: bool,
     skip_self_test: bool,
+    grace_time: float | None,
+    shard_time_limit: float | None,
     log_format: "LogFormat",
     metrics_port: int | None,
 ) -> None:
@@ -145,8 +83,9 @@ def gpu(
     Example: savs-worker gpu --model qwen2.5_vl --gpus all
     """
     from jobs.broker import gpu_queue
-    from jobs.settings import workspace_of
+    from jobs.settings import log_level_of, workspace_of
     from jobs.submitting import check_model, resolve_model
+    from jobs.times import read_times
     from workers.loading import load
     from workers.settings import WorkerSettings
 
@@ -160,7 +99,9 @@ def gpu(
         roots,
         allow_http,
         self_test=not skip_self_test,
+        times=read_times(shard_time_limit, grace_time),
         log_format=log_format,
+        log_level=log_level_of(),
         metrics_port=metrics_port,
     )
     if gpus is None:
@@ -173,6 +114,8 @@ def gpu(
 @broker_option
 @workspace_option
 @roots_option
+@grace_option
+@limit_option
 @log_option
 @metrics_option
 @reports_errors
@@ -180,6 +123,8 @@ def cpu(
     broker: str | None,
     workspace: str | None,
     roots: tuple[str, ...],
+    grace_time: float | None,
+    shard_time_limit: float | None,
     log_format: "LogFormat",
     metrics_port: int | None,
 ) -> None:
@@ -188,7 +133,8 @@ def cpu(
     Example: savs-worker cpu --metrics-port 9101
     """
     from jobs.broker import CPU_QUEUE
-    from jobs.settings import workspace_of
+    from jobs.settings import log_level_of, workspace_of
+    from jobs.times import read_times
     from workers.loading import load
     from workers.settings import WorkerSettings
 
@@ -197,7 +143,9 @@ def cpu(
         workspace_of(workspace),
         CPU_QUEUE,
         roots=roots,
+        times=read_times(shard_time_limit, grace_time),
         log_format=log_format,
+        log_level=log_level_of(),
         metrics_port=metrics_port,
     )
     work_and_sweep(settings, load)
@@ -227,28 +175,27 @@ def work_on_gpus(settings: "WorkerSettings", gpus: str) -> None:
     from workers.gpus import chosen_gpus, run_on_gpus
     from workers.logs import set_up_logging
 
-    set_up_logging(settings.log_format)
+    set_up_logging(settings.log_format, settings.log_level)
     sys.exit(run_on_gpus(settings, chosen_gpus(gpus, os.environ)))
 
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
     """Runs a cpu worker, with the sweeper beside it, until it is told to stop."""
-    from workers.sweeper import start_sweeper
+    from workers.sweeper import Sweeper
 
-    start_sweeper(settings)
-    work(settings, load)
+    work(settings, load, Sweeper(settings))
 
 
-def work(settings: "WorkerSettings", load: "Loader") -> None:
+def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" = None) -> None:
     """Runs a worker until it is told to stop, and exits with 0, or 1 where it could not go on."""
     from jobs.broker import lanes
     from workers.app import make_app
     from workers.logs import set_up_logging
 
-    set_up_logging(settings.log_format)
+    set_up_logging(settings.log_format, settings.log_level)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # where Celery says farewell, past all logging
-    app = make_app(settings, load)
+    app = make_app(settings, load, sweeper)
     worker = app.Worker(
         pool_cls="prefork",
         concurrency=1,

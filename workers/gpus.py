@@ -23,7 +23,6 @@ from workers.logs import GPU_VARIABLE
 from workers.settings import WorkerSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LIST = re.compile(r"\d+(,\d+)*", re.ASCII)
 TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 POLL = 0.2  # seconds between looks at the workers
 COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk takes its time
@@ -39,11 +38,6 @@ class GpuWorker:
 
     gpu: str
     process: subprocess.Popen[bytes]
-
-
-def is_list(wanted: str) -> bool:
-    """Whether `wanted` is a list of different GPUs, such as `0,1,3`."""
-    return bool(LIST.fullmatch(wanted)) and len(set(_numbers(wanted))) == wanted.count(",") + 1
 
 
 def _numbers(wanted: str) -> list[int]:
@@ -95,6 +89,8 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
         f"--model={settings.model}",
         f"--workspace={settings.workspace}",
         f"--log-format={settings.log_format}",
+        f"--grace-time={settings.times.grace}",
+        f"--shard-time-limit={settings.times.shard_limit}",
         *(f"--allowed-root={root}" for root in settings.roots),
         *(["--allow-http"] if settings.allow_http else []),
         *([] if settings.self_test else ["--skip-self-test"]),

@@ -19,6 +19,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from jobs.messages import Message
+from jobs.settings import LogLevel
 
 LogFormat = Literal["text", "json"]
 GPU_VARIABLE = "SAVS_GPU"  # which GPU a worker was given, if it was given one
@@ -43,20 +44,26 @@ def all_about(message: Message) -> Iterator[None]:
         IN_HAND.clear()
 
 
+def about_attempt(number: int) -> None:
+    """Until `all_about` ends, records carry the number of the attempt too."""
+    IN_HAND["attempt"] = number
+
+
 def add_unit(record: logging.LogRecord) -> bool:
     """A filter that drops nothing: gives the record the fields of the unit in hand."""
     record.__dict__.update(IN_HAND | record.__dict__)
     return True
 
 
-def set_up_logging(log_format: LogFormat) -> None:
-    """Sends all records of this process, and of those forked from it, to standard error."""
+def set_up_logging(log_format: LogFormat, level: LogLevel = "info") -> None:
+    """Sends all records of this process, and of those forked from it, to standard error; savs' own
+    from `level` on, others' from warnings on."""
     handler = logging.StreamHandler()
     gpu = os.environ.get(GPU_VARIABLE)
     handler.setFormatter(JsonLines(gpu) if log_format == "json" else TextLines(gpu))
     handler.addFilter(add_unit)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("savs").setLevel(logging.INFO)
+    logging.getLogger("savs").setLevel(level.upper())
     logging.getLogger("multiprocessing").addHandler(handler)  # Celery's pool hands nothing up
     logging.captureWarnings(True)
 

@@ -7,13 +7,13 @@ reasons are measurements on celery 5.7 and Redis 7, kept in `docs/queue.md`.
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.attempts import Times
 from jobs.broker import lanes
+from jobs.settings import LogLevel
+from jobs.times import Times
 from workers.logs import LogFormat
 
 SOCKET_TIMEOUT = 30.0  # seconds
 CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the child is killed
-SHARD_TIME_LIMIT = 3600.0  # seconds after which a hanging shard's process is killed
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class WorkerSettings:
     allow_http: bool = False
     self_test: bool = True
     times: Times = field(default_factory=Times)
-    shard_time_limit: float = SHARD_TIME_LIMIT
     log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
     metrics_port: int | None = None
 
 
@@ -47,7 +47,7 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
         # one that got lost with its connection would keep the worker from ever looking at Redis again.
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 0,
-        "task_time_limit": settings.shard_time_limit,
+        "task_time_limit": settings.times.shard_limit,
         # A child that loads a model for minutes is not dead.
         "worker_proc_alive_timeout": CHILD_LOAD_TIMEOUT,
         # Otherwise every blip of the network kills the child and its model.

@@ -80,7 +80,7 @@ fit_options = options(
 prompt_options = options(
     click.option(
         "--frames",
-        type=click.IntRange(1, 768),
+        type=click.IntRange(1, 768),  # savs.media.MAX_VIDEO_FRAMES
         help="Frames of a video, from its first to its last. By default the checkpoint's own, else 16.",
     ),
     click.option(

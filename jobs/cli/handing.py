@@ -52,6 +52,7 @@ def hand_on(
     Raises JobStopped where one was cancelled, which `resume` undoes.
     """
     from jobs.settings import broker_of
+    from jobs.times import read_times
     from savs.errors import JobStopped
 
     for job in jobs:
@@ -65,6 +66,8 @@ def hand_on(
             err=True,
         )
     if url := broker_of(broker):
+        if wait:
+            read_times()  # what is wrong with them is said before anything is begun
         _enqueue(ledger, jobs, url, wait, as_json, new)
         if wait:
             follow_jobs(ledger, jobs, url, as_json)
@@ -81,12 +84,12 @@ def hand_on(
 def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
     """Puts what can be run of `jobs` on a pool's queues, and says which of them no worker serves."""
     from jobs.advancing import stand_in
-    from jobs.attempts import Times
     from jobs.broker import CPU_QUEUE, Broker, gpu_queue
     from jobs.enqueueing import enqueue_due
     from jobs.sweeping import sweep
+    from jobs.times import read_times
 
-    broker, times = Broker(url), Times()
+    broker, times = Broker(url), read_times()
     counts = enqueue_due(ledger, broker, jobs)
     models = dict.fromkeys(job.spec.model for job in jobs if ledger.summary(job.job_id) is None)
     alive = {queue: broker.workers(queue) for queue in (*map(gpu_queue, models), CPU_QUEUE)}
@@ -131,13 +134,14 @@ def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
 
 def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
     """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
-    from jobs.attempts import Times
     from jobs.broker import Broker
     from jobs.progress import pool_progress
+    from jobs.times import read_times
     from jobs.watching import follow
 
+    times = read_times()
     with pool_progress(as_json) as shown:
-        summaries = follow(ledger, Broker(url) if url else None, jobs, shown.show, Times(), shown.tell)
+        summaries = follow(ledger, Broker(url) if url else None, jobs, shown.show, times, shown.tell)
     _end(ledger, jobs, summaries, as_json)
 
 

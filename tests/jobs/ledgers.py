@@ -1,14 +1,17 @@
 """Ledgers written by hand: jobs, plans and outcomes without a model."""
 
 from array import array
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from jobs.endings import tally_of
+from jobs import endings
 from jobs.ledger import Ledger
-from jobs.outcomes import Counts, ErrorExample, LeakedRow, Outcome, Tallied
+from jobs.outcomes import Counts, ErrorExample, LeakedRow, Outcome
 from jobs.planning import Plan
 from jobs.rows import Row, RowError
 from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
+from jobs.tallied import Tallied
+from savs.metrics import Tally
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 SOURCE = Source(url="/data/rows.jsonl", etag="0" * 64)
@@ -55,6 +58,11 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
+def tally_of(rows: Iterable[Row], format: str = "general") -> Tally:
+    """What a worker counts of `rows`, of which the manifest says nothing else."""
+    return endings.tally_of(rows, {}, format)
+
+
 def write_outcome(
     ledger: Ledger,
     job: Job,
@@ -64,7 +72,9 @@ def write_outcome(
     **changes: object,
 ) -> Outcome:
     """Stores `rows` as a shard's part and commits what follows from them."""
+    format = job.spec.source.format
     leaked = {one.index for one in leaks}
+    unseen = [row for row in rows if row.error or row.index not in leaked]
     failed = [one for one in rows if one.error]
     data = b"".join(one.line() for one in rows)
     attempt, part, digest = ledger.write_part(job.job_id, shard, ".jsonl", data)
@@ -75,11 +85,9 @@ def write_outcome(
         part=part,
         sha256=digest,
         counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
-        tally=Tallied.of(tally_of(rows)),
+        tally=Tallied.of(tally_of(rows, format)),
         leaks=leaks,
-        tally_without_leaks=Tallied.of(tally_of(r for r in rows if r.error or r.index not in leaked))
-        if leaks
-        else None,
+        tally_without_leaks=Tallied.of(tally_of(unseen, format)) if leaks else None,
         examples=tuple(
             ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
             for one in failed

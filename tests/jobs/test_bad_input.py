@@ -347,7 +347,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("no training file", {"--train": "{folder}/no.jsonl"}, "--train: {folder}/no.jsonl does not exist"),
     ("no corpus", {"--data": "{folder}/no.jsonl"}, "--data: {folder}/no.jsonl does not exist"),
     ("a corpus with a very long name", {"--data": "{folder}/" + "n" * 300}, "--data: "),
-    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder; a JSONL or"),
+    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder and --train is none"),
     ("a training file that is a folder", {"--train": "{folder}"}, "--train: {folder} is a folder"),
     ("an empty corpus", {"--data": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
     ("an empty training file", {"--train": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
@@ -369,7 +369,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("an empty shard", {"--shard-size": "0"}, "--shard-size"),
     ("an unknown option", {"--colour": "red"}, "No such option '--colour'|No such option: --colour"),
     ("an unknown readout", {"--readout": "other"}, "--readout"),
-    ("no training option", {"--train": None}, "Missing option '--train'"),
+    ("no training option", {"--train": None}, "give --train and --data"),
 ]
 
 

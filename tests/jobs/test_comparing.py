@@ -10,6 +10,7 @@ from jobs.ledger import Ledger
 from jobs.rows import Row
 from jobs.specs import Job
 from savs.errors import JobError
+from savs.intervals import wilson
 from tests.jobs.conftest import savs_submit
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
 
@@ -46,6 +47,27 @@ def test_rows_with_a_label_are_counted_pair_by_pair(ledger: Ledger) -> None:
     assert found.accuracies == (3 / 5, 4 / 5) and found.difference == 1 / 5
     assert found.difference_interval == pytest.approx((-0.40705, 0.69276), abs=1e-5)
     assert found.p == pytest.approx(1.0)
+
+
+def test_intervals_are_wider_where_rows_show_the_same_picture(ledger: Ledger) -> None:
+    # given two pictures with ten rows each, of which a job has all right about one and none about the other
+    def labelled(name: str, share: int) -> Job:
+        job = ledger.create_job(classify_job(name), plan_of(10, 10))
+        for shard in range(2):
+            rows = [
+                row(index, "cat" if shard else "dog", "cat").model_copy(
+                    update={"media": (f"{index // share}",)}
+                )
+                for index in range(10 * shard, 10 * shard + 10)
+            ]
+            write_outcome(ledger, job, shard, rows)
+        return job
+
+    apart, shared = labelled("apart", 1), labelled("shared", 10)
+
+    assert compare_jobs(ledger, apart, apart).intervals[0] == wilson(10, 20)
+    low, high = compare_jobs(ledger, shared, shared).intervals[0]
+    assert low < 0.1 and high > 0.9
 
 
 def test_rows_that_one_of_them_lacks_are_left_out(ledger: Ledger) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from jobs.ledger import Ledger
-from jobs.outcomes import Counts, Outcome, Tallied
+from jobs.outcomes import Counts, Outcome
 from jobs.reducing import reduce_job
 from jobs.results import result_rows
 from jobs.rows import Row
 from jobs.running import exit_code
 from jobs.specs import Job
+from jobs.tallied import Tallied
 from savs.errors import LedgerError
-from savs.metrics import Tally
 from tests.jobs.conftest import savs_submit
-from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, tally_of, write_outcome
 
 SHARDS = [
     [row(0, "cat", "cat"), row(1, "dog", "cat"), row(2, "dog", "dog")],
@@ -209,8 +209,6 @@ def test_exit_codes(states: list[tuple[str, int]], jobs: int, code: int) -> None
 
 
 def test_a_tally_survives_its_way_through_json() -> None:
-    tally = Tally()
-    for one in (one for shard in SHARDS for one in shard):
-        tally.add(one.prediction, one.label, one.error.kind if one.error else None)
+    tally = tally_of([one for shard in SHARDS for one in shard])
     again = Tallied.model_validate_json(Tallied.of(tally).model_dump_json()).tally()
     assert again == tally

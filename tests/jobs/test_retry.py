@@ -21,7 +21,7 @@ from jobs.results import result_rows
 from jobs.retries import RetryShard
 from jobs.retrying import retry_job
 from jobs.rows import Row
-from jobs.shards import give_up, tally_of
+from jobs.shards import give_up
 from jobs.specs import Job
 from savs.errors import JobError, LedgerError
 from savs.metrics import score
@@ -35,7 +35,7 @@ from tests.jobs.conftest import (
     savs_submit,
     tree,
 )
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, tally_of, write_outcome
 
 KINDS = ("missing_media", "bad_row")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jobs.attempts import Times
 from jobs.ledger import Ledger
 from jobs.reducing import fail_job, reduce_job
 from jobs.specs import ClassifySpec, Job, job_id
 from jobs.splits import Split, manifests_of, split_scores, splits_of
+from jobs.times import Times
 from jobs.watching import follow
 from savs.errors import SettingsError
 from savs.metrics import wilson
@@ -137,6 +137,26 @@ def test_a_split_that_cannot_be_fitted_leaves_the_others_alone(
     assert "mean over 1 splits" in said.stdout and "are left out" in said.stdout
 
 
+def test_a_split_that_is_stopped_leaves_the_others_alone(
+    corpus: Corpus, qwen2_vl: Path, workspace: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a split whose first rows cannot be read
+    monkeypatch.setattr("jobs.braking.BRAKE_ROWS", 8)
+    rows = json.loads((folders / "test" / "few.json").read_text())
+    (folders / "test" / "few.json").write_text(
+        json.dumps([r | {"image": f"no/{i}"} for i, r in enumerate(rows)])
+    )
+
+    said = run(corpus, qwen2_vl, workspace, "--train", folders / "train", "--data", folders / "test")
+
+    assert said.exit_code == 1
+    assert "blink.few-classify-" in said.stderr and "8 of its first 8 rows failed" in said.stderr
+    assert len(lines_of("blink.many", workspace)) == 31
+    # and the table is there for who asks
+    watched = savs_submit("watch", "blink", "--workspace", workspace)
+    assert watched.exit_code == 1 and "mean over 1 splits" in watched.stdout
+
+
 def test_one_unusable_training_file_keeps_all_splits_from_being_submitted(
     corpus: Corpus, qwen2_vl: Path, workspace: Path, folders: Path
 ) -> None:
@@ -166,8 +186,8 @@ def test_plan_looks_through_all_files_of_a_folder(corpus: Corpus, folders: Path)
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ("--train train --data test/few.json", "one is a folder and the other is none"),
-        ("--train train/few.json --data test", "one is a folder and the other is none"),
+        ("--train train --data test/few.json", "--train: train is a folder and --data is none"),
+        ("--train train/few.json --data test", "--data: test is a folder and --train is none"),
         ("--train train --data bare", "bare is a folder without .json or .jsonl files"),
         ("--train train --data less", "only one of them has: {}/train/many.jsonl"),
         ("--train train --data more", "only one of them has: {}/more/extra.json"),
@@ -201,6 +221,13 @@ def test_what_is_no_split_is_wrong_usage_and_begins_nothing(
 
     assert said.exit_code == 2 and reason.format(folders) in said.stderr
     assert not workspace.exists()
+
+
+def test_only_run_takes_folders(folders: Path, workspace: Path) -> None:
+    said = savs_submit(
+        *("extract", "--train", folders / "train", "--name", "x", "--model", "demo", "--workspace", workspace)
+    )
+    assert said.exit_code == 2 and "is a folder; a JSONL or JSON file is needed" in said.stderr
 
 
 def test_prefixes_of_a_bucket_are_folders(bucket: str) -> None:
@@ -327,6 +354,23 @@ def test_who_watches_waits_for_the_splits_that_can_still_end(workspace: Path) ->
 
     assert len(looks) == 2
     assert [s["job_id"] for s in summaries] == [first.job_id, jobs[2].job_id]
+
+
+def test_who_watches_a_job_that_waits_for_another_is_told_when_that_one_fails(workspace: Path) -> None:
+    ledger = Ledger(str(workspace))
+    first = extract_job()
+    waiting = classify_job(after=first.job_id)
+    for job in (first, waiting):
+        ledger.create_job(job, plan_of(2))
+    looks: list[object] = []
+
+    def show(states: list[dict[str, Any]]) -> None:
+        looks.append(states)
+        if len(looks) == 2:
+            fail_job(ledger, first, "no two classes are left")
+
+    assert follow(ledger, None, [waiting], show, Times()) == []
+    assert len(looks) == 2
 
 
 # The table

@@ -28,7 +28,7 @@ def asked(
 ) -> Leak | None:
     """What is found of an item whose first media, as many as there are `contents`, can be opened."""
     digests = [
-        digest(data) if training.may_hold(question, media, place, len(data)) else Digest(len(data))
+        digest(data) if training.may_hold(len(data)) else Digest(len(data))
         for place, data in enumerate(contents)
     ]
     return training.find(question, media, digests)

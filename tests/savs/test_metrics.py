@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.metrics import Tally, score, total, wilson
+from savs import clusters
+from savs.errors import SettingsError
+from savs.intervals import wilson
+from savs.metrics import Tally, score, total
+from savs.scored import Scored
 
 ROW = st.one_of(
     st.tuples(st.sampled_from("abc"), st.none() | st.sampled_from("abcd"), st.none()),
@@ -18,8 +22,8 @@ Row = tuple[str | None, str | None, str | None]
 
 def tally_of(rows: list[Row]) -> Tally:
     tally = Tally()
-    for prediction, label, error in rows:
-        tally.add(prediction, label, error)
+    for index, (prediction, label, error) in enumerate(rows):
+        tally.add(Scored(index, prediction, label, error))
     return tally
 
 
@@ -92,22 +96,49 @@ def test_precision_recall_and_f1_are_those_of_the_confusion() -> None:
     assert scores.macro_f1 == pytest.approx((6 / 7 + 0.5 + 0) / 3)
 
 
-@pytest.mark.parametrize(
-    ("hits", "rows", "low", "high"),
-    # values of the formula worked out by hand, to four places
-    [
-        (8, 10, 0.4902, 0.9433),
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (1, 1, 0.2065, 1.0),
-        (255, 300, 0.8052, 0.886),
-    ],
-)
-def test_an_interval_is_wilsons(hits: int, rows: int, low: float, high: float) -> None:
-    assert wilson(hits, rows) == pytest.approx((low, high), abs=1e-4)
+def test_rows_that_show_the_same_picture_widen_the_interval() -> None:
+    # given ten pictures with ten questions each, of which all or none are answered right
+    def rows(shared: bool) -> Tally:
+        tally = Tally()
+        for index in range(100):
+            right = index // 10 % 2 == 0
+            media = (f"{index // 10 if shared else index}.jpg",)
+            tally.add(Scored(index, "yes" if right else "no", "yes", media=media))
+        return tally
+
+    apart, shared = score(rows(False)), score(rows(True))
+
+    assert apart is not None and shared is not None
+    assert apart.accuracy == shared.accuracy == 0.5
+    assert apart.accuracy_interval == wilson(50, 100)
+    low, high = shared.accuracy_interval
+    assert high - low > 2.5 * (apart.accuracy_interval[1] - apart.accuracy_interval[0])
+    # and that of a class alike
+    assert shared.classes["yes"].recall_interval == shared.accuracy_interval
 
 
-@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_an_interval_holds_its_rate_and_stays_a_rate(rate: tuple[int, int]) -> None:
-    low, high = wilson(*rate)
-    assert 0 <= low <= rate[0] / rate[1] <= high <= 1 and low < high
+def test_beyond_a_limit_clusters_are_folded_and_intervals_stay_about_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given 3000 pictures with two questions each, of which both or none are answered right
+    def interval(entries: int) -> tuple[float, float]:
+        tally = Tally()
+        for index in range(6000):
+            right = index // 2 % 4 == 0
+            tally.add(Scored(index, "yes" if right else "no", "yes", media=(f"{index // 2}.jpg",)))
+        assert tally.rows.entries <= entries
+        scores = score(tally)
+        assert scores is not None
+        return scores.accuracy_interval
+
+    exact = interval(3000)
+    monkeypatch.setattr(clusters, "MAX_EXACT", 500)
+    monkeypatch.setattr(clusters, "BUCKETS", 400)
+
+    assert interval(2 * 400) == pytest.approx(exact, abs=0.003)
+    assert exact == pytest.approx(wilson(750, 3000), abs=0.001)
+
+
+def test_a_format_that_is_none_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="no format 'coco'"):
+        Tally().add(Scored(0, "cat", "cat", format="coco"))

@@ -38,7 +38,7 @@ ROTTEN = 0.05
 WORKERS = 3
 PATIENCE = 700.0  # seconds for a whole run
 VARIABLE = ("timings", "attempts", "created", "artifact", "job_id")
-CHAOS = {"FAKE_BATCH_SECONDS": "0.5", "FAKE_ATTEMPTS": "50"}  # no shard is given up for bad luck
+CHAOS = {"FAKE_BATCH_SECONDS": "0.5", "SAVS_ATTEMPTS": "50"}  # no shard is given up for bad luck
 
 
 def name(i: int) -> str:

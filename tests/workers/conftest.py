@@ -16,17 +16,25 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.attempts import Times
-from jobs.broker import Broker, gpu_queue, lanes
+from jobs.attempts import Worker
+from jobs.broker import CPU_QUEUE, Broker, gpu_queue, lanes
 from jobs.enqueueing import enqueue_due
+from jobs.guarding import Roots
 from jobs.ledger import Ledger
+from jobs.refusing import Refusals
 from jobs.specs import Job
 from jobs.submitting import classify_job, extract_job, submit
+from jobs.times import Times
 from savs.storage import open_parent
 
 MODEL = "tests/fake"  # in the form of a hub id, which the submitter does not look up
 CLASSES = ("cat", "dog", "owl")
 TIMES = Times(touch=0.3, no_life=2.0, sweep=0.5)
+SHORT = {
+    "SAVS_TOUCH_EVERY": str(TIMES.touch),
+    "SAVS_NO_LIFE_LIMIT": str(TIMES.no_life),
+    "SAVS_SWEEP_EVERY": str(TIMES.sweep),
+}
 PATIENCE = 40.0  # seconds until a condition that must come true counts as never
 
 
@@ -112,13 +120,17 @@ class Pool:
     def broker(self) -> Broker:
         return Broker(self.redis.url)
 
+    @property
+    def roots(self) -> str:
+        return f"{self.workspace.parent} s3://corpus/manifests"
+
     def start(self, kind: str = "gpu", model: str = MODEL, **environment: str) -> subprocess.Popen[bytes]:
         log = (self.logs / f"{len(self.workers)}-{kind}.log").open("wb")
         worker = subprocess.Popen(
             [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, self.address, model],
             stdout=log,
             stderr=log,
-            env=os.environ | {"FAKE_ROOTS": f"{self.workspace.parent} s3://corpus/manifests"} | environment,
+            env=os.environ | SHORT | {"FAKE_ROOTS": self.roots} | environment,
             start_new_session=True,
         )
         self.workers.append(worker)
@@ -159,6 +171,13 @@ class Pool:
             except ProcessLookupError:
                 continue
             worker.wait()
+
+
+def cpu_worker(pool: Pool, times: Times = TIMES, roots: Roots | None = None) -> Worker:
+    """A cpu worker in this process, for units that a test hands it."""
+    return Worker(
+        pool.ledger, pool.broker, CPU_QUEUE, Refusals(pool.broker, CPU_QUEUE, "here:1"), times, roots
+    )
 
 
 def write_manifest(url: str, rows: int, ids: Callable[[int], str]) -> str:

@@ -1,8 +1,9 @@
 """A worker whose model is a deterministic function of the item: `python -m tests.workers.fake gpu`.
 
 Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
-An item's name says what happens to it: `deadly` kills the process, `broken` raises, `rotten` costs
-its row, `unlucky` meets a storage error once. Words in the file FAKE_CURED do no harm any more.
+An item's name says what happens to it: `deadly` kills the process, `hanging` keeps it for ever, `broken`
+raises, `rotten` costs its row, `slow` takes FAKE_SLOW_SECONDS, `unlucky` meets a storage error once.
+Words in the file FAKE_CURED do no harm any more.
 """
 
 import hashlib
@@ -21,9 +22,11 @@ import torch
 
 import jobs.advancing
 import savs.extracting
-from jobs.attempts import Times
+import workers.sweeper
 from jobs.broker import CPU_QUEUE, gpu_queue
 from jobs.ledger import Ledger
+from jobs.settings import log_level_of
+from jobs.times import read_times
 from savs.chat import Chat
 from savs.errors import StorageError, UnreadableMedia
 from savs.extracting import Part, Reader
@@ -40,18 +43,20 @@ from workers.settings import WorkerSettings
 
 LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
 CLASSES = ("cat", "dog", "owl")
+MODEL = "tests/fake"
 
 
 def load(name: str) -> Model:
-    """Takes FAKE_LOAD_SECONDS; the model named `broken` cannot be loaded, nor any once the file
-    FAKE_BREAK is there."""
-    time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
+    """Takes FAKE_LOAD_SECONDS, or once the file FAKE_SLOW is there FAKE_RELOAD_SECONDS; the model named
+    `broken` cannot be loaded, nor any once the file FAKE_BREAK is there."""
+    slow = Path(os.environ.get("FAKE_SLOW", "/nowhere")).exists()
+    time.sleep(float(os.environ.get("FAKE_RELOAD_SECONDS" if slow else "FAKE_LOAD_SECONDS", "0")))
     if name == "broken" or Path(os.environ.get("FAKE_BREAK", "/nowhere")).exists():
         raise RuntimeError("no such weights")
     return Model(
         name=name,
         revision="fake",
-        fingerprint="fake",
+        fingerprint=os.environ.get("FAKE_FINGERPRINT", "fake"),
         network=SimpleNamespace(dtype="fake"),
         processor=SimpleNamespace(),
         chat=Chat("processor"),
@@ -82,6 +87,10 @@ def stream(
         for sample in samples:
             if "deadly" in sample.id:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if "hanging" in sample.id and "hanging" not in harmless:
+                time.sleep(1000)
+            if "slow" in sample.id:
+                time.sleep(float(os.environ.get("FAKE_SLOW_SECONDS", "0")))
             if "unlucky" in sample.id and not (met := Path(os.environ["FAKE_DIED"])).exists():
                 met.touch()
                 raise StorageError("S3 did not answer, however often boto3 asked")
@@ -126,24 +135,38 @@ def die_once_at(moment: str) -> None:
     setattr(owner, name, dying)
 
 
+def sweep_that_fails(times: int) -> None:
+    """Makes the first so many sweeps of this process fail as nobody foresaw."""
+    real, left = workers.sweeper.sweep, [None] * times
+
+    def failing(*arguments: Any) -> None:
+        if left:
+            left.pop()
+            raise AttributeError("nobody thought of it")
+        real(*arguments)
+
+    workers.sweeper.sweep = failing
+
+
+if failures := os.environ.get("FAKE_SWEEP_FAILS"):  # the sweeper imports this, and calls no main
+    sweep_that_fails(int(failures))
+
+
 def main(kind: str, broker: str, workspace: str, model: str) -> None:
     real = model == "demo"  # the demo model, with this worker's short times
     if not real:
         savs.extracting.stream = stream
+    if model == MODEL:
+        import torch  # noqa: F401  # which children get with the fork, so that no shard waits for it
     if moment := os.environ.get("FAKE_DIE"):
         die_once_at(moment)
-    times = Times(
-        touch=float(os.environ.get("FAKE_TOUCH", "0.3")),
-        no_life=float(os.environ.get("FAKE_NO_LIFE", "2")),
-        sweep=float(os.environ.get("FAKE_SWEEP", "0.5")),
-        attempts=int(os.environ.get("FAKE_ATTEMPTS", "3")),
-    )
     roots = tuple(os.environ["FAKE_ROOTS"].split())
     port = os.environ.get("SAVS_METRICS_PORT")
     told: Any = {
         "roots": roots,
-        "times": times,
+        "times": read_times(),
         "log_format": os.environ.get("SAVS_LOG_FORMAT", "text"),
+        "log_level": log_level_of(),
         "metrics_port": int(port) if port else None,
     }
     if kind == "gpu":

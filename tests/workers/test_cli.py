@@ -18,6 +18,7 @@ from tests.workers.conftest import Pool, children, wait_until
 from tests.workers.looking import waits
 from workers.cli import main
 from workers.gpus import command_of
+from workers.settings import WorkerSettings
 
 PASSWORD = "hush-9f2"
 
@@ -109,6 +110,72 @@ def test_broker_and_workspace_may_come_from_settings(
 
     assert code == 2
     assert "ftp://there is neither a folder" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"SAVS_NO_LIFE_LIMIT": "30"}, "SAVS_NO_LIFE_LIMIT (30 s) must be more than three times"),
+        (
+            {"SAVS_GRACE_TIME": "soon"},
+            "SAVS_GRACE_TIME (or grace_time in savs.toml): Input should",
+        ),
+        (
+            {"SAVS_LOG_LEVEL": "loud"},
+            "SAVS_LOG_LEVEL (or log_level in savs.toml): Input should",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    code, said = said_by("cpu", "--broker=redis://localhost", f"--workspace={tmp_path}")
+
+    assert code == 2
+    assert said.startswith(f"savs-worker: {sentence}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("gpu --model=demo", "pythonjsonlogger"),
+        ("gpu --model=demo --gpus=0", "pythonjsonlogger"),
+        ("gpu --model=demo", "prometheus_client"),
+        ("cpu", "prometheus_client"),
+    ],
+)
+def test_without_the_worker_extra_it_says_what_to_install(tmp_path: Path, command: str, missing: str) -> None:
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None  # as if it were not installed
+from workers.cli import main
+main({command.split()!r} + ["--broker=redis://localhost:1", "--workspace={tmp_path}"], "savs-worker")
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert said.returncode == 1
+    assert said.stderr.endswith(
+        f"savs-worker: a worker needs {missing}; install savs with its models: pip install 'savs[worker]'\n"
+    )
+    assert "Traceback" not in said.stderr
+
+
+def test_the_grace_time_and_the_time_limit_may_be_options_and_reach_the_worker_of_every_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[WorkerSettings] = []
+    monkeypatch.setattr("workers.cli.work", lambda settings, load: told.append(settings))
+    options = ["--model=demo", "--broker=redis://localhost", f"--workspace={tmp_path}"]
+
+    said_by("gpu", *options, "--grace-time=25", "--shard-time-limit=900")
+    assert (told[0].times.grace, told[0].times.shard_limit) == (25.0, 900.0)
+
+    said_by(*command_of(told[0], 0)[4:], "--broker=redis://localhost")
+    assert told[1].times == told[0].times
 
 
 def test_a_worker_told_to_stop_while_it_loads_does_not_wait_for_its_model(pool: Pool) -> None:

@@ -16,6 +16,7 @@ from jobs.enqueueing import enqueue_due
 from jobs.submitting import extract_job, submit
 from savs.errors import SettingsError
 from tests.workers.conftest import CLASSES, Pool, wait_until, write_manifest
+from tests.workers.looking import runs
 from workers.cli import main
 from workers.gpus import GpuWorker, chosen_gpus, start_worker, supervise
 
@@ -143,14 +144,6 @@ time.sleep(60)
     supervisor.stdout.close()
 
     wait_until(lambda: not runs(worker), "the worker is gone")
-
-
-def runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_two_gpus_are_two_workers_with_the_real_model_and_both_are_told_to_stop(pool: Pool) -> None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from jobs.attempts import Times
 from jobs.broker import lanes
 from jobs.enqueueing import enqueue_due
 from jobs.specs import Job
 from jobs.submitting import extract_job, submit
 from jobs.sweeping import sweep
+from jobs.times import Times
 from tests.workers.conftest import MODEL, Pool, wait_until, write_manifest
 
 

@@ -90,7 +90,7 @@ def test_a_login_in_an_address_is_not_shown(log_format: str, login: str) -> None
 def test_a_json_log_names_job_shard_and_attempt_and_how_it_ended(pool: Pool) -> None:
     # given a job with an item that breaks the model, and whose name would forge a record
     pool.start("cpu", SAVS_LOG_FORMAT="json")
-    pool.start("gpu", SAVS_LOG_FORMAT="json", FAKE_ATTEMPTS="1")
+    pool.start("gpu", SAVS_LOG_FORMAT="json", SAVS_ATTEMPTS="2")
 
     [extract, classify] = pool.submit(9, 3, ids=lambda i: f"cat-{i}" + BREAKING * (i == 4))
 
@@ -105,19 +105,23 @@ def test_a_json_log_names_job_shard_and_attempt_and_how_it_ended(pool: Pool) -> 
     assert set(ended) == {(extract.job_id, str(n)) for n in (0, 1)} | {
         (classify.job_id, str(n)) for n in (0, 1, 2)
     }
+    done, broken = ended[classify.job_id, "0"], ended.pop((classify.job_id, "1"))
     assert all((line["attempt"], line["epoch"]) == (1, 1) for line in ended.values())
-    done, broken = ended[classify.job_id, "0"], ended[classify.job_id, "1"]
+    assert (broken["attempt"], broken["epoch"]) == (2, 2)
     assert (done["outcome"], done["rows"], done["failed"]) == ("done", 3, 0)
     assert done["seconds"] >= 0
     assert (broken["outcome"], broken["rows"], broken["failed"]) == ("given up", 3, 3)
     assert "breaks the model" in broken["message"]
     taken = [line for line in gpu if line["message"] == "shard taken"]
-    assert {(line["job"], line["shard"]) for line in taken} == set(ended)
+    units = {(*unit, 1) for unit in ended} | {(classify.job_id, "1", 1), (classify.job_id, "1", 2)}
+    assert {(line["job"], line["shard"], line["attempt"]) for line in taken} == units
+    [again] = [line for line in gpu if "shard failed, and is run again" in line["message"]]
+    assert (again["job"], again["shard"], again["attempt"]) == (classify.job_id, "1", 1)
 
 
 def test_a_text_log_keeps_a_record_on_its_line(pool: Pool) -> None:
     pool.start("cpu")
-    pool.start("gpu", FAKE_ATTEMPTS="1")
+    pool.start("gpu", SAVS_ATTEMPTS="1")
 
     [_, classify] = pool.submit(3, 3, ids=lambda i: f"cat-{i}" + BREAKING)
 

@@ -35,7 +35,7 @@ def test_what_was_given_up_and_what_failed_is_mended_and_only_that_runs_again(po
     # given an extract job with a shard that always breaks, and a corpus with two rotten rows
     cured = pool.workspace.parent / "cured"
     pool.start("cpu")
-    pool.start("gpu", FAKE_CURED=str(cured), FAKE_ATTEMPTS="2")
+    pool.start("gpu", FAKE_CURED=str(cured), SAVS_ATTEMPTS="2")
     train, data = names(12, "t"), names(30)
     train[7] += "-broken"
     data[3] += "-rotten"

@@ -1,13 +1,13 @@
 """Manifests on S3 are planned by a cpu worker, whoever dies meanwhile and whatever is wrong with them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from jobs.advancing import attempt_to_advance
-from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE, Serving
 from jobs.cli import main
 from jobs.enqueueing import enqueue_due
@@ -17,8 +17,9 @@ from jobs.results import result_rows
 from jobs.specs import Job
 from jobs.status import job_state
 from jobs.submitting import classify_job, extract_job, submit
+from jobs.times import Times
 from savs.storage import open_store
-from tests.workers.conftest import MODEL, TIMES, Pool, queue_length, wait_until, write_manifest
+from tests.workers.conftest import MODEL, TIMES, Pool, cpu_worker, queue_length, wait_until, write_manifest
 
 PLACE = "s3://corpus/manifests"
 ALLOWED = Roots.of([PLACE])
@@ -48,7 +49,7 @@ def plan(pool: Pool, job: Job, roots: Roots = ALLOWED, times: Times = TIMES) -> 
     entry = pool.broker.board(CPU_QUEUE).entry(job.job_id, "plan")
     assert entry is not None
     message = PlanJob(job_id=job.job_id, epoch=entry.epoch, at=entry.at)
-    return attempt_to_advance(pool.ledger, pool.broker, message, times, roots)
+    return attempt_to_advance(cpu_worker(pool, times, roots), message)
 
 
 def run_pets(pool: Pool, *more: str) -> Result:
@@ -129,13 +130,14 @@ def test_a_training_manifest_with_unusable_rows_fails_its_job_and_blocks_what_wa
     assert watched.exit_code == 1 and "train.jsonl:2: not JSON" in watched.stdout
 
 
-def test_a_manifest_outside_the_workers_roots_fails_its_job_and_resume_goes_on_once_it_is_inside(
+def test_a_manifest_outside_every_workers_roots_fails_its_job_and_resume_goes_on_once_it_is_inside(
     bucket: str, pool: Pool
 ) -> None:
     write_both("s3://corpus/elsewhere")
     extract, _ = jobs_of(pool, "s3://corpus/elsewhere")
 
-    assert plan(pool, extract) == "given up"
+    assert plan(pool, extract) == "refused"
+    assert plan(pool, extract, times=replace(TIMES, no_life=0.0)) == "given up"
 
     summary = pool.ledger.summary(extract.job_id)
     assert summary is not None

@@ -4,18 +4,34 @@ import json
 import os
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from jobs.broker import Broker, gpu_queue
+from jobs.broker import gpu_queue, lanes
+from jobs.cli import main
 from jobs.enqueueing import cancel_job, enqueue_due
+from jobs.reducing import reduce_job
 from jobs.results import result_rows
+from jobs.specs import Job
 from jobs.submitting import classify_job as new_classify_job
 from jobs.submitting import submit
 from jobs.sweeping import sweep
+from jobs.times import Times
 from savs.errors import BrokerError
-from tests.workers.conftest import MODEL, TIMES, Pool, RedisServer, children, queue_length, wait_until
+from tests.workers.conftest import (
+    CLASSES,
+    MODEL,
+    TIMES,
+    Pool,
+    children,
+    queue_length,
+    wait_until,
+    write_manifest,
+)
+from tests.workers.looking import runs, sweeps
 
 
 def rows(pool: Pool, job_id: str) -> list[dict]:
@@ -32,6 +48,19 @@ def ends_well(pool: Pool, count: int) -> None:
     assert len(pool.broker.board(gpu_queue(MODEL))) == 0
 
 
+def slow_at_9(i: int) -> str:
+    """Names of rows, of which one takes FAKE_SLOW_SECONDS."""
+    return f"{CLASSES[i % 3]}-{i}{'-slow' * (i == 9)}"
+
+
+def runs_one(pool: Pool, job: Job) -> None:
+    """Waits until a shard of the job runs."""
+    board = pool.broker.board(gpu_queue(MODEL))
+    wait_until(
+        lambda: any(e.state == "running" and e.job_id == job.job_id for e in board.entries()), "a shard runs"
+    )
+
+
 def test_a_pool_runs_both_jobs_to_their_end(pool: Pool) -> None:
     pool.start("cpu")
     pool.start("gpu")
@@ -43,31 +72,53 @@ def test_a_pool_runs_both_jobs_to_their_end(pool: Pool) -> None:
     assert pool.starts(classify) == 6
 
 
-def test_fault_1_a_worker_killed_in_a_shard_costs_one_more_attempt(pool: Pool) -> None:
+def test_fault_1_a_killed_workers_shard_is_run_again_within_the_limits(pool: Pool) -> None:
+    # given a worker in a shard, and another that is idle
     pool.start("cpu")
-    victim = pool.start("gpu", FAKE_BATCH_SECONDS="0.3")
-    [_, classify] = pool.submit(rows=60, shard_size=20)
-    wait_until(lambda: len(pool.ledger.committed(classify.job_id)) >= 1, "a first shard is done")
-
-    os.killpg(victim.pid, signal.SIGKILL)
+    victim = pool.start("gpu", FAKE_SLOW_SECONDS="100")
+    [_, classify] = pool.submit(rows=20, shard_size=20, ids=slow_at_9)
+    runs_one(pool, classify)
     pool.start("gpu")
+    wait_until(lambda: "ready, queue" in pool.log(2), "another worker is ready")
 
+    # when the first is killed
+    killed = time.monotonic()
+    os.killpg(victim.pid, signal.SIGKILL)
+
+    # then the shard has its one outcome in time
+    wait_until(lambda: pool.ledger.committed(classify.job_id), "the shard is done")
+    assert time.monotonic() - killed < TIMES.no_life + TIMES.sweep + 5
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
-    ends_well(pool, 60)
+    ends_well(pool, 20)
+    assert pool.starts(classify) == 1, "the victim got nowhere"
 
 
-def test_fault_2_a_killed_child_is_replaced_and_its_shard_run_again(pool: Pool) -> None:
-    pool.start("cpu")
-    worker = pool.start("gpu", FAKE_BATCH_SECONDS="0.3", FAKE_LOAD_SECONDS="5")
-    [_, classify] = pool.submit(rows=60, shard_size=20)
-    wait_until(lambda: len(pool.ledger.committed(classify.job_id)) >= 1, "a first shard is done")
+def test_fault_2_a_killed_child_loads_its_model_once_more_and_its_shard_is_taken_back_at_once(
+    pool: Pool,
+) -> None:
+    # given a worker whose model takes 10 s to load, and a sweep that would not help for a minute
+    slow = pool.workspace.parent / "slow"
+    patient = {"SAVS_NO_LIFE_LIMIT": "60"}
+    pool.start("cpu", **patient)
+    worker = pool.start(
+        "gpu", FAKE_BATCH_SECONDS="0.3", FAKE_SLOW=str(slow), FAKE_RELOAD_SECONDS="10", **patient
+    )
+    [_, classify] = pool.submit(rows=20, shard_size=20)
+    runs_one(pool, classify)
+    slow.touch()
 
+    # when its child is killed
     [child] = children(worker)
+    killed = time.monotonic()
     os.kill(child, signal.SIGKILL)
 
+    # then one child takes its place, and runs the shard again
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
-    ends_well(pool, 60)
+    assert 10 < time.monotonic() - killed < 40
+    ends_well(pool, 20)
     assert worker.poll() is None
+    assert pool.log(1).count("model loaded in") == 2
+    assert "taken back: its process was killed, signal 9 (SIGKILL)" in pool.log(1)
 
 
 def test_fault_3_a_child_killed_while_redis_is_down_loses_no_shard(pool: Pool) -> None:
@@ -126,6 +177,26 @@ def test_fault_5_a_shard_longer_than_every_limit_is_started_once(pool: Pool) -> 
     assert max(attempts for _, attempts in seen) == 1
 
 
+def test_fault_5_a_shard_that_hangs_is_ended_by_the_time_limit_and_named(pool: Pool) -> None:
+    # given a time limit of 2 s, and a shard with an item at which the model hangs
+    times = {"SAVS_SHARD_TIME_LIMIT": "2", "SAVS_ATTEMPTS": "2", "SAVS_NO_LIFE_LIMIT": "60"}
+    pool.start("cpu", **times)
+    pool.start("gpu", **times)
+
+    [_, classify] = pool.submit(rows=9, shard_size=3, ids=lambda i: f"cat-{i}{'-hanging' * (i == 4)}")
+
+    # then it is given up after two runs, for what it was, and all others are done
+    wait_until(lambda: pool.finished(classify), "the classify job has a summary")
+    summary = pool.ledger.summary(classify.job_id)
+    assert (summary["status"], summary["labelled"]) == ("incomplete", 6)
+    [lost] = summary["missing"]
+    assert (lost["first_index"], lost["rows"]) == (3, 3)
+    assert lost["reason"] == (
+        "attempt 2 of 2: took longer than the time limit of 2 s (SAVS_SHARD_TIME_LIMIT)"
+    )
+    assert pool.log(1).count("taken back: took longer than the time limit") == 2
+
+
 def test_fault_6_a_worker_told_to_stop_gives_its_shard_back_between_batches(pool: Pool) -> None:
     pool.start("cpu")
     worker = pool.start("gpu", FAKE_BATCH_SECONDS="0.4")
@@ -147,26 +218,65 @@ def test_fault_6_a_worker_told_to_stop_gives_its_shard_back_between_batches(pool
     assert pool.starts(classify) == 2
 
 
-def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: Pool) -> None:
+def test_fault_6_a_worker_in_a_batch_longer_than_its_grace_time_ends_and_gives_back_all_the_same(
+    pool: Pool,
+) -> None:
+    # given batches of 100 s, a grace time of 1 s, and a sweep that would not help for a minute
     pool.start("cpu")
-    sleeper = pool.start("gpu", FAKE_BATCH_SECONDS="0.5")
-    [_, classify] = pool.submit(rows=24, shard_size=24)
-    board = pool.broker.board(gpu_queue(MODEL))
-    wait_until(
-        lambda: any(e.state == "running" and e.job_id == classify.job_id for e in board.entries()),
-        "the shard runs",
+    wait_until(lambda: "ready, queue" in pool.log(0), "nobody else is busy")
+    extract, _ = pool.submit(rows=4, shard_size=4)
+    worker = pool.start(
+        "gpu", FAKE_BATCH_SECONDS="100", SAVS_GRACE_TIME="1", SAVS_NO_LIFE_LIMIT="60", SAVS_ATTEMPTS="1"
     )
+    runs_one(pool, extract)
+    [child] = children(worker)
 
-    os.killpg(sleeper.pid, signal.SIGSTOP)
+    # when it is told to stop, and told again by somebody who cannot wait
+    told = time.monotonic()
+    worker.terminate()
+    time.sleep(0.2)
+    worker.terminate()
+
+    # then it ends in time with all it had started, and the shard waits for others as if never tried
+    assert worker.wait(timeout=15) == 0
+    assert 1 <= time.monotonic() - told < 1 + 5
+    assert not runs(child)
+    entries = pool.broker.board(gpu_queue(MODEL)).entries()
+    assert {(e.state, e.attempts) for e in entries} == {("queued", 0)}
+    assert queue_length(pool) == 2
+    assert "told to stop 1 s ago (SAVS_GRACE_TIME), and still at work: ends now" in pool.log(1)
+
+
+def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: Pool) -> None:
+    # given a worker in a shard, and another that is idle
+    pool.start("cpu")
+    sleeper = pool.start("gpu", FAKE_SLOW_SECONDS="5")
+    [_, classify] = pool.submit(rows=24, shard_size=24, ids=slow_at_9)
+    runs_one(pool, classify)
     pool.start("gpu")
-    wait_until(lambda: pool.finished(classify), "another worker ran the shard")
-    before = rows(pool, classify.job_id)
-    os.killpg(sleeper.pid, signal.SIGCONT)
-    wait_until(lambda: "superseded" in pool.log(1) or pool.starts(classify) == 2, "the sleeper is done")
 
+    # when the first sleeps until the job is done, and then goes on
+    os.killpg(sleeper.pid, signal.SIGSTOP)
+    wait_until(lambda: pool.finished(classify), "another worker ran the shard")
+    before, accuracy = rows(pool, classify.job_id), pool.ledger.summary(classify.job_id)["accuracy"]
+    os.killpg(sleeper.pid, signal.SIGCONT)
+
+    # then the shard has been run twice, and nothing has come of the second time
+    wait_until(lambda: f"job={classify.job_id}" in ended_of(pool, 1), "the sleeper is done")
+    assert pool.starts(classify) == 2
+    assert (
+        len(list(pool.ledger.outcomes(classify.job_id)))
+        == len(list(pool.ledger.orphans(classify.job_id)))
+        == 1
+    )
     assert rows(pool, classify.job_id) == before
-    assert len(list(pool.ledger.outcomes(classify.job_id))) == 1
+    assert reduce_job(pool.ledger, classify)["accuracy"] == accuracy
     ends_well(pool, 24)
+
+
+def ended_of(pool: Pool, number: int) -> str:
+    """What a worker's log says of the ends of shards."""
+    return "\n".join(line for line in pool.log(number).splitlines() if "shard ended" in line)
 
 
 def test_fault_8_workers_go_on_by_themselves_when_redis_comes_back(pool: Pool) -> None:
@@ -215,16 +325,21 @@ def test_fault_10_a_stalled_redis_is_an_error_within_ten_seconds_and_submitting_
 
 def test_fault_11_a_shard_that_kills_every_worker_is_given_up_and_named(pool: Pool) -> None:
     pool.start("cpu")
-    pool.start("gpu")
+    pool.start("gpu", SAVS_ATTEMPTS="3")
     names = [f"{['cat', 'dog', 'owl'][i % 3]}-{i}" for i in range(30)]
     names[12] += "-deadly"
 
-    [_, classify] = pool.submit(rows=30, shard_size=10, ids=lambda i: names[i])
+    pool.submit(rows=30, shard_size=10, ids=lambda i: names[i])
 
-    wait_until(lambda: pool.finished(classify), "the classify job has a summary", patience=90)
-    summary = pool.ledger.summary(classify.job_id)
+    watched = CliRunner().invoke(
+        main, ["watch", "pets", "--json", "--workspace", pool.address, "--broker", pool.redis.url]
+    )
+    assert watched.exit_code == 1, watched.output
+    summary = json.loads(watched.stdout)[1]
     assert summary["status"] == "incomplete"
-    assert [(lost["first_index"], lost["rows"]) for lost in summary["missing"]] == [(10, 10)]
+    [lost] = summary["missing"]
+    assert (lost["first_index"], lost["rows"]) == (10, 10)
+    assert lost["reason"] == "attempt 3 of 3: its process was killed, signal 9 (SIGKILL)"
     assert summary["labelled"] == 20
 
 
@@ -278,21 +393,41 @@ def test_fault_13_a_reducer_killed_before_it_starts_the_next_job_starts_it_all_t
     ends_well(pool, 20)
 
 
-def test_fault_14_waiting_shards_are_not_published_again(redis_server: RedisServer, pool: Pool) -> None:
-    # given jobs that wait, for no worker is there
-    first, second = pool.submit(rows=40, shard_size=10)
-    waiting = queue_length(pool)
+def test_fault_14_ten_thousand_waiting_shards_are_not_published_again(pool: Pool) -> None:
+    # given a job of 10,000 shards that wait, for no worker is there
+    times = Times(touch=0.01, no_life=0.3)
+    data = write_manifest(f"{pool.workspace.parent}/data.jsonl", 10_000, lambda i: f"cat-{i}")
+    new = new_classify_job("pets", MODEL, data, str(pool.workspace), shard_size=1, batch_tokens=1)
+    [job] = submit(pool.ledger, [new])
+    enqueue_due(pool.ledger, pool.broker, [job])
+    assert queue_length(pool) == 10_000
 
-    # when sweeps find them older than the no-life limit
-    broker = Broker(redis_server.url)
-    start = broker.board("any").time()
-    wait_until(lambda: broker.board("any").time() > start + TIMES.no_life + 0.5, "the limit has passed")
-    for _ in range(5):
-        sweep(pool.ledger, broker, TIMES)
-    enqueue_due(pool.ledger, broker, [first, second])
+    # when sweeps look at them for ten times as long as the limit without a sign of life
+    board = pool.broker.board(gpu_queue(MODEL))
+    first, sweeps = board.time(), 0
+    while board.time() < first + 10 * times.no_life:
+        sweep(pool.ledger, pool.broker, times)
+        sweeps += 1
 
     # then there is still one message for each
-    assert queue_length(pool) == waiting == 2
+    assert sweeps > 1
+    assert queue_length(pool) <= 1.01 * 10_000
+    assert {entry.epoch for entry in board.entries()} == {1}
+
+
+def test_fault_14_shards_whose_messages_are_lost_are_published_again_once(pool: Pool) -> None:
+    # given waiting shards whose messages are lost
+    times = Times(touch=0.01, no_life=0.3)
+    pool.submit(rows=40, shard_size=10)
+    waiting = queue_length(pool)
+    pool.broker.redis.delete(*lanes(gpu_queue(MODEL)))
+    board = pool.broker.board(gpu_queue(MODEL))
+    first = board.time()
+
+    while board.time() < first + 10 * times.no_life:
+        sweep(pool.ledger, pool.broker, times)
+
+    assert queue_length(pool) == waiting
 
 
 def test_fault_14_a_stale_message_is_dropped_and_a_late_touch_creates_nothing(pool: Pool) -> None:
@@ -372,18 +507,24 @@ def test_the_sweeper_ends_with_its_worker(pool: Pool) -> None:
     wait_until(lambda: sum(sweeps(pid) for pid in processes) == 0, "no sweeper is left")
 
 
-def sweeps(pid: int) -> bool:
-    try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
+def test_a_worker_whose_model_cannot_be_loaded_says_so_in_a_sentence_and_ends(pool: Pool) -> None:
+    worker = pool.start("gpu", model="broken", SAVS_LOG_FORMAT="json")
+
+    assert worker.wait(timeout=60) == 1
+    ended = time.time()
+
+    [failed] = [line for line in map(json.loads, pool.log(0).splitlines()) if line["level"] == "ERROR"]
+    assert failed["message"] == "cannot start: RuntimeError: no such weights"
+    assert "Traceback" not in pool.log(0)
+    assert ended - datetime.fromisoformat(failed["time"]).timestamp() < 10
 
 
-def test_a_worker_whose_model_cannot_be_loaded_says_so_and_ends(pool: Pool) -> None:
-    worker = pool.start("gpu", model="broken")
+def test_the_traceback_of_a_model_that_cannot_be_loaded_is_there_for_who_asks(pool: Pool) -> None:
+    worker = pool.start("gpu", model="broken", SAVS_LOG_LEVEL="debug")
 
-    assert worker.wait(timeout=20) == 1
-    assert "RuntimeError: no such weights" in pool.log(0)
+    assert worker.wait(timeout=60) == 1
+    assert "cannot start: RuntimeError: no such weights\n" in pool.log(0)
+    assert "Traceback" in pool.log(0)
 
 
 def test_a_worker_does_not_take_a_shard_before_its_model_is_loaded(pool: Pool) -> None:

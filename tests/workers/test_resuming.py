@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from jobs.specs import Job
 from jobs.sweeping import UNDERWAY
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
 from tests.jobs.test_light import BASE_INSTALL
-from tests.workers.conftest import CLASSES, MODEL, TIMES, Pool, wait_until, write_manifest
+from tests.workers.conftest import CLASSES, MODEL, Pool, cpu_worker, wait_until, write_manifest
 
 DEMO = "savs.gpu.demo"
 
@@ -172,7 +173,7 @@ def test_a_job_that_is_cancelled_while_it_is_planned_is_not_enqueued(pool: Pool,
     job = ledger.create_job(job.model_copy(update={"spec": job.spec.model_copy(update={"train": source})}))
     enqueue_due(ledger, pool.broker, [job])
 
-    word = attempt_to_advance(ledger, pool.broker, PlanJob(job_id=job.job_id), TIMES, None)
+    word = attempt_to_advance(replace(cpu_worker(pool), ledger=ledger), PlanJob(job_id=job.job_id))
 
     assert word == "done" and ledger.is_planned(job.job_id)
     assert messages(pool, DEMO) == len(pool.broker.board(DEMO)) == len(pool.broker.board(CPU_QUEUE)) == 0

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+import savs.storage.s3
 from jobs.ledger import Ledger
 from jobs.outcomes import Counts, Outcome
 from jobs.results import result_rows
 from savs.storage import S3Store, open_store, s3_client
-from tests.faulty_s3 import FaultyS3, first, now_and_then
+from tests.faulty_s3 import LATE, FaultyS3, first, now_and_then
 from tests.workers.conftest import Pool, RedisServer, wait_until
 
 
@@ -22,6 +23,28 @@ def test_fault_12_a_commit_that_meets_a_fault_is_there_once_and_its_own(faulty: 
     counted = ledger.commit("job", outcome)
 
     assert fault in [f for *_, f in faulty.seen]
+    assert counted == outcome
+    assert list(ledger.outcomes("job")) == [outcome]
+
+
+def test_fault_12_a_commit_that_succeeded_and_timed_out_is_the_attempts_own(
+    faulty: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a client that waits less long than an answer takes, after the server has done its work
+    monkeypatch.setattr(savs.storage.s3, "S3_TIMEOUT", LATE / 4)
+    s3_client.cache_clear()
+    ledger = Ledger("s3://corpus/work")
+    outcome = Outcome(shard=3, status="done", attempt="mine", counts=Counts(rows=1, labelled=1))
+    faulty.choose = first(1, "late", "PUT", "commits/")
+
+    # when the commit is asked for again by boto3, and refused
+    counted = ledger.commit("job", outcome)
+
+    # then it is known to be there, and whose it is
+    assert [fault for method, path, fault in faulty.seen if method == "PUT" and "commits/" in path] == [
+        "late",
+        None,
+    ]
     assert counted == outcome
     assert list(ledger.outcomes("job")) == [outcome]
 

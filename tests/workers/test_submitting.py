@@ -89,7 +89,7 @@ def test_a_pool_runs_splits_side_by_side_and_the_table_comes_at_the_end(pool: Po
 def test_watch_alone_sees_to_it_that_a_job_ends(pool: Pool, tmp_path: Path) -> None:
     # given a pool without a cpu worker that sweeps, and a queue that was emptied
     pool.start("gpu")
-    pool.start("cpu", FAKE_SWEEP="1000")
+    pool.start("cpu", SAVS_SWEEP_EVERY="1000")
     run_pets(pool, tmp_path)
     wait_until(lambda: len(pool.ledger.jobs("pets")) == 2, "the jobs are there")
     pool.broker.redis.flushall()

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from jobs.advancing import attempt_to_advance
-from jobs.attempts import Times
 from jobs.broker import CPU_QUEUE
 from jobs.enqueueing import enqueue_due
 from jobs.messages import ReduceJob
 from jobs.specs import Job
 from jobs.sweeping import sweep
+from jobs.times import Times
 from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
-from tests.workers.conftest import Pool, wait_until
+from tests.workers.conftest import Pool, cpu_worker, wait_until
 
 TIMES = Times(no_life=0.2)
 QUEUE = "savs.gpu.demo"
@@ -65,7 +65,7 @@ def test_a_job_that_is_done_stays_done_whatever_is_wrong_with_another(pool: Pool
     ledger.activate(waiting.job_id)
     (Path(pool.workspace) / "jobs" / waiting.job_id / spoilt).write_text("{")
 
-    word = attempt_to_advance(ledger, pool.broker, ReduceJob(job_id=first.job_id), TIMES, None)
+    word = attempt_to_advance(cpu_worker(pool), ReduceJob(job_id=first.job_id))
 
     assert word == "done"
     summary = ledger.summary(first.job_id)
