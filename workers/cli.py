@@ -94,7 +94,7 @@ def gpu(
         name,
         roots,
         allow_http,
-        read_times(shard_time_limit, grace_time),
+        times=read_times(shard_time_limit, grace_time),
         log_format=log_format,
         log_level=log_level_of(),
         metrics_port=metrics_port,
