@@ -37,8 +37,9 @@ demo: $(VENV)/installed
 	@echo "Artifacts:  $(DEMO)/results/artifacts"
 	@head -n 1 $(DEMO)/strokes.jsonl $(DEMO)/movements.jsonl
 
+# More processes than cores: most tests wait for workers that start, or for a clock.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from jobs.pacing import Pace
 from jobs.planning import SHARD_SECONDS
 from jobs.reducing import add_up
 from jobs.retries import Planned
-from jobs.specs import ClassifySpec, Job
+from jobs.specs import ClassifySpec, Job, is_zero_shot
 from jobs.status import is_due
 from jobs.sweeping import sweep
 from jobs.times import Times
@@ -51,7 +51,8 @@ class Followed:
         if self.planned is None or max(new, default=0) >= len(self.planned):  # a retry was planned
             self.planned = planned = ledger.planned(self.job.job_id)
             self.rows = planned.rows + sum(shard.rows for retry in planned.retries for shard in retry.shards)
-            self.measured = ledger.rates(gpu_queue(self.job.spec.model)).get(planned.plan.kind)
+            if not is_zero_shot(self.job.spec):  # whose rate is another, and is not kept
+                self.measured = ledger.rates(gpu_queue(self.job.spec.model)).get(planned.plan.kind)
         add_up(ledger, self.job, self.planned, new, self.sums)
         self.seen |= new
         rows = sum(self.planned.shard(number).rows for number in new)

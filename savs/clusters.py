@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-MAX_EXACT = 65_536  # entries, about 15 MB; more are folded
+MAX_EXACT = 65_536  # entries, about 6 MB; more are folded
 BUCKETS = 4096  # into which clusters are folded: a variance estimated from them is within 5 %
 
 
@@ -58,7 +58,7 @@ class Clusters:
     def add(self, cell: Cell, cluster: int | None) -> None:
         """Counts a row; `cluster` is None where it shares nothing with any other."""
         if cluster is None:
-            self.alone[folded(cell) if self.folded else cell] += 1
+            self.alone[coarse(cell) if self.folded else cell] += 1
         else:
             self._add(cell, {cluster: 1})
 
@@ -67,12 +67,12 @@ class Clusters:
         if other.folded:
             self._fold()
         for cell, count in other.alone.items():
-            self.alone[folded(cell) if self.folded else cell] += count
+            self.alone[coarse(cell) if self.folded else cell] += count
         for cell, clusters in other.shared.items():
             self._add(cell, clusters)
 
     def _add(self, cell: Cell, clusters: Mapping[int, int]) -> None:
-        here = self.shared.setdefault(folded(cell) if self.folded else cell, Counter())
+        here = self.shared.setdefault(coarse(cell) if self.folded else cell, Counter())
         before = len(here)
         for cluster, count in clusters.items():
             here[cluster % BUCKETS if self.folded else cluster] += count
@@ -105,7 +105,8 @@ class Clusters:
         return dict(found)
 
 
-def folded(cell: Cell) -> Cell:
+def coarse(cell: Cell) -> Cell:
+    """The cell to which all of its names fold."""
     return cell if not cell.names else Cell(cell.outcome, cell.split)
 
 

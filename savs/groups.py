@@ -13,7 +13,7 @@ from savs.intervals import Rate, rate_of
 
 MILLION = 1_000_000  # a score of 1, where two scores are compared
 PREFERRED = "preferred"  # the class by whose score the answers of a pair are ranked
-MAX_WHOLE = 65_536  # groups that are kept although they are whole, where names may come twice
+MAX_WHOLE = 16_384  # groups that are kept although they are whole, where names may come twice
 
 
 @dataclass(frozen=True)

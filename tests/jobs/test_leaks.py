@@ -11,6 +11,8 @@ import pytest
 from jobs.ledger import Ledger
 from jobs.outcomes import LEAKS, LeakedRow, LeakSums
 from savs.metrics import Scores, Tally, score
+from savs.ranking import shares
+from savs.scored import Scored
 from tests.jobs.conftest import (
     HEADS,
     QUESTION,
@@ -39,7 +41,8 @@ def scored_without(done: Finished, leaked: Iterable[int]) -> Scores | None:
     tally = Tally()
     for row in map(json.loads, done.rows.splitlines()):
         if row["index"] not in leaked and not row.get("error"):
-            tally.add(row["prediction"], row.get("label"), None)
+            seen = {"scores": shares(row["votes"]), "media": tuple(row["media"])}
+            tally.add(Scored(row["index"], row["prediction"], row.get("label"), **seen))
     return score(tally)
 
 

@@ -14,7 +14,7 @@ from jobs.splits import Split, manifests_of, split_scores, splits_of
 from jobs.times import Times
 from jobs.watching import follow
 from savs.errors import SettingsError
-from savs.metrics import wilson
+from savs.intervals import wilson
 from savs.storage import open_parent
 from tests.jobs.conftest import HEADS, Corpus, read_jsonl, savs_submit, write_jsonl
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
