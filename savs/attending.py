@@ -8,6 +8,7 @@ with PyTorch's own variable-length attention. Results are the same attention, ch
 
 import inspect
 import itertools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def attend(
 
         q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
         borders, longest = cu_seq_lens_q.to(torch.int32), int(max_length_q)
-        joined = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scaling)
-        assert isinstance(joined, torch.Tensor)
-        return joined[None], None
+        with suppress(RuntimeError, ValueError):  # a GPU or a width of heads that it does not know
+            joined = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scaling)
+            assert isinstance(joined, torch.Tensor)
+            return joined[None], None
     ends = cu_seq_lens_q.tolist()
     lengths = [end - start for start, end in itertools.pairwise(ends)]
     if len(set(lengths)) == 1:

@@ -9,7 +9,7 @@ from savs.errors import ItemError
 from savs.models import Model
 from savs.packing import Row
 from savs.prompts import Prompt, preprocess, render
-from savs.sharing import Joined, join, lay_out, media_tokens, positions
+from savs.sharing import Joined, join, lay_out, media_tokens, positions, window_of
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,14 @@ def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joi
         tokenized = iter(prompts.tokenize(model, texts))
     except prompts.PROCESSOR_ERRORS:  # one of them; alone each has its own error
         return [None] * len(rows)
-    media = media_tokens(model.processor)
+    media, window = media_tokens(model.processor), window_of(model)
     found: list[Joined | None] = []
     for i, row in enumerate(asked):
         ids = [next(tokenized) for _ in row]
         expanded = batch.inputs["input_ids"][i, : batch.lengths[i]].tolist()
         short = all(len(prompt.question) <= longest for prompt in row)
-        found.append(join(expanded, ids, media) if short else None)
+        joined = join(expanded, ids, media) if short else None
+        found.append(joined if joined is not None and len(joined) <= (window or len(joined)) else None)
     return found
 
 

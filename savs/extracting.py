@@ -173,6 +173,7 @@ class _Engine:
     ) -> None:
         self.model, self.timings, self.layers, self.read, self.budget = model, timings, layers, read, budget
         self.late: _Late | None = None
+        self.shrunk = False  # the budget is another than the one that waiting batches were packed by
 
     def run(self, window: Window, preparing: ThreadPoolExecutor) -> Iterator[Part]:
         """Runs a window's batches, one being prepared ahead."""
@@ -181,6 +182,9 @@ class _Engine:
         following = self._prepare(waiting, preparing)
         while following is not None:
             batches, errors = following.result()
+            if self.shrunk:
+                waiting = deque(pack([row for batch in waiting for row in batch], self.budget))
+                self.shrunk = False
             following = self._prepare(waiting, preparing)
             if errors:
                 yield Part(errors=errors)
@@ -221,7 +225,7 @@ class _Engine:
             return
         if isinstance(refused, torch.OutOfMemoryError):
             torch.cuda.empty_cache()
-            self.budget = self.budget.half()
+            self.budget, self.shrunk = self.budget.half(), True
         if len(batch.numbers) == 1:
             if isinstance(refused, torch.OutOfMemoryError):
                 raise refused

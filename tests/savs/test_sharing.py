@@ -153,3 +153,18 @@ def test_shared_rows_depend_on_the_positions_that_are_tried_at_load_time(
 
     # then the model is loaded, and does not share
     assert not savs.load_model(qwen2_vl, device="cpu").shares
+
+
+def test_no_shared_row_is_longer_than_what_a_layer_looks_back(
+    family_model: Callable[[str], savs.Model], media: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = family_model("mistral3")
+    rows = asked([(media["square"],)])
+    timings = [Timings(), Timings()]
+
+    for window, timing in zip((None, 30), timings, strict=True):
+        monkeypatch.setattr("savs.batches.window_of", lambda _, window=window: window)
+        savs.extract(model, rows, timings=timing)
+
+    assert timings[0].counts["pixels"] == 84 * 84
+    assert timings[1].counts["pixels"] == len(rows) * 84 * 84
