@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from jobs.specs import Job
 from savs.storage import s3_client
 from tests.faulty_s3 import FaultyS3, now_and_then
 from tests.workers.conftest import CLASSES, Pool, RedisServer, children, wait_until
+from tests.workers.zygote import WorkerProcess
 
 SHARDS = 400
 SHARD_ROWS = 5
@@ -89,7 +89,7 @@ def blows(pool: Pool, rng: random.Random, environment: dict[str, str]) -> Counte
     return dealt
 
 
-def all_children(workers: list[subprocess.Popen[bytes]]) -> list[int]:
+def all_children(workers: list[WorkerProcess]) -> list[int]:
     return [pid for worker in workers for pid in children(worker)]
 
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from jobs.specs import Job
 from jobs.submitting import classify_job, extract_job, submit
 from jobs.times import Times
 from savs.storage import open_parent
+from tests.workers.zygote import WorkerProcess, start_worker
 
 MODEL = "tests/fake"  # in the form of a hub id, which the submitter does not look up
 CLASSES = ("cat", "dog", "owl")
@@ -102,7 +102,7 @@ class Pool:
     workspace: Path
     logs: Path
     remote: str | None = None
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[WorkerProcess | subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def ledger(self) -> Ledger:
@@ -124,15 +124,10 @@ class Pool:
     def roots(self) -> str:
         return f"{self.workspace.parent} s3://corpus/manifests"
 
-    def start(self, kind: str = "gpu", model: str = MODEL, **environment: str) -> subprocess.Popen[bytes]:
-        log = (self.logs / f"{len(self.workers)}-{kind}.log").open("wb")
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.workers.fake", kind, self.redis.url, self.address, model],
-            stdout=log,
-            stderr=log,
-            env=os.environ | SHORT | {"FAKE_ROOTS": self.roots} | environment,
-            start_new_session=True,
-        )
+    def start(self, kind: str = "gpu", model: str = MODEL, **environment: str) -> WorkerProcess:
+        log = self.logs / f"{len(self.workers)}-{kind}.log"
+        told = os.environ | SHORT | {"FAKE_ROOTS": self.roots} | environment
+        worker = start_worker([kind, self.redis.url, self.address, model], told, log)
         self.workers.append(worker)
         return worker
 
@@ -191,7 +186,7 @@ def write_manifest(url: str, rows: int, ids: Callable[[int], str]) -> str:
     return url
 
 
-def children(worker: subprocess.Popen[bytes]) -> list[int]:
+def children(worker: WorkerProcess) -> list[int]:
     """Process ids of a worker's children."""
     out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(worker.pid)], capture_output=True, text=True)
     return [int(pid) for pid in out.stdout.split()]
@@ -214,7 +209,7 @@ def pool(redis_server: RedisServer, tmp_path: Path) -> Iterator[Pool]:
     pool = Pool(redis_server, tmp_path / "workspace", logs)
     yield pool
     pool.stop()
-    for path in sorted(logs.glob("*")):  # pytest shows them where the test failed
+    for path in sorted(logs.glob("*.log")):  # pytest shows them where the test failed
         print(f"--- {path.name}\n{path.read_text(errors='replace')}")
 
 

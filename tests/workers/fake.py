@@ -1,4 +1,4 @@
-"""A worker whose model is a deterministic function of the item: `python -m tests.workers.fake gpu`.
+"""A worker whose model is a deterministic function of the item; `tests.workers.zygote` starts it.
 
 Everything but the forward pass is real: Celery, Redis, processes, signals, the board and the ledger.
 An item's name says what happens to it: `deadly` kills the process, `hanging` keeps it for ever, `broken`
@@ -9,7 +9,6 @@ Words in the file FAKE_CURED do no harm any more.
 import hashlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -43,7 +42,6 @@ from workers.settings import WorkerSettings
 
 LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
 CLASSES = ("cat", "dog", "owl")
-MODEL = "tests/fake"
 
 
 def load(name: str) -> Model:
@@ -156,8 +154,6 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
     real = model == "demo"  # the demo model, with this worker's short times
     if not real:
         savs.extracting.stream = stream
-    if model == MODEL:
-        import torch  # noqa: F401  # which children get with the fork, so that no shard waits for it
     if moment := os.environ.get("FAKE_DIE"):
         die_once_at(moment)
     roots = tuple(os.environ["FAKE_ROOTS"].split())
@@ -175,7 +171,3 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         )
     else:
         cli.work_and_sweep(WorkerSettings(broker, workspace, CPU_QUEUE, **told), load)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,9 +1,9 @@
 """What can be seen of a worker from outside."""
 
-import subprocess
 from pathlib import Path
 
 from tests.workers.conftest import Pool, children
+from tests.workers.zygote import WorkerProcess
 
 
 def waits(pool: Pool) -> bool:
@@ -28,6 +28,6 @@ def sweeps(pid: int) -> bool:
         return False
 
 
-def sweepers(worker: subprocess.Popen[bytes]) -> list[int]:
+def sweepers(worker: WorkerProcess) -> list[int]:
     """Process ids of a cpu worker's sweeper, if it runs."""
     return [pid for pid in children(worker) if sweeps(pid) and runs(pid)]
