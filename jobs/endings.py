@@ -184,6 +184,7 @@ def zero_shot_rows(
     from savs.extracting import read_prompts
 
     assert isinstance(job.spec, ClassifySpec) and job.spec.zero_shot is not None
+    model = model.shown(**dict(job.spec.zero_shot.prompt))
     ask = _question(job.spec.zero_shot, model, timings)
     answers: dict[int, Said] = {}
     errors = _errors(entries)

@@ -92,7 +92,7 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         if job.spec.zero_shot is None:
             summary["artifact"] = job.spec.artifact
         else:
-            summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_none=True)
+            summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_defaults=True)
         if scores := score(tally):
             summary |= scores_of(scores)
             summary["warnings"] += group_warnings(scores)

@@ -110,11 +110,13 @@ class ZeroShot(Strict):
     method          "greedy": what it says; "constrained": the likeliest of the classes
     classes         in order; greedy texts that are none of them are counted together
     max_new_tokens  of a greedy answer
+    prompt          how items are shown, which no artifact says here
     """
 
     method: Literal["greedy", "constrained"]
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...]
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    prompt: PromptOptions = PromptOptions()
 
     @model_validator(mode="after")
     def _check(self) -> "ZeroShot":

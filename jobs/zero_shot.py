@@ -11,12 +11,13 @@ from jobs.specs import (
     MAX_FAILURE_RATE,
     ClassifySpec,
     Job,
+    PromptOptions,
     RowsAs,
     Source,
     ZeroShot,
     checked_name,
 )
-from jobs.submitting import GENERAL, make_source, new_job, resolve_model
+from jobs.submitting import AS_TRAINED, GENERAL, make_source, new_job, resolve_model
 from savs.errors import SettingsError
 from savs.formats import format_of
 
@@ -31,6 +32,7 @@ def zero_shot_job(
     *,
     classes: Sequence[str] = (),
     max_new_tokens: int | None = None,
+    prompt: PromptOptions = AS_TRAINED,
     shard_size: int | None,
     batch_tokens: int | None,
     rows: RowsAs = GENERAL,
@@ -41,6 +43,7 @@ def zero_shot_job(
 
     classes         by default the labels in the manifest, which is looked through for them
     max_new_tokens  of a greedy answer; by default as the format has it
+    prompt          how items are shown; by default as the checkpoint was published
 
     Raises SettingsError where the classes cannot be used, and as `plan_manifest`.
     """
@@ -54,6 +57,7 @@ def zero_shot_job(
             method=method,
             classes=tuple(classes) or labels_of(source, method),
             max_new_tokens=max_new_tokens,
+            prompt=prompt,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")

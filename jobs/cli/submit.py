@@ -114,7 +114,7 @@ zero_shot_options = options(
 @options(data_option, name_option)
 @click.option("--artifact", help="A folder, s3:// address, NAME or NAME/VERSION.")
 @click.option("--model", help="By default the model that made the artifact.")
-@options(zero_shot_options, how_options)
+@options(zero_shot_options, prompt_options, how_options)
 @reports_errors
 def classify(
     data: str,
@@ -131,11 +131,11 @@ def classify(
     Example: savs-submit classify --data corpus.jsonl --artifact pets --workspace results
     --name pets-monday
     """
-    from jobs.submitting import artifact_model, check_model, classify_job, find_artifact
+    from jobs.submitting import AS_TRAINED, artifact_model, check_model, classify_job, find_artifact
     from jobs.zero_shot import zero_shot_job
     from savs.errors import SettingsError
 
-    how = How(**rest)
+    prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     if zero_shot is not None:
         if artifact is not None:
@@ -145,12 +145,17 @@ def classify(
                 "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
             )
         check_model(model)
-        asked = {"classes": classes, "max_new_tokens": max_new_tokens}
+        asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
         job = zero_shot_job(name, model, data, zero_shot, **(how.job | asked))
     elif artifact is None:
         raise SettingsError("give --artifact NAME, or --zero-shot to ask the model itself")
     elif classes or max_new_tokens:
         raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} goes only with --zero-shot")
+    elif prompt != AS_TRAINED:
+        raise SettingsError(
+            "--frames, --fps, --min-pixels and --max-pixels go only with --zero-shot: with an artifact "
+            "items are shown as they were when it was made"
+        )
     else:
         found = find_artifact(ledger, artifact)
         model = model or artifact_model(found)

@@ -10,11 +10,13 @@ import savs
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
 from jobs.progress import Bars
-from jobs.results import examples
+from jobs.results import examples, result_rows
 from jobs.running import run_jobs
 from jobs.specs import PromptOptions
 from jobs.submitting import extract_job, submit
+from savs.media import open_media
 from savs.packing import Budget
+from savs.prompts import Prompt
 from tests.jobs.conftest import HEADS, SHARD, Corpus, Finished, finished, savs_submit, write_jsonl
 from tests.savs.drawing import write_clip
 
@@ -123,3 +125,31 @@ def test_options_that_cannot_be_are_wrong_usage(
     )
     assert said.exit_code == 2 and reason in said.stderr
     assert not workspace.exists()
+
+
+def test_a_model_that_is_asked_itself_sees_the_frames_that_are_given(
+    clips: Path, qwen2_vl: Path, workspace: Path
+) -> None:
+    said = savs_submit(
+        *("classify", "--zero-shot", "constrained", "--data", clips, "--model", qwen2_vl, "--name", "asked"),
+        *("--workspace", workspace, "--frames", 4, "--max-pixels", PIXELS),
+    )
+
+    assert said.exit_code == 0, said.output
+    [job] = Ledger(str(workspace)).jobs()
+    rows = [json.loads(line) for line in result_rows(Ledger(str(workspace)), job.job_id)]
+    model = savs.load_model(qwen2_vl, device="cpu").shown(frames=4, max_pixels=PIXELS)
+    samples = savs.read_samples(str(clips))
+    asked = [Prompt((open_media(s.media[0], model.sampling),), str(s.question)) for s in samples]
+    shares = savs.likeliest(model, asked, job.spec.zero_shot.classes)
+    for row, share in zip(rows, shares, strict=True):
+        assert row["scores"] == pytest.approx(share, abs=2e-5)
+
+
+def test_with_an_artifact_nobody_says_how_items_are_shown(clips: Path, workspace: Path) -> None:
+    said = savs_submit(
+        *("classify", "--data", clips, "--artifact", "x", "--name", "y", "--workspace", workspace),
+        *("--frames", 4),
+    )
+
+    assert said.exit_code == 2 and "go only with --zero-shot" in said.stderr
