@@ -55,7 +55,7 @@ def load(name: str) -> Model:
         name=name,
         revision="fake",
         fingerprint=os.environ.get("FAKE_FINGERPRINT", "fake"),
-        network=SimpleNamespace(dtype="fake"),
+        network=SimpleNamespace(dtype="fake", get_input_embeddings=lambda: torch.nn.Embedding(1, 1)),
         processor=SimpleNamespace(),
         chat=Chat("processor"),
         projections=(),
