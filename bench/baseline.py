@@ -30,14 +30,18 @@ class Published:
 
 
 class Loop:
-    """A model as transformers loads it, and the published procedure on it."""
+    """A model as transformers makes it, and the published procedure on it."""
 
-    def __init__(self, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+    @classmethod
+    def load(cls, folder: Path) -> "Loop":
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.network = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).to(device).eval()
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.device = device
+        network = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        return cls(network.eval(), AutoProcessor.from_pretrained(folder))
+
+    def __init__(self, network: Any, processor: Any) -> None:
+        self.network, self.processor = network, processor
+        self.device = network.get_input_embeddings().weight.device
 
     def activations(self, sample: Sample) -> torch.Tensor:
         """[layers, heads, width]: the inputs of every `o_proj` at the last token."""

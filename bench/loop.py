@@ -152,7 +152,7 @@ def main(only: str) -> int:
             if not chosen:
                 continue
             where = workloads.checkpoint(name, folder)
-            loop, model = Loop(where), savs.load_model(where, device="cpu")
+            loop, model = Loop.load(where), savs.load_model(where, device="cpu")
             fitted = fit_both(name, loop, model, folder)
             for work in chosen:
                 found = measure(work, loop, model, fitted, folder)

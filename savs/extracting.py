@@ -19,7 +19,7 @@ from savs.models import Model
 from savs.packing import CPU_BUDGET, GPU_BUDGET, PIXELS_PER_TOKEN, Budget, Row, pack, pixels, rows_of
 from savs.prompts import Prompt
 from savs.samples import Sample
-from savs.timings import Timings
+from savs.timings import Marks, Timings
 from savs.vectors import HeadVectors, read_vectors
 from savs.windows import Request, Window, read_ahead
 
@@ -150,8 +150,7 @@ def read_prompts(
 
 def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed: Hashed) -> Iterator[Window]:
     def open_one(address: str) -> "tuple[Image | Video, Digest]":
-        with timings.stage("decode"):
-            return open_with_digest(address, model.sampling, hashed)
+        return open_with_digest(address, model.sampling, hashed, timings)
 
     return read_ahead(requests, open_one)
 
@@ -194,7 +193,7 @@ class _Engine:
 
     def finish(self) -> Iterator[Part]:
         if self.late is not None:
-            yield self.late.part(self.model)
+            yield self.late.part(self.model, self.timings)
             self.late = None
 
     def _prepare(
@@ -247,10 +246,13 @@ class _Engine:
         self.timings.count("tokens", batch.tokens)
         self.timings.count("pixels", sum(row.pixels for row in batch.rows))
         with torch.inference_mode():
-            vectors = read_vectors(self.model, batch, self.layers, self.timings)
+            marks = Marks(self.model.device)
+            vectors = read_vectors(self.model, batch, self.layers, marks)
             sound = torch.isfinite(vectors).all(dim=1)
             values = vectors if self.read is None else self.read(vectors)
-            return _Late(batch.numbers, _fetched(values), _fetched(sound))
+            late = _Late(batch.numbers, _fetched(values), _fetched(sound), marks)
+            marks.end("readout")
+            return late
 
 
 def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
@@ -283,11 +285,13 @@ class _Late:
     numbers: tuple[int, ...]
     values: "tuple[torch.Tensor, torch.cuda.Event | None]"
     sound: "tuple[torch.Tensor, torch.cuda.Event | None]"
+    marks: Marks
 
-    def part(self, model: Model) -> Part:
+    def part(self, model: Model, timings: Timings) -> Part:
         for _, event in (self.values, self.sound):
             if event is not None:
                 event.synchronize()
+        self.marks.add_to(timings)
         values, sound = self.values[0], self.sound[0]
         broken = UnusableVectors(f"{model.name} answered with NaN or infinity")
         errors: dict[int, ItemError] = {
@@ -306,7 +310,7 @@ def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | 
     copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     copy.copy_(values, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record()
+    event.record(torch.cuda.current_stream(values.device))
     return copy, event
 
 

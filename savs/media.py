@@ -11,7 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -27,6 +27,7 @@ from savs.errors import (
     UnreadableMedia,
 )
 from savs.storage import open_parent
+from savs.timings import Timings
 from savs.web import Patience, fetch, is_web, shown
 
 if TYPE_CHECKING:
@@ -127,21 +128,29 @@ def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
 
 
 def open_with_digest(
-    address: str, sampling: FrameSampling, hashed: Callable[[int], bool] = lambda size: False
+    address: str,
+    sampling: FrameSampling,
+    hashed: Callable[[int], bool] = lambda size: False,
+    timings: Timings | None = None,
 ) -> "tuple[Image | Video, Digest]":
     """As `open_media`, with what its bytes are known by, fetched once.
 
-    hashed  says of a number of bytes whether their sha256 is needed
+    hashed   says of a number of bytes whether their sha256 is needed
+    timings  get the stages `fetch` and `decode`; a local video is read while it is decoded
     """
-    name = _name(address)
+    name, timings = _name(address), timings or Timings()
     if is_video(address):
-        with _local_file(address) as path:
-            video = read_video(path, sampling, name)
-            return video, _digest_of_file(path, name, hashed)
-    with _stream(address) as stream:
+        with ExitStack() as held:
+            with timings.stage("fetch"):
+                path = held.enter_context(_local_file(address))
+            with timings.stage("decode"):
+                video = read_video(path, sampling, name)
+                return video, _digest_of_file(path, name, hashed)
+    with timings.stage("fetch"), _stream(address) as stream:
         data = read_bytes(stream, name)
-    sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
-    return decode_image(data, name), Digest(len(data), sha256)
+    with timings.stage("decode"):
+        sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
+        return decode_image(data, name), Digest(len(data), sha256)
 
 
 def read_bytes(stream: IO[bytes], name: str) -> bytes:

@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
 class Timings:
     """Seconds spent per stage, and counts: `items`, `tokens` (with padding), `pixels`, `forwards`.
+
+    Of threads: `fetch`, `decode`, `preprocess`. Of the device (`Marks`): `copy`, `vision`, `language`,
+    `readout`, and `device`, the last three together: over the seconds of a run, the share of time that
+    the device was busy. `forward` is what the thread that starts batches takes; on a GPU it runs ahead.
 
     Stages run beside each other, in threads, so they may add up to more than passed.
     """
@@ -33,3 +41,41 @@ class Timings:
             yield
         finally:
             self.add(name, time.perf_counter() - began)
+
+
+class Marks:
+    """When the stages of one batch ended on a device. On a GPU that is known only once it got there, so
+    each end is an event among its work, and nobody waits for it."""
+
+    def __init__(self, device: "torch.device") -> None:
+        self.device = device
+        self.began, self.ends = self._now(), list[tuple[str, Any]]()
+
+    def end(self, stage: str) -> None:
+        """All that the device was given since the last end belongs to `stage`."""
+        self.ends.append((stage, self._now()))
+
+    def add_to(self, timings: Timings) -> None:
+        """Adds the stages' seconds, and those of all but `copy` to `device`. Waits for the last one.
+
+        What a GPU waits inside a stage, because kernels are started more slowly than it runs them, counts
+        as busy.
+        """
+        gpu, before = self.device.type == "cuda", self.began
+        if gpu:
+            self.ends[-1][1].synchronize()
+        for stage, moment in self.ends:
+            seconds = before.elapsed_time(moment) / 1000 if gpu else moment - before
+            timings.add(stage, seconds)
+            if stage != "copy":
+                timings.add("device", seconds)
+            before = moment
+
+    def _now(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self.device))
+        return event

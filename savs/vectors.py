@@ -12,7 +12,7 @@ from savs import prompts
 from savs.errors import UnsupportedModel
 from savs.heads import HeadLayout, HeadProjection, LayerHeads
 from savs.models import Model
-from savs.timings import Timings
+from savs.timings import Marks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,22 +48,25 @@ def read_heads(model: Model, batch: prompts.Batch) -> "np.ndarray":
 
 
 def read_vectors(
-    model: Model, batch: "Batch", layers: Collection[int] | None = None, timings: Timings | None = None
+    model: Model, batch: "Batch", layers: Collection[int] | None = None, marks: Marks | None = None
 ) -> "torch.Tensor":
     """float32 [n, width] on the model's device: the head vectors of the batch's n prompts.
 
     layers  those that are read, of which nothing above the last is run; None for all. The width is
             that of `model.layout.only(layers)`
+    marks   get the ends of `copy`, `vision` and `language`
     """
     import torch
 
+    marks = marks or Marks(model.device)
     wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
     with torch.inference_mode():
         inputs = onto_device(model, batch.inputs)
-        read = _forward(
-            model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, timings or Timings()
-        )
-        return torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
+        marks.end("copy")
+        read = _forward(model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, marks)
+        vectors = torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
+        marks.end("language")
+        return vectors
 
 
 class _Enough(Exception):
@@ -76,7 +79,7 @@ def _forward(
     lines: "torch.Tensor",
     ends: "torch.Tensor",
     wanted: Sequence[HeadProjection],
-    timings: Timings | None = None,
+    marks: Marks | None = None,
 ) -> "list[torch.Tensor]":
     """Per projection in `wanted`, its input [n, width] at the tokens `ends` [n] of the rows `lines` [n].
     Ends behind the last of them."""
@@ -97,6 +100,9 @@ def _forward(
     with ExitStack() as hooks:
         for number, projection in enumerate(wanted):
             hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
+        if marks is not None:
+            decoder, ended = model.network.get_decoder(), marks.end
+            hooks.callback(decoder.register_forward_pre_hook(lambda *_: ended("vision")).remove)
         with suppress(_Enough):
             without_head(model.network)(**inputs, use_cache=False)
     passed = [r for r in read if r is not None]

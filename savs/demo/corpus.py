@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from savs.demo.scenes import CLIP_FPS, SIDE
+from savs.demo.scenes import CLIP_FPS
 from savs.demo.unseen import TASKS, Media, UnseenTask
 
 SEED = 1118
@@ -51,7 +51,7 @@ def save(media: Media, path: Path) -> None:
         return
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=round(CLIP_FPS))
-        stream.width = stream.height = SIDE
+        stream.width, stream.height = media[0].size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000
         for picture in media:

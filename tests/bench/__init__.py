@@ -1,0 +1,1 @@
+"""Benchmarks are run small, so that they never rot."""
