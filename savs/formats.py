@@ -14,6 +14,7 @@ from savs.errors import BadRow, SettingsError
 Row = dict[str, Any]
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
+YES_OR_NO_PROMPT = "{} Please answer with Yes or No."
 VIZWIZ_PROMPT = (
     "\n{} \nWhen the provided information is insufficient, respond with Unanswerable.\n"
     "Answer the question using a single word or phrase."
@@ -39,7 +40,7 @@ class Fields(NamedTuple):
 
 
 def general(row: Row) -> Fields:
-    """The published quickstart's, and CameraBench's."""
+    """The published quickstart's, and CameraBench's files with nothing behind the question."""
     media, question = paths(row, "image"), text(row, "question")
     if not media and question is None:
         raise BadRow("neither 'image' nor 'question'")
@@ -53,8 +54,13 @@ def natural_ret(row: Row) -> Fields:
 
 def sugarcrepe(row: Row) -> Fields:
     """Rows come in pairs, the true caption first."""
-    found = _asked(row, "{} Please answer with Yes or No.")
+    found = _asked(row, YES_OR_NO_PROMPT)
     return Fields(found.media, found.question, found.label, found.id, split=text(row, "split"))
+
+
+def camerabench(row: Row) -> Fields:
+    """The published runs of CameraBench used SugarCrepe's prompt; its rows come in no pairs."""
+    return _asked(row, YES_OR_NO_PROMPT)
 
 
 def vizwiz(row: Row) -> Fields:
@@ -98,12 +104,14 @@ def blink(row: Row) -> Fields:
 
 
 def mrb(row: Row) -> Fields:
-    """Multimodal RewardBench: which of two answers is better."""
+    """Multimodal RewardBench: which of two answers is better. Its own file, which the published ones are
+    cut from, has the label in `Better`."""
     question = (
         f"Question: {needed(row, 'Text')}\n\nAnswer 1: {needed(row, 'Output1')}"
         f"\n\nAnswer 2: {needed(row, 'Output2')}"
     )
-    return Fields(one_path(row, "Image"), question, text(row, "label"), identifier(row, "ID"))
+    label = text(row, "label") or text(row, "Better")
+    return Fields(one_path(row, "Image"), question, label, identifier(row, "ID"), split=text(row, "Category"))
 
 
 def mrb_individual(row: Row) -> Fields:
@@ -115,6 +123,7 @@ def mrb_individual(row: Row) -> Fields:
         text(row, "label"),
         identifier(row, "ID"),
         group=identifier(row, "ID_original"),
+        split=text(row, "Category"),
     )
 
 
@@ -170,13 +179,18 @@ FORMATS = {
     "sugarcrepe": _format(
         sugarcrepe, "image", "question", "split", answer_tokens=YES_OR_NO, seat=in_order(2)
     ),
+    "camerabench": _format(camerabench, "image", "question", answer_tokens=YES_OR_NO),
     "vizwiz": _format(vizwiz, "image", "question", answer_tokens=NAME),
     "eurosat": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
     "pets": _format(class_name, "image", "question", "answer", answer_tokens=NAME),
     "vlguard": _format(vlguard, "image", "instruction", "answer", answer_tokens=YES_OR_NO),
     "mhalu": _format(mhalu, "image_path", "claim", "claim_label", answer_tokens=YES_OR_NO),
     "blink": _format(blink, "question", *BLINK_IMAGES, answer_tokens=NAME),
-    "mrb": _format(mrb, "ID", "Category", "Text", "Image", "Output1", "Output2", answer_tokens=NAME),
+    "mrb": _format(
+        mrb,
+        *("ID", "Category", "Text", "Image", "Output1", "Output2", "Better"),
+        answer_tokens=NAME,
+    ),
     "mrb_individual": _format(
         mrb_individual,
         *("ID", "ID_original", "Category", "Text", "Image", "Output"),

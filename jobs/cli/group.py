@@ -102,8 +102,8 @@ rows_options = options(
         default="general",
         show_default=True,
         metavar="NAME",
-        help="What the rows' fields mean: general, natural_ret, sugarcrepe, vizwiz, eurosat, pets, vlguard, "
-        "mhalu, blink, mrb or mrb_individual.",
+        help="What the rows' fields mean: general, natural_ret, sugarcrepe, camerabench, vizwiz, eurosat, "
+        "pets, vlguard, mhalu, blink, mrb or mrb_individual.",
     ),
     click.option(
         "--media-root",

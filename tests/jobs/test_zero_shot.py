@@ -251,7 +251,15 @@ def test_classes_are_by_default_the_labels_in_their_order(two_labels: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens"), [("general", 32), ("natural_ret", 1), ("sugarcrepe", 1), ("vlguard", 1), ("mhalu", 1)]
+    ("name", "tokens"),
+    [
+        ("general", 32),
+        ("natural_ret", 1),
+        ("sugarcrepe", 1),
+        ("camerabench", 1),
+        ("vlguard", 1),
+        ("mhalu", 1),
+    ],
 )
 def test_answers_are_as_long_as_was_published(name: str, tokens: int) -> None:
     assert FORMATS[name].answer_tokens == tokens

@@ -12,7 +12,7 @@ from savs.samples import Sample, read_samples
 PUBLISHED = Path(__file__).parents[1] / "data" / "published"
 FILES = {
     "camerabench_has_pan_left.jsonl": "general",
-    "camerabench_has_zoom_in.jsonl": "general",
+    "camerabench_has_zoom_in.jsonl": "camerabench",
     "naturalbench_ret.jsonl": "natural_ret",
     "sugarcrepe_swap_obj.jsonl": "sugarcrepe",
     "vizwiz.jsonl": "vizwiz",
@@ -31,7 +31,7 @@ MRB_TEXT = (
 )
 FIRST = {
     "camerabench_has_pan_left.jsonl": ("Does the camera pan to the left?", "No"),
-    "camerabench_has_zoom_in.jsonl": ("Does the camera zoom in?", "No"),
+    "camerabench_has_zoom_in.jsonl": ("Does the camera zoom in? Please answer with Yes or No.", "No"),
     "sugarcrepe_swap_obj.jsonl": (
         "Does this image show 'A cat sits on its hind legs, and swats at the plant.'? "
         "Please answer with Yes or No.",
@@ -118,6 +118,8 @@ def test_ids_groups_and_splits_are_those_of_the_rows() -> None:
     assert [s.id for s in pair] == ["RealworldQA_0000_output1", "RealworldQA_0000_output2"]
     assert {s.group for s in pair} == {"RealworldQA_0000"}
     assert {s.split for s in published("sugarcrepe_swap_obj.jsonl")} == {"swap_obj"}
+    for file in ("mrb_vqa.json", "mrb_individual_vqa.json"):
+        assert {s.split for s in published(file)} == {"vqa"}
     # a row without an id of its own has its number
     assert [s.id for s in published("pets.json")] == ["0", "1", "2", "3"]
 
@@ -160,6 +162,13 @@ def test_a_row_that_lacks_a_field_of_its_format_says_which(tmp_path: Path, file:
         path.write_text(json.dumps({k: v for k, v in row.items() if k != field}) + "\n")
         with pytest.raises(ManifestError, match=rf"rows\.jsonl:1: '{field}' is missing"):
             read_samples(str(path), labelled=True, format=FILES[file])
+
+
+def test_the_reward_benchs_own_file_has_its_label_in_better() -> None:
+    [row, *_] = json.loads((PUBLISHED / "mrb_vqa.json").read_text())
+    row["Better"] = row.pop("label")
+
+    assert FORMATS["mrb"].read(row).label == "Output2"
 
 
 def test_a_label_is_never_the_letter_of_the_answer() -> None:
