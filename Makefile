@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint format kill chaos bench-queue evaluate clean
+.PHONY: demo test lint format kill chaos bench bench-queue evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -57,6 +57,11 @@ kill: $(VENV)/installed
 # Kills workers, children and Redis while S3 fails, and compares with a calm run. The last line is JSON.
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.workers.chaos
+
+# Measures the engine against the published loop, and how it scales. The last line is JSON.
+bench: $(VENV)/installed
+	$(BIN)/python -m bench.loop
+	$(BIN)/python -m bench.scale
 
 # Measures the queue against its bars, in about eight minutes. The last line is JSON.
 bench-queue: $(VENV)/installed

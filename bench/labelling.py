@@ -77,6 +77,9 @@ def label(place: str, artifact: str, items: int, shard: int, budget: int, window
 def run(ledger: Ledger, job: Job) -> tuple[float, float]:
     """Runs a job to its end: its seconds, and the MB that the process had when the model was loaded. The
     process' peak is that of the job alone, where the system can forget the one of loading."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     [job] = submit(ledger, [job])
     model = load_model("demo", device="cpu")
     loaded, forget = resident_mb(), Path("/proc/self/clear_refs")
