@@ -156,6 +156,8 @@ def is_exact(model: "Model") -> bool:
         built, errors = build(trying, chosen)
         if errors:
             raise next(iter(errors.values()))
+        if sum(len(batch.rows) for batch in built) != len(chosen):
+            raise ValueError("its questions are shown apart")
         found: dict[int, torch.Tensor] = {}
         for batch in built:
             found |= dict(zip(batch.numbers, read_vectors(trying, batch).cpu(), strict=True))
