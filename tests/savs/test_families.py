@@ -103,6 +103,26 @@ def test_a_batch_of_eight_gives_what_its_items_give_alone(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_that_is_asked_itself_says_in_a_batch_what_it_says_alone(
+    family_model: FamilyModel, media: dict[str, str], family: str
+) -> None:
+    # given items of every kind, of which half are enough here
+    model = family_model(family)
+    asked = [
+        Prompt(tuple(open_media(address, model.sampling) for address in sample.media), str(sample.question))
+        for sample in rows_of(family, media)[::2] + rows_of(family, media)[-1:]
+    ]
+    names = ("red", "a blue one", "green")
+
+    shares, texts = savs.likeliest(model, asked, names), savs.generate(model, asked, 3)
+
+    for prompt, share, text in zip(asked, shares, texts, strict=True):
+        [alone] = savs.likeliest(model, [prompt], names)
+        assert isinstance(share, dict) and share == pytest.approx(alone, abs=1e-4)
+        assert savs.generate(model, [prompt], 3) == [text] and isinstance(text, str)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_examples_are_enough_to_tell_pictures_apart(
     family_model: FamilyModel, corner_pictures: list[savs.Sample], family: str
 ) -> None:
