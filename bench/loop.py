@@ -23,6 +23,7 @@ from bench import workloads
 from bench.baseline import HEADS, Loop, Published
 from bench.figures import Figure, engine_versions, machine
 from bench.workloads import WORKLOADS, Workload
+from savs.classifying import answers
 from savs.extracting import stream
 from savs.fitting import Readout
 from savs.models import Model
@@ -106,8 +107,8 @@ def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) 
     found = {}
     for part in stream(model, requests, timings, layers=layers, read=ballot.named):
         if part.values is not None:
-            answers = ballot.answers(part.values)
-            found |= {n: a.prediction for n, a in zip(part.numbers, answers, strict=True)}
+            said = answers(readout, part.values)
+            found |= {n: a.prediction for n, a in zip(part.numbers, said, strict=True)}
     return found
 
 
@@ -142,7 +143,6 @@ def bar_of(work: Workload) -> float | None:
 
 
 def main(only: str) -> int:
-    torch.set_num_threads(torch.get_num_threads())
     figures: list[Figure] = []
     details = {}
     with tempfile.TemporaryDirectory(prefix="savs-bench-") as place:

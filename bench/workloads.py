@@ -86,6 +86,8 @@ def samples(work: Workload, folder: Path) -> list[Sample]:
 
 
 def _draw(path: Path, work: Workload, label: int, rng: random.Random) -> None:
+    from PIL import Image
+
     from savs.demo.corpus import save
     from savs.demo.scenes import draw_scene, random_scene
 
@@ -93,8 +95,6 @@ def _draw(path: Path, work: Workload, label: int, rng: random.Random) -> None:
     for _ in range(FRAMES if work.video else 1):
         scene = draw_scene(random_scene(rng), rng).resize((work.side, work.side))
         tint = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)][label]
-        from PIL import Image
-
         frames.append(Image.blend(scene, Image.new("RGB", scene.size, tint), 0.35))
     if work.video:
         save(frames, path)

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from jobs.attempts import SignsOfLife, Worker
 from jobs.board import Entry
@@ -104,12 +105,7 @@ def stand_in(
 
 
 def _can_fit() -> bool:
-    try:
-        import numpy  # noqa: F401
-        import safetensors.numpy  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return all(find_spec(package) is not None for package in ("numpy", "safetensors", "torch"))
 
 
 def _fail(ledger: Ledger, job: Job, reason: str, data: bool = False) -> str:

@@ -19,7 +19,8 @@ from savs.scored import Scored
 
 if TYPE_CHECKING:
     from savs.classifying import Answer
-    from savs.extracting import Hashed, Part, Reader
+    from savs.engine import Part, Reader
+    from savs.extracting import Hashed
     from savs.leaks import Leak
     from savs.media import Digest
     from savs.models import Model
@@ -77,7 +78,7 @@ def _requests(samples: Sequence[Sample], question: str | None) -> "Iterator[Requ
 
 def budget_of(job: Job, model: "Model") -> "Budget":
     """What one forward pass of the job may hold."""
-    from savs.extracting import default_budget
+    from savs.engine import default_budget
 
     budget = default_budget(model)
     return budget if job.spec.batch_tokens is None else replace(budget, tokens=job.spec.batch_tokens)
@@ -111,6 +112,7 @@ def classify_rows(
 ) -> Ending:
     """Labels the entries with the job's artifact; the part is their result rows."""
     from savs.artifacts import load_artifact
+    from savs.classifying import answers as answers_of
     from savs.leaks import TrainingSet, find_leaks
     from savs.voting import Ballot
 
@@ -127,7 +129,7 @@ def classify_rows(
         job, model, entries, question, timings, progress, training.may_hold, layers, ballot.named
     ):
         with timings.stage("readout"):
-            said = [] if part.values is None else ballot.answers(part.values)
+            said = [] if part.values is None else answers_of(artifact.readout, part.values)
         answers |= dict(zip(part.numbers, said, strict=True))
         errors |= part.errors
         digests |= part.digests

@@ -1,15 +1,19 @@
 """From packed rows to model inputs, a batch at a time; a question that cannot be shown costs only itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from savs import prompts
 from savs.errors import ItemError
+from savs.media import Video
 from savs.models import Model
-from savs.packing import Row
+from savs.packing import PIXELS_PER_TOKEN, Row, pixels
 from savs.prompts import Prompt, preprocess, render
 from savs.sharing import Joined, join, lay_out, media_tokens, positions, window_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def _pairs(row: Row) -> list[tuple[str, int]]:
     return list(zip(row.questions, row.numbers, strict=True))
 
 
-def _plain(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> Batch:
+def _plain(model: Model, rows: Sequence[Row], batch: prompts.Processed) -> Batch:
     """Rows of one question each. A model that shares is a causal decoder, to which padding on the right
     is nothing, so that it needs no mask and can use its quickest attention."""
     inputs = batch.inputs
@@ -79,7 +83,7 @@ def _plain(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> Batch:
     return Batch(inputs, tuple(rows), numbers, tuple(range(len(rows))), ends)
 
 
-def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joined | None]:
+def _joined(model: Model, rows: Sequence[Row], batch: prompts.Processed) -> list[Joined | None]:
     """Each row's tokens; None where its questions must be shown apart."""
     longest = model.context * prompts.MAX_QUESTION_CHARACTERS_PER_TOKEN
     asked = [[Prompt(row.media, question) for question in row.questions] for row in rows]
@@ -102,7 +106,7 @@ def _joined(model: Model, rows: Sequence[Row], batch: prompts.Batch) -> list[Joi
 def _shared(
     model: Model,
     rows: Sequence[Row],
-    batch: prompts.Batch,
+    batch: prompts.Processed,
     joined: Sequence[Joined],
     errors: dict[int, ItemError],
 ) -> Batch:
@@ -120,3 +124,20 @@ def _shared(
             lines.append(line)
             ends.append(at - 1)
     return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends))
+
+
+def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
+    """What counts a medium's tokens as the processor does, or estimates them where it does not say."""
+    count: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
+
+    def tokens(medium: "Image | Video") -> int:
+        if isinstance(medium, Video):
+            size, kind = medium.frames.shape[:3], "video"
+        else:
+            size, kind = (medium.height, medium.width), "image"
+        try:
+            return int(count(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
+        except prompts.PROCESSOR_ERRORS:  # it counts nothing, or not this kind
+            return pixels(medium) // PIXELS_PER_TOKEN
+
+    return tokens

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from savs.errors import ArtifactMismatch, FitError
-from savs.fitting import Readout, nearest
+from savs.fitting import Readout
 from savs.vectors import HeadVectors
+from savs.voting import Ballot
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
     FitError where they hold NaN or infinity.
     """
     import numpy as np
+    import torch
 
     if vectors.layout != readout.layout:
         raise ArtifactMismatch(
@@ -41,30 +43,19 @@ def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
         )
     if not np.isfinite(vectors.values).all():
         raise FitError("vectors with NaN or infinity cannot be classified")
-    return [count(readout, ballots) for ballots in named(readout, vectors)]
+    ballot = Ballot.of(readout, vectors.layout)
+    return answers(readout, ballot.named(torch.from_numpy(np.ascontiguousarray(vectors.values))))
 
 
-def named(readout: Readout, vectors: HeadVectors) -> "np.ndarray":
-    """int64 [n, k]: the class number that each chosen head names, best head first."""
-    import numpy as np
-    import torch
-
-    places = vectors.layout.slices()
-    ballots = [
-        nearest(
-            torch.from_numpy(np.ascontiguousarray(vectors.values[:, places[int(layer), int(head)]])),
-            torch.from_numpy(centroids),
-        ).numpy()
-        for (layer, head), centroids in zip(readout.heads, readout.centroids, strict=True)
-    ]
-    return np.stack(ballots, axis=1)
+def answers(readout: Readout, names: "torch.Tensor") -> list[Answer]:
+    """What the heads say of each item: `names` int64 [n, k] as `Ballot.named` gives them."""
+    return [_count(readout, ballots) for ballots in names.tolist()]
 
 
-def count(readout: Readout, ballots: "np.ndarray") -> Answer:
-    """The answer of heads that named these class numbers, int64 [k], best head first."""
+def _count(readout: Readout, ballots: list[int]) -> Answer:
     votes: dict[str, int] = {}
     for number in ballots:  # best head first, so that equal counts stay in the heads' order
-        name = readout.classes[int(number)]
+        name = readout.classes[number]
         votes[name] = votes.get(name, 0) + 1
     votes |= {name: 0 for name in readout.classes if name not in votes}
     ranked = dict(sorted(votes.items(), key=lambda item: -item[1]))

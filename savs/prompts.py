@@ -33,7 +33,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Processed:
     """Model inputs of n prompts.
 
     inputs   what the network takes, on the CPU; `input_ids` int64 [n, tokens], padded on one side
@@ -46,7 +46,7 @@ class Batch:
 
 def preprocess(
     model: Model, prompts: Sequence[Prompt], *, padding_side: Side = "right", room: int = 0
-) -> tuple[list[tuple[list[int], Batch]], dict[int, ItemError]]:
+) -> tuple[list[tuple[list[int], Processed]], dict[int, ItemError]]:
     """Batches of all prompts that can be shown, with their positions, and the others' errors.
 
     padding_side  "left" where an answer is to be written behind the prompts
@@ -56,7 +56,7 @@ def preprocess(
     are the prompts halved until the culprits are alone.
     """
     errors = {i: error for i, p in enumerate(prompts) if (error := _unfit(model, p)) is not None}
-    batches: list[tuple[list[int], Batch]] = []
+    batches: list[tuple[list[int], Processed]] = []
     waiting = _groups(model, prompts, [i for i in range(len(prompts)) if i not in errors])
     while waiting:
         these = waiting.pop()
@@ -117,7 +117,7 @@ def too_long(model: Model, what: str) -> ItemTooLong:
     return ItemTooLong(f"the item has {what}; {model.name} takes {model.context} tokens")
 
 
-def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Batch:
+def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Processed:
     images = [[m for m in p.media if not isinstance(m, Video)] for p in prompts]
     videos = [m for p in prompts for m in p.media if isinstance(m, Video)]
     arguments: dict[str, Any] = {"text": render(model, prompts)}
@@ -137,7 +137,7 @@ def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Bat
         add_special_tokens=_adds_special_tokens(model, arguments["text"]),
     )
     inputs.pop("video_metadata", None)
-    return Batch(dict(inputs), inputs["attention_mask"].sum(1).tolist())
+    return Processed(dict(inputs), inputs["attention_mask"].sum(1).tolist())
 
 
 def _adds_special_tokens(model: Model, texts: Sequence[str]) -> bool:

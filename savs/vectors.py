@@ -8,10 +8,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from savs import prompts
 from savs.errors import UnsupportedModel
 from savs.heads import HeadLayout, HeadProjection, LayerHeads
 from savs.models import Model
+from savs.prompts import Processed
 from savs.timings import Marks
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class HeadVectors:
         return len(self.values)
 
 
-def read_heads(model: Model, batch: prompts.Batch) -> "np.ndarray":
+def read_heads(model: Model, batch: Processed) -> "np.ndarray":
     """float32 [n, layout.width]: every head's vector at the last token of every prompt.
 
     A head vector is the head's slice of the input of the attention output projection

@@ -8,7 +8,6 @@ close that rounding could decide, on a CPU they are taken again as the published
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from savs.classifying import Answer, count
 from savs.fitting import Readout, nearest
 from savs.heads import HeadLayout
 
@@ -80,7 +79,3 @@ class Ballot:
                 chosen[items, heads] = nearest(own[items, heads], group.centroids[heads])
             names[:, group.ranks] = chosen
         return names
-
-    def answers(self, names: "torch.Tensor") -> list[Answer]:
-        """What the heads say of each item: `names` as `named` gives them, on any device."""
-        return [count(self.readout, ballots) for ballots in names.cpu().numpy()]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from savs.errors import ItemError, SettingsError, UnsupportedModel, UnusableVectors
 from savs.models import Model
-from savs.prompts import Batch, Prompt, preprocess
+from savs.prompts import Processed, Prompt, preprocess
 from savs.timings import Timings
 from savs.vectors import onto_device
 
@@ -62,7 +62,7 @@ def _ask(
     prompts: Sequence[Prompt],
     tokens: int,
     timings: Timings | None,
-    answer: Callable[[Batch], list[T | ItemError]],
+    answer: Callable[[Processed], list[T | ItemError]],
 ) -> list[T | ItemError]:
     """Answers of up to `tokens` tokens, of which the model need not take in the last."""
     timings = timings or Timings()
@@ -75,7 +75,7 @@ def _ask(
     return [answers[i] for i in range(len(prompts))]
 
 
-def _say(model: Model, batch: Batch, max_new_tokens: int) -> list[str | ItemError]:
+def _say(model: Model, batch: Processed, max_new_tokens: int) -> list[str | ItemError]:
     import torch
 
     inputs = onto_device(model, batch.inputs)
@@ -96,7 +96,7 @@ def _say(model: Model, batch: Batch, max_new_tokens: int) -> list[str | ItemErro
 
 
 def _choose(
-    model: Model, batch: Batch, classes: Sequence[str], spelt: Sequence[Tokens]
+    model: Model, batch: Processed, classes: Sequence[str], spelt: Sequence[Tokens]
 ) -> list[dict[str, float] | ItemError]:
     shares = _log_likelihoods(model, batch, spelt).softmax(-1)
     return [
@@ -112,7 +112,7 @@ def _spell(model: Model, name: str) -> Tokens:
     return tokens
 
 
-def _log_likelihoods(model: Model, batch: Batch, spelt: Sequence[Tokens]) -> "torch.Tensor":
+def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) -> "torch.Tensor":
     """float64 [n, classes]: log p(tokens of the class | prompt)."""
     import torch
 

@@ -15,7 +15,7 @@ from savs.artifacts import describe
 from savs.budgets import has_budget, sizes_of, with_budget
 from savs.errors import ArtifactMismatch, UnsupportedModel
 from savs.media import open_media
-from savs.prompts import Batch, Prompt, preprocess
+from savs.prompts import Processed, Prompt, preprocess
 from tests.savs.drawing import noise, write_clip
 from tests.savs.test_artifacts import make
 
@@ -23,7 +23,7 @@ TOKEN = 28 * 28  # pixels that become one token of these models
 OWN = {"longest_edge": 84 * 84, "shortest_edge": 84 * 84}
 
 
-def shown(model: savs.Model, *media: str) -> Batch:
+def shown(model: savs.Model, *media: str) -> Processed:
     prompt = Prompt(tuple(open_media(address, model.sampling) for address in media), "What is it?")
     [(_, batch)], errors = preprocess(model, [prompt])
     assert not errors

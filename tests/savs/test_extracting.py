@@ -1,5 +1,7 @@
 """A run: what memory or the network refuses is cut in two, and results do not depend on it."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 import torch
 
 import savs
+from savs.batches import build
+from savs.engine import Built
 from savs.errors import UnusablePrompt
 from savs.extracting import stream
-from savs.packing import Budget
+from savs.packing import Budget, Row
 from savs.timings import Timings
 from savs.windows import Request
 
@@ -100,3 +104,34 @@ def test_the_same_requests_give_the_same_numbers_to_the_last_bit(
     one, other = (savs.extract(model, corner_pictures, budget=Budget(200, 10**9)) for _ in range(2))
 
     assert np.array_equal(one.vectors.values, other.vectors.values)
+
+
+def test_one_thread_alone_calls_the_processor_whatever_is_cut_in_two(
+    model: savs.Model, corner_pictures: list[savs.Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # because tokenizers that two threads use at once raise, as if an item were at fault
+    threads = set()
+
+    def watched(model: savs.Model, rows: Sequence[Row]) -> Built:
+        threads.add(threading.current_thread())
+        return build(model, rows)
+
+    monkeypatch.setattr("savs.engine.build", watched)
+    seen = refusing(model, torch.OutOfMemoryError("no memory"), 1)
+
+    found = savs.extract(model, corner_pictures, budget=Budget(4 * 50, 10**9))
+
+    assert not found.errors and max(seen) > 1
+    assert len(threads) == 1 and threading.current_thread() not in threads
+
+
+def test_a_fault_of_what_reads_the_vectors_is_no_fault_of_the_items(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    def broken(vectors: torch.Tensor) -> torch.Tensor:
+        raise ValueError("a bug")
+
+    requests = [Request(n, s, s.question) for n, s in enumerate(corner_pictures)]
+
+    with pytest.raises(ValueError, match="a bug"):
+        list(stream(model, requests, Timings(), read=broken))

@@ -11,7 +11,7 @@ import pytest
 import savs
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from savs.media import Video, open_media
-from savs.prompts import Batch, Prompt, preprocess
+from savs.prompts import Processed, Prompt, preprocess
 from tests.savs.drawing import noise, write_clip
 
 SQUARE = noise(84, 84)
@@ -37,7 +37,7 @@ def counted(model: savs.Model) -> tuple[savs.Model, Counted]:
     return replace(model, processor=processor), processor
 
 
-def only_batch(model: savs.Model, prompts: Sequence[Prompt]) -> Batch:
+def only_batch(model: savs.Model, prompts: Sequence[Prompt]) -> Processed:
     [(positions, batch)], errors = preprocess(model, prompts)
     assert not errors
     assert positions == list(range(len(prompts)))

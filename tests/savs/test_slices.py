@@ -15,7 +15,7 @@ from transformers import AutoProcessor
 
 import savs
 from savs.models import wrap
-from savs.prompts import Batch
+from savs.prompts import Processed
 from savs.vectors import read_heads
 from tests.checkpoints.saving import TEXT, randomize
 
@@ -116,7 +116,7 @@ def check_slices(model: savs.Model, layers: list[Attention]) -> None:
         for module in modules
     ]
     [read] = read_heads(
-        model, Batch({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, [ids.shape[1]])
+        model, Processed({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, [ids.shape[1]])
     )
     for hook in hooks:
         hook.remove()

@@ -20,7 +20,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from savs.heads import HeadProjection, find_projections
 from savs.models import Model
-from savs.prompts import Batch
+from savs.prompts import Processed
 from savs.vectors import read_heads
 from tests.survey.configs import build, default_config
 from tests.survey.shrinking import shrink
@@ -154,7 +154,7 @@ def _read(
         inputs["image_attention_mask"] = torch.ones(1, TOKENS.shape[1], 1)
     batch = SimpleNamespace(inputs=inputs, lengths=[TOKENS.shape[1]])
     with recorded(recording):
-        row = torch.from_numpy(read_heads(cast(Model, model), cast(Batch, batch)))[0]
+        row = torch.from_numpy(read_heads(cast(Model, model), cast(Processed, batch)))[0]
     widths = [p.heads.width for p in projections]
     return [
         part.reshape(p.heads.heads, p.heads.head_dim)

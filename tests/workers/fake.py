@@ -27,8 +27,8 @@ from jobs.ledger import Ledger
 from jobs.settings import log_level_of
 from jobs.times import read_times
 from savs.chat import Chat
+from savs.engine import Part, Reader
 from savs.errors import StorageError, UnreadableMedia
-from savs.extracting import Part, Reader
 from savs.heads import HeadLayout, LayerHeads
 from savs.media import FrameSampling
 from savs.models import Model
