@@ -25,11 +25,7 @@ HELP_SECONDS = 0.3  # more than starting Python takes
 # Runs the command line as if only the base dependencies were installed.
 BASE_INSTALL = f"""
 import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {BLOCKED!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
+sys.modules |= dict.fromkeys({BLOCKED!r})  # Python's own mark of a module that is not there
 from jobs.cli import main
 main()
 """
