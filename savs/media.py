@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+BLOCK_BYTES = 2**18
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
@@ -155,7 +156,12 @@ def open_with_digest(
 
 def read_bytes(stream: IO[bytes], name: str) -> bytes:
     """All bytes of a picture. Raises UnreadableMedia where there is none, and MediaTooLarge."""
-    data = stream.read(MAX_IMAGE_BYTES + 1)
+    # In blocks, because whoever reads up to a number of bytes takes memory for as many at once.
+    blocks, left = [], MAX_IMAGE_BYTES + 1
+    while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
+        blocks.append(block)
+        left -= len(block)
+    data = b"".join(blocks)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
     if len(data) > MAX_IMAGE_BYTES:
@@ -181,11 +187,11 @@ def decode_image(data: bytes, name: str) -> "Image":
                     f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded"
                 )
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
                 # 16-bit grey: its upper half, where `convert` would clip all but the darkest to white
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert("RGB")
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            return image.convert("RGB")
     except ItemError:
         raise
     except UnidentifiedImageError as error:
