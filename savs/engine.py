@@ -1,7 +1,8 @@
 """Runs a window's requests through the model: pack, preprocess, forward, and halve what does not fit.
 
-One thread renders and preprocesses the next batch while the model runs the present one. On a GPU the
-results of a batch are fetched while the next one runs.
+On a GPU a thread renders and preprocesses the next batch while the model runs the present one, and the
+results of a batch are fetched while the next one runs. On a CPU one thing is done after the other: two
+threads that compute would take each other's cores, and every matrix product waits for its slowest thread.
 """
 
 from collections import deque
@@ -52,7 +53,8 @@ def default_budget(model: Model) -> Budget:
 class Engine:
     """A run: the budget as it is by now, and the batch whose results are still on their way.
 
-    preparing  the one thread that calls the processor: tokenizers do not bear two
+    preparing  the one thread that calls the processor, because tokenizers do not bear two; None for the
+               caller's own
     """
 
     def __init__(
@@ -62,24 +64,26 @@ class Engine:
         layers: frozenset[int] | None,
         read: Reader | None,
         budget: Budget,
-        preparing: ThreadPoolExecutor,
+        preparing: ThreadPoolExecutor | None,
     ) -> None:
         self.model, self.timings, self.layers, self.read, self.budget = model, timings, layers, read, budget
-        self.preparing = preparing
+        self.preparing, self.tokens = preparing, tokens_of(model)
         self.late: _Late | None = None
         self.shrunk = False  # the budget is another than the one that waiting batches were packed by
 
     def run(self, window: Window) -> Iterator[Part]:
-        """Runs a window's batches, one being prepared ahead."""
-        rows = rows_of(window.shown, tokens_of(self.model), self.budget, share=self.model.shares)
+        """Runs a window's batches."""
+        rows = rows_of(window.shown, self.tokens, self.budget, share=self.model.shares)
         waiting = deque(pack(rows, self.budget))
-        following = self._prepare(waiting)
-        while following is not None:
-            batches, errors = following.result()
+        following: Future[Built] | None = None
+        while waiting or following is not None:
+            batches, errors = self._built(waiting.popleft()) if following is None else following.result()
             if self.shrunk:
                 waiting = deque(pack([row for batch in waiting for row in batch], self.budget))
                 self.shrunk = False
-            following = self._prepare(waiting)
+            following = None
+            if self.preparing is not None and waiting:
+                following = self.preparing.submit(self._build, waiting.popleft())
             if errors:
                 yield Part(errors=errors)
             for batch in batches:
@@ -91,8 +95,10 @@ class Engine:
             yield self.late.part(self.model, self.timings)
             self.late = None
 
-    def _prepare(self, waiting: "deque[list[Row]]") -> "Future[Built] | None":
-        return self.preparing.submit(self._build, waiting.popleft()) if waiting else None
+    def _built(self, rows: Sequence[Row]) -> Built:
+        if self.preparing is None:
+            return self._build(rows)
+        return self.preparing.submit(self._build, rows).result()
 
     def _build(self, rows: Sequence[Row]) -> Built:
         with self.timings.stage("preprocess"):
@@ -127,7 +133,7 @@ class Engine:
             yield Part(errors={batch.numbers[0]: UnusablePrompt(f"the model refuses the item: {reason}")})
             return
         for half in _halves(batch.rows):
-            batches, errors = self.preparing.submit(self._build, half).result()
+            batches, errors = self._built(half)
             if errors:
                 yield Part(errors=errors)
             for smaller in batches:

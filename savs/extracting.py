@@ -1,12 +1,13 @@
 """From samples to head vectors: read ahead, run, and give each sample its vectors or its error.
 
-Three things go on at once: threads decode the next window (`savs.windows`), one thread preprocesses the
-next batch, and the model runs the present one (`savs.engine`). What shares a batch follows from the
-requests alone, so the same requests give the same numbers, however fast each thread was.
+Threads decode the next window (`savs.windows`) while the model runs the batches of the present one
+(`savs.engine`). What shares a batch follows from the requests alone, so the same requests give the same
+numbers, however fast each thread was.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,7 @@ def stream(
     budget  what one forward pass may hold; by default what suits the device. Halved, for the rest of
             the run, where memory does not suffice
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="preprocess") as preparing:
+    with _preparing(model) as preparing:
         engine = Engine(model, timings, layers, read, budget or default_budget(model), preparing)
         for window in _windows(model, requests, timings, hashed):
             yield Part(errors=window.errors, digests=window.digests)
@@ -118,12 +119,19 @@ def read_prompts(
 ) -> Iterator[tuple[dict[int, Prompt], dict[int, ItemError]]]:
     """The prompts of `requests`, of like length and as many as fit the budget at a time, and why others
     have none; both by request number. For who does something else with a model than read its heads."""
-    held = budget or default_budget(model)
+    held, tokens = budget or default_budget(model), tokens_of(model)
     for window in _windows(model, requests, timings, nothing):
         if window.errors:
             yield {}, window.errors
-        for rows in pack(rows_of(window.shown, tokens_of(model), held, share=False), held):
+        for rows in pack(rows_of(window.shown, tokens, held, share=False), held):
             yield {row.numbers[0]: Prompt(row.media, row.questions[0]) for row in rows}, {}
+
+
+def _preparing(model: Model) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """The thread that prepares batches ahead, where it has a core that the model does not need."""
+    if model.device.type == "cpu":
+        return nullcontext()
+    return ThreadPoolExecutor(1, thread_name_prefix="preprocess")
 
 
 def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed: Hashed) -> Iterator[Window]:

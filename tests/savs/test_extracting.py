@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,28 @@ def test_the_same_requests_give_the_same_numbers_to_the_last_bit(
     assert np.array_equal(one.vectors.values, other.vectors.values)
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def preparing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether batches are prepared one after the other, as on a CPU, or ahead, as on a GPU."""
+    if request.param == "gpu":
+        monkeypatch.setattr("savs.extracting._preparing", lambda model: ThreadPoolExecutor(1))
+    return str(request.param)
+
+
+def test_batches_that_are_prepared_ahead_give_the_same_vectors(
+    model: savs.Model, corner_pictures: list[savs.Sample], preparing: str
+) -> None:
+    few_at_once = savs.extract(model, corner_pictures, budget=Budget(4 * 50, 10**9))
+
+    one_by_one = [savs.extract(model, [sample]).vectors.values[0] for sample in corner_pictures]
+    assert np.allclose(few_at_once.vectors.values, one_by_one, atol=1e-5)
+
+
 def test_one_thread_alone_calls_the_processor_whatever_is_cut_in_two(
-    model: savs.Model, corner_pictures: list[savs.Sample], monkeypatch: pytest.MonkeyPatch
+    model: savs.Model,
+    corner_pictures: list[savs.Sample],
+    monkeypatch: pytest.MonkeyPatch,
+    preparing: str,
 ) -> None:
     # because tokenizers that two threads use at once raise, as if an item were at fault
     threads = set()
@@ -122,7 +143,7 @@ def test_one_thread_alone_calls_the_processor_whatever_is_cut_in_two(
     found = savs.extract(model, corner_pictures, budget=Budget(4 * 50, 10**9))
 
     assert not found.errors and max(seen) > 1
-    assert len(threads) == 1 and threading.current_thread() not in threads
+    assert len(threads) == 1 and (threading.current_thread() in threads) == (preparing == "cpu")
 
 
 def test_a_fault_of_what_reads_the_vectors_is_no_fault_of_the_items(
