@@ -1,30 +1,36 @@
 """From packed rows to model inputs, a batch at a time; a question that cannot be shown costs only itself."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from savs import prompts
+from savs.branching import Branches
 from savs.errors import ItemError
 from savs.media import Video
 from savs.models import Model
-from savs.packing import PIXELS_PER_TOKEN, Row, pixels
+from savs.packing import PIXELS_PER_TOKEN, Row
 from savs.prompts import Prompt, preprocess, render
-from savs.sharing import Joined, join, lay_out, media_tokens, positions, window_of
+from savs.sharing import Joined, branches_of, join, lay_out, media_tokens, positions, window_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+SIZES = 1024  # of media, whose tokens are remembered
 
 
 @dataclass(frozen=True)
 class Batch:
     """Model inputs of some rows, and where in them each prompt ends.
 
-    inputs   what the network takes, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
-    rows     that were put into it
-    numbers  the requests that are read, and for each of them
-    lines    its row, and
-    ends     its last token
+    inputs    what the network takes, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
+    rows      that were put into it
+    numbers   the requests that are read, and for each of them
+    lines     its row, and
+    ends      its last token
+    branches  where the rows branch; None where each holds one question
     """
 
     inputs: dict[str, Any]
@@ -32,6 +38,7 @@ class Batch:
     numbers: tuple[int, ...]
     lines: tuple[int, ...]
     ends: tuple[int, ...]
+    branches: Branches | None = None
 
     @property
     def tokens(self) -> int:
@@ -123,21 +130,23 @@ def _shared(
             numbers.append(number)
             lines.append(line)
             ends.append(at - 1)
-    return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends))
+    return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends), branches_of(joined))
 
 
 def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
     """What counts a medium's tokens as the processor does, or estimates them where it does not say."""
-    count: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
+    ask: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
+
+    @lru_cache(SIZES)  # the processor takes longer to say than a small picture takes to be decoded
+    def count(kind: str, size: tuple[int, ...]) -> int:
+        try:
+            return int(ask(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
+        except prompts.PROCESSOR_ERRORS:  # it counts nothing, or not this kind
+            return math.prod(size) // PIXELS_PER_TOKEN
 
     def tokens(medium: "Image | Video") -> int:
         if isinstance(medium, Video):
-            size, kind = medium.frames.shape[:3], "video"
-        else:
-            size, kind = (medium.height, medium.width), "image"
-        try:
-            return int(count(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
-        except prompts.PROCESSOR_ERRORS:  # it counts nothing, or not this kind
-            return pixels(medium) // PIXELS_PER_TOKEN
+            return count("video", medium.frames.shape[:3])
+        return count("image", (medium.height, medium.width))
 
     return tokens

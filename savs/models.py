@@ -152,6 +152,8 @@ def wrap(
 ) -> Model:
     """A `Model` around a network and a processor that are already in memory. Raises UnsupportedModel."""
     from savs.attending import attend_in_chunks
+    from savs.branching import attend_in_branches
+    from savs.patches import embed_by_product
     from savs.sharing import is_exact
     from savs.verifying import verify
 
@@ -172,6 +174,8 @@ def wrap(
         sampling=sampling or default_sampling(processor),
     )
     attend_in_chunks(network)
+    attend_in_branches()
+    embed_by_product(network)
     if self_test:
         verify(model)
     return replace(model, shares=is_exact(model))

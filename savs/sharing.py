@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from savs.branching import Branches
+
 if TYPE_CHECKING:
     import torch
 
@@ -95,14 +97,13 @@ def lay_out(
 
     where  the first prompts' `positions`
 
-    Answers `inputs` with other tokens, `position_ids`, and an `attention_mask` bool
-    [rows, 1, tokens, tokens] in which an end sees the beginning and itself.
+    Answers `inputs` with other tokens and `position_ids`, and without the mask, which is the rows'
+    `Branches`.
     """
     import torch
 
     rows, old = inputs["input_ids"].shape
     width = max(map(len, joined))
-    segment = torch.full((rows, width), -1)
     tokens = torch.full((rows, width), pad)
     new_where = torch.zeros((*where.shape[:-1], width), dtype=torch.int64)
     along = {
@@ -115,19 +116,22 @@ def lay_out(
     for i, row in enumerate(joined):
         start = len(row.beginning)
         tokens[i, : len(row)] = torch.tensor(row.beginning + [t for end in row.ends for t in end])
-        segment[i, :start] = 0
         new_where[..., i, :start] = where[..., i, :start]
         following = where[..., i, :start].max() + 1
         for name, values in along.items():
             values[i, :start] = inputs[name][i, :start]
             values[i, start : len(row)] = inputs[name][i, start]  # as of the first prompt's own end
-        for number, end in enumerate(row.ends, 1):
-            segment[i, start : start + len(end)] = number
+        for end in row.ends:
             new_where[..., i, start : start + len(end)] = following + torch.arange(len(end))
             start += len(end)
-    sees = (segment[:, None, :] == 0) | (segment[:, None, :] == segment[:, :, None])
-    sees &= torch.ones(width, width, dtype=torch.bool).tril()
-    return inputs | along | {"input_ids": tokens, "position_ids": new_where, "attention_mask": sees[:, None]}
+    laid = inputs | along | {"input_ids": tokens, "position_ids": new_where}
+    del laid["attention_mask"]
+    return laid
+
+
+def branches_of(joined: Sequence[Joined]) -> Branches:
+    """Where the parts of joined rows lie."""
+    return Branches.of([(len(row.beginning), [len(end) for end in row.ends]) for row in joined])
 
 
 def is_exact(model: "Model") -> bool:

@@ -62,6 +62,8 @@ def read_vectors(
     wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
     with torch.inference_mode():
         inputs = onto_device(model, batch.inputs)
+        if batch.branches is not None:
+            inputs["attention_mask"] = batch.branches.as_mask(model.device)
         marks.end("copy")
         read = _forward(model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, marks)
         vectors = torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)

@@ -66,11 +66,12 @@ def check_parity(folder: Path, lmm: oracle.Lmm, place: Path, shown: Shown, k: in
     readout = savs.fit(savs.extract(model, train).vectors, labels_of(train), heads=k)
     answers = savs.classify(readout, savs.extract(model, test).vectors)
 
-    # then they chose the same heads in the same order, with the same centroids
+    # then they chose the same heads in the same order, with the same centroids but for rounding
     assert readout.classes == tuple(published.classes)
     assert [tuple(head) for head in readout.heads.tolist()] == published.heads
     for (layer, head), centroids in zip(published.heads, readout.centroids, strict=True):
-        assert np.abs(centroids - published.centroids[:, layer, head].numpy()).max() < 1e-5
+        theirs = published.centroids[:, layer, head].numpy()
+        assert np.abs(centroids - theirs).max() < 1e-5 * np.abs(theirs).max()
 
     # and every item has the same votes and the same label
     assert [a.prediction for a in answers] == [prediction for prediction, _ in expected]

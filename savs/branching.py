@@ -1,0 +1,133 @@
+"""Attention of rows that branch: a common beginning, then ends that see it and themselves.
+
+A mask over the whole row would say the same, and cost the square of its length: the ends of fifteen
+questions are most of a row, and each sees a fifteenth of it. Here the beginnings are one causal call, and
+the ends another, in which each has its own tokens and a copy of its beginning's keys and values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+SLOT = "savs_branches"  # the attribute of a mask that takes `Branches` to the attention
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Where the parts of some rows lie.
+
+    beginning  tokens of the longest beginning
+    lines      int64 [ends], the row of each end
+    places     int64 [ends, longest], its tokens in that row; any, where it is shorter
+    used       int64 [tokens of all ends], which of those ends × longest are its own
+    mask       bool [ends, 1, longest, beginning + longest], what they see of the two
+    """
+
+    beginning: int
+    lines: "torch.Tensor"
+    places: "torch.Tensor"
+    used: "torch.Tensor"
+    mask: "torch.Tensor"
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, Sequence[int]]]) -> "Branches":
+        """Of rows given as (tokens of the beginning, tokens of each end), in their order."""
+        import torch
+
+        lines = torch.tensor([line for line, (_, ends) in enumerate(rows) for _ in ends])
+        first = torch.tensor([begin for begin, ends in rows for _ in ends])
+        sizes = torch.tensor([size for _, ends in rows for size in ends])
+        starts = torch.cat([begin + torch.tensor([0, *ends[:-1]]).cumsum(0) for begin, ends in rows])
+        beginning, step = int(first.max()), torch.arange(int(sizes.max()))
+        own = step < sizes[:, None]
+        seen = torch.arange(beginning) < first[:, None]
+        causal = own[:, None, :] & (step <= step[:, None])
+        mask = torch.cat([seen[:, None, :].expand(-1, len(step), -1), causal], dim=2)
+        # A token that is nobody's sees itself, or its row of the softmax would be empty.
+        mask[:, :, beginning:] |= torch.eye(len(step), dtype=torch.bool)
+        places = starts[:, None] + step.minimum(sizes[:, None] - 1)
+        return cls(beginning, lines, places, own.flatten().nonzero()[:, 0], mask[:, None])
+
+    def as_mask(self, device: "torch.device") -> "torch.Tensor":
+        """What a network takes for a mask, [1, 1, 1, 1], and hands on to `attend`."""
+        import torch
+
+        moved = (
+            part.to(device, non_blocking=True) for part in (self.lines, self.places, self.used, self.mask)
+        )
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+        setattr(mask, SLOT, Branches(self.beginning, *moved))
+        return mask
+
+
+def attend_in_branches() -> None:
+    """Makes transformers' attention over PyTorch's `scaled_dot_product_attention` know rows that branch;
+    all others are what they were."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register("sdpa", attend)
+
+
+def attend(
+    module: Any,
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    attention_mask: "torch.Tensor | None" = None,
+    **options: Any,
+) -> "tuple[torch.Tensor, None]":
+    """What transformers expects of an attention: query [rows, heads, n, width] and key, value
+    [rows, fewer heads, n, width] in, [rows, n, heads, width] out. Raises NotImplementedError for rows that
+    branch in an attention that is more than this."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    plain: Any = sdpa_attention_forward
+    branches: Branches | None = getattr(attention_mask, SLOT, None)
+    if branches is None:
+        whole: torch.Tensor = plain(module, query, key, value, attention_mask, **options)[0]
+        return whole, None
+    if any(options.get(name) is not None for name in ("position_bias", "s_aux", "softcap")):
+        raise NotImplementedError("rows that branch know no such attention")
+    begin, scaling = branches.beginning, options.get("scaling")
+    out = query.new_zeros(*query.transpose(1, 2).shape[:3], value.shape[-1])
+    first = (tensor[:, :, :begin] for tensor in (query, key, value))
+    out[:, :begin] = plain(module, *first, None, scaling=scaling, is_causal=True)[0]
+    ends = _of_ends(query, key, value, branches, scaling).flatten(0, 1)
+    lines = branches.lines[branches.used // branches.places.shape[1]]
+    out[lines, branches.places.flatten()[branches.used]] = ends[branches.used]
+    return out, None
+
+
+def _of_ends(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    branches: Branches,
+    scaling: float | None,
+) -> "torch.Tensor":
+    """[ends, longest, heads, width]. Query heads that share a key's stand one behind the other, as
+    tokens, so that no key is copied for them."""
+    import torch
+
+    lines, places = branches.lines, branches.places
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        """[ends, longest, heads, width]"""
+        return tensor.transpose(1, 2)[lines[:, None], places]
+
+    ends, longest = places.shape
+    heads, groups = query.shape[1], key.shape[1]
+    together = heads // groups
+    asked = own(query).reshape(ends, longest, groups, together, -1).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    keys, values = (
+        torch.cat([tensor[lines, :, : branches.beginning], own(tensor).transpose(1, 2)], dim=2)
+        for tensor in (key, value)
+    )
+    mask = branches.mask.repeat(1, 1, together, 1)
+    found = torch.nn.functional.scaled_dot_product_attention(
+        asked, keys, values, attn_mask=mask, scale=scaling
+    )
+    return found.reshape(ends, groups, together, longest, -1).permute(0, 3, 1, 2, 4).flatten(2, 3)
