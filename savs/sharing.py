@@ -17,11 +17,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from savs.branching import Branches
+from savs.errors import ItemError
+from savs.media import Video
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
     from savs.models import Model
+    from savs.packing import Row
 
 log = logging.getLogger("savs.sharing")
 
@@ -117,7 +121,7 @@ def lay_out(
         start = len(row.beginning)
         tokens[i, : len(row)] = torch.tensor(row.beginning + [t for end in row.ends for t in end])
         new_where[..., i, :start] = where[..., i, :start]
-        following = where[..., i, :start].max() + 1
+        following = where[..., i, start : start + 1]  # of the first prompt's own end; media may lie beyond it
         for name, values in along.items():
             values[i, :start] = inputs[name][i, :start]
             values[i, start : len(row)] = inputs[name][i, start]  # as of the first prompt's own end
@@ -135,54 +139,76 @@ def branches_of(joined: Sequence[Joined]) -> Branches:
 
 
 def is_exact(model: "Model") -> bool:
-    """Whether rows of several questions give every head's vector as prompts alone do. Tried on a drawn
-    picture with three questions of different length, beside a row with other media."""
-    import torch
+    """Whether rows of several questions give every head's vector as prompts alone do. Tried on drawn
+    pictures and videos with questions of different length, in a batch."""
     from PIL import Image
 
-    from savs.batches import build
-    from savs.packing import Row
-    from savs.vectors import read_vectors
-
-    pictures = [Image.linear_gradient("L").resize(size).convert("RGB") for size in ((64, 64), (96, 64))]
-    questions = ("What is it?", "Is there anything else in it, or above it?", "Which?")
-    rows = [
-        Row((pictures[0],), questions, (0, 1, 2), 0),
-        Row((pictures[1],), questions[:2], (3, 4), 0),
+    drawn = Image.linear_gradient("L")
+    tried: list[tuple[Image.Image | Video, ...]] = [
+        tuple(drawn.resize(size).convert("RGB") for size in ((64, 64), (96, 64)))
     ]
-    alone = [
-        Row(row.media, (question,), (number,), 0)
-        for row in rows
-        for question, number in zip(row.questions, row.numbers, strict=True)
-    ]
-
-    def vectors(trying: "Model", chosen: list[Row]) -> dict[int, torch.Tensor]:
-        built, errors = build(trying, chosen)
-        if errors:
-            raise next(iter(errors.values()))
-        if sum(len(batch.rows) for batch in built) != len(chosen):
-            raise ValueError("its questions are shown apart")
-        found: dict[int, torch.Tensor] = {}
-        for batch in built:
-            found |= dict(zip(batch.numbers, read_vectors(trying, batch).cpu(), strict=True))
-        return found
-
+    if hasattr(model.processor, "video_processor"):
+        tried.append((_long_video(8), _long_video(6)))
     try:
-        plain = [vectors(replace(model, shares=False), [row]) for row in alone]
-        trying = replace(model, shares=True)
-        others = [vectors(trying, rows), vectors(trying, alone)]  # joined, and padded without a mask
+        worst = min(_worst_cosine(model, media) for media in tried)
     except Exception as error:  # whatever a model's code raises for a mask or positions of this form
         log.info("%s: a row for each question (%s)", model.name, error)
         return False
-    worst = 1.0
-    for one in plain:
-        [(number, vector)] = one.items()
-        for place in model.layout.slices().values():
-            for other in others:
-                cosine = torch.cosine_similarity(vector[place], other[number][place], dim=0)
-                worst = min(worst, float(cosine))
     bar = EXACT if model.dtype == "float32" else EXACT_HALF
     if not worst >= bar:
         log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, worst, bar)
         return False
     return True
+
+
+def _long_video(frames: int) -> Video:
+    """Small and slow, so that where a model counts positions in time they lie far behind those in space."""
+    import numpy as np
+
+    grey = np.linspace(0, 255, frames * 56 * 28 * 3).astype(np.uint8).reshape(frames, 56, 28, 3)
+    return Video(grey, tuple(range(frames)), fps=1.0, total=frames)
+
+
+def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
+    """Of any head's vectors joined and alone, for several questions about each of two media; 1 where
+    the model takes no such media at all."""
+    import torch
+
+    from savs.packing import Row
+
+    questions = ("What is it?", "Is there anything else in it, or above it?", "Which?")
+    rows = [Row((media[0],), questions, (0, 1, 2), 0), Row((media[1],), questions[:2], (3, 4), 0)]
+    alone = [
+        Row(row.media, (question,), (number,), 0)
+        for row in rows
+        for question, number in zip(row.questions, row.numbers, strict=True)
+    ]
+    try:
+        plain = [_vectors(replace(model, shares=False), [row]) for row in alone]
+    except ItemError:
+        return 1.0
+    trying = replace(model, shares=True)
+    others = [_vectors(trying, rows), _vectors(trying, alone)]  # joined, and padded without a mask
+    return min(
+        float(torch.cosine_similarity(vector[place], other[number][place], dim=0))
+        for one in plain
+        for number, vector in one.items()
+        for place in model.layout.slices().values()
+        for other in others
+    )
+
+
+def _vectors(model: "Model", rows: "list[Row]") -> "dict[int, torch.Tensor]":
+    """Head vectors by request number. Raises ItemError, and ValueError where not all rows stay whole."""
+    from savs.batches import build
+    from savs.vectors import read_vectors
+
+    built, errors = build(model, rows)
+    if errors:
+        raise next(iter(errors.values()))
+    if sum(len(batch.rows) for batch in built) != len(rows):
+        raise ValueError("its questions are shown apart")
+    found: dict[int, torch.Tensor] = {}
+    for batch in built:
+        found |= dict(zip(batch.numbers, read_vectors(model, batch).cpu(), strict=True))
+    return found

@@ -31,7 +31,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for seed, (name, size) in enumerate({"wide": (200, 90), "square": (84, 84)}.items()):
         noise(*size, seed).save(folder / f"{name}.png")
     write_clip(folder / "clip.mp4", 16, 8, 84, 56)
-    return {name: str(next(folder.glob(f"{name}.*"))) for name in ("wide", "square", "clip")}
+    write_clip(folder / "slow.mp4", 16, 1, 56, 28)  # in time it is longer than it is wide
+    return {name: str(next(folder.glob(f"{name}.*"))) for name in ("wide", "square", "clip", "slow")}
 
 
 def asked(shown: list[tuple[str, ...]]) -> list[savs.Sample]:
@@ -61,6 +62,37 @@ def test_pictures_pairs_and_videos_give_in_shared_rows_what_they_give_alone(
     # and the media were shown once for all questions
     assert timings.counts["items"] == len(rows) == 20
     assert timings.counts["pixels"] == 2 * 84 * 84 + 2 * 200 * 90 + model.sampling.frames * 84 * 56
+
+
+@pytest.mark.parametrize("family", ["qwen2_5", "qwen2", "qwen3_vl", "glm4_1v", "llava_onevision"])
+def test_questions_about_a_long_video_stand_where_they_stand_alone(
+    request: pytest.FixtureRequest,
+    family: str,
+    family_model: Callable[[str], savs.Model],
+    media: dict[str, str],
+) -> None:
+    # behind a video some models count on from its height and width, though its last frames lie beyond
+    model = request.getfixturevalue(family) if family.startswith("qwen2") else family_model(family)
+    rows = asked([(media["slow"],), (media["clip"],)])
+
+    same(savs.extract(model, rows), savs.extract(replace(model, shares=False), rows))
+
+
+def test_positions_that_are_wrong_behind_videos_alone_are_seen_at_load_time(
+    qwen2_5_vl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given ends that begin behind the last frame, as they once did here
+    right = savs.sharing.lay_out
+
+    def wrong(inputs, joined, where, pad):  # type: ignore[no-untyped-def]
+        where = where.clone()
+        for i, row in enumerate(joined):
+            where[..., i, len(row.beginning)] = where[..., i, : len(row.beginning)].max() + 1
+        return right(inputs, joined, where, pad)
+
+    monkeypatch.setattr("savs.batches.lay_out", wrong)
+
+    assert not savs.load_model(qwen2_5_vl, device="cpu").shares
 
 
 @pytest.mark.parametrize("family", SHARES)

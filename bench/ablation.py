@@ -1,0 +1,148 @@
+"""Measures what each step of the engine gives: `python -m bench.ablation`.
+
+The demo model labels three workloads of `bench.workloads` on a CPU, whole and with one step left out, in
+turn; told is how many times as long that takes, the median of the runs. The last line is JSON; the results
+also go to `bench/results/ablation.json`. Nothing is judged. About two minutes.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+import savs
+from bench import workloads
+from bench.baseline import HEADS
+from bench.figures import Figure, engine_versions, machine
+from bench.loop import label
+from bench.workloads import WORKLOADS
+from savs import attending
+from savs.branching import Branches
+from savs.media import FrameSampling
+from savs.models import DEMO, Model
+from savs.packing import Budget
+from savs.timings import Timings
+
+RESULTS = Path(__file__).parent / "results" / "ablation.json"
+RUNS = 5
+CHOSEN = ("demo classify 84 px", "demo classify 84 px, 15 questions", "demo classify video")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the engine: `without` leaves it out while it is entered, and gives the model then."""
+
+    name: str
+    without: Callable[[Model], AbstractContextManager[Model]]
+
+
+@contextmanager
+def _unshared(model: Model) -> Iterator[Model]:
+    yield replace(model, shares=False)
+
+
+@contextmanager
+def _masked(model: Model) -> Iterator[Model]:
+    """Rows that branch as one call, under a mask over the whole row."""
+    with patch.object(Branches, "as_mask", _whole):
+        yield model
+
+
+def _whole(branches: Branches, device: torch.device) -> torch.Tensor:
+    rows, width = int(branches.lines.max()) + 1, int(branches.places.max()) + 1
+    part = torch.full((rows, width), -1)
+    seen = branches.mask[:, 0, 0, : branches.beginning].sum(-1)
+    for number, (line, places, begin) in enumerate(zip(branches.lines, branches.places, seen, strict=True)):
+        part[line, places], part[line, :begin] = number + 1, 0
+    sees = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
+    return (sees & torch.ones(width, width, dtype=torch.bool).tril())[:, None].to(device)
+
+
+@contextmanager
+def _one_by_one(model: Model) -> Iterator[Model]:
+    with patch("savs.extracting.default_budget", lambda model: Budget(1, 1)):
+        yield model
+
+
+@contextmanager
+def _beside(model: Model) -> Iterator[Model]:
+    with patch("savs.extracting._preparing", lambda model: ThreadPoolExecutor(1)):
+        yield model
+
+
+@contextmanager
+def _convolved(model: Model) -> Iterator[Model]:
+    embeddings = [m for m in model.network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Conv3d)]
+    products = [vars(module).pop("forward") for module in embeddings]
+    yield model
+    for module, product in zip(embeddings, products, strict=True):
+        module.forward = product
+
+
+@contextmanager
+def _chunk_after_chunk(model: Model) -> Iterator[Model]:
+    configs = {id(m.config): m.config for m in model.network.modules() if hasattr(m, "config")}
+    ours = [c for c in configs.values() if c._attn_implementation == attending.NAME]
+    for config in ours:
+        config._attn_implementation = "sdpa"
+    yield model
+    for config in ours:
+        config._attn_implementation = attending.NAME
+
+
+STEPS = (
+    Step("media and beginnings once for all their questions", _unshared),
+    Step("rows that branch in two calls", _masked),
+    Step("rows packed into batches", _one_by_one),
+    Step("batches prepared between passes", _beside),
+    Step("patches embedded by a product", _convolved),
+    Step("chunks of the vision tower in one call", _chunk_after_chunk),
+)
+
+
+def main() -> int:
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="savs-bench-") as place:
+        folder, every = Path(place), FrameSampling(frames=workloads.FRAMES)
+        model = savs.load_model(DEMO, device="cpu", sampling=every)
+        examples = workloads.samples(next(w for w in WORKLOADS if w.extract), folder)[:16]
+        extracted = savs.extract(model, examples)
+        readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+
+        def seconds(of: AbstractContextManager[Model], rows: list[savs.Sample]) -> float:
+            with of as chosen:
+                began = time.perf_counter()
+                label(chosen, readout, rows, Timings())
+                return time.perf_counter() - began
+
+        for work in (w for w in WORKLOADS if w.name in CHOSEN):
+            rows = workloads.samples(work, folder)
+            seconds(nullcontext(model), rows)
+            for step in STEPS:
+                ratios = [
+                    seconds(step.without(model), rows) / seconds(nullcontext(model), rows)
+                    for _ in range(RUNS)
+                ]
+                figures.append(Figure(f"{work.name}: without {step.name}", statistics.median(ratios), "×"))
+                print(figures[-1], flush=True)
+    report = {
+        "machine": machine(),
+        "versions": engine_versions(),
+        "results": [figure.to_json() for figure in figures],
+    }
+    RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
