@@ -41,6 +41,15 @@ def test_pixels_have_a_budget_of_their_own() -> None:
     assert [len(batch) for batch in batches] == [2, 2, 1]
 
 
+def test_batches_are_as_few_as_the_budget_allows_and_none_is_much_smaller_than_another() -> None:
+    assert [len(batch) for batch in pack([row(10, n) for n in range(80)], Budget(620, 10**9))] == [40, 40]
+    assert [len(batch) for batch in pack([row(10, n) for n in range(125)], Budget(620, 10**9))] == [
+        42,
+        42,
+        41,
+    ]
+
+
 def test_rows_of_like_length_share_a_batch() -> None:
     batches = pack([row(10, 0), row(500, 1), row(12, 2), row(480, 3)], Budget(1000, 10**9))
 
