@@ -97,67 +97,14 @@ def pack(rows: Sequence[Row], budget: Budget) -> list[list[Row]]:
     """Batches of rows, the longest first, so that what does not fit into memory shows at once; as few as
     the budget allows, and of like size."""
     fewest = _pack(rows, budget)
-    level = replace(budget, tokens=sum(row.tokens for row in rows) // max(1, len(fewest)))
+    average = sum(row.tokens for row in rows) // max(1, len(fewest))
+    level = replace(budget, tokens=min(budget.tokens, average))
     while len(even := _pack(rows, level)) > len(fewest):
         level = replace(level, tokens=min(budget.tokens, level.tokens + level.tokens // 16 + 1))
     return even
 
 
 def _pack(rows: Sequence[Row], budget: Budget) -> list[list[Row]]:
-    batches: list[list[Row]] = []
-    width = seen = 0
-    for row in sorted(rows, key=lambda row: -row.tokens):
-        full = not batches or (len(batches[-1]) + 1) * width > budget.tokens
-        if full or seen + row.pixels > budget.pixels:
-            batches.append([])
-            width, seen = row.tokens, 0
-        batches[-1].append(row)
-        seen += row.pixels
-    return batches
-
-
-def pixels(self) -> int:
-    return sum(pixels(one) for one in self.media)
-
-
-TokensOf = Callable[["Image | Video"], int]
-
-
-def rows_of(shown: Sequence[Shown], tokens_of: TokensOf, budget: Budget, *, share: bool) -> list[Row]:
-    """The window's rows, in order of their first request.
-
-    tokens_of  estimates a medium's tokens
-    share      whether requests that show the same media go into one row, as far as the budget allows
-    """
-    groups: dict[tuple[int, ...], list[Shown]] = {}
-    for one in shown:
-        alone = not share or not one.media
-        key = (-1 - one.request.number,) if alone else tuple(map(id, one.media))
-        groups.setdefault(key, []).append(one)
-    rows = []
-    for group in groups.values():
-        media = group[0].media
-        shared = TEMPLATE_TOKENS + sum(map(tokens_of, media))
-        part: list[Shown] = []
-        tokens = shared
-        for one in group:
-            own = int(len(one.question) / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS
-            if part and (len(part) == MAX_QUESTIONS or tokens + own > budget.tokens):
-                rows.append(_row(part, tokens))
-                part, tokens = [], shared
-            part.append(one)
-            tokens += own
-        rows.append(_row(part, tokens))
-    return rows
-
-
-def _row(part: list[Shown], tokens: int) -> Row:
-    questions = tuple(one.question for one in part)
-    return Row(part[0].media, questions, tuple(one.request.number for one in part), tokens)
-
-
-def pack(rows: Sequence[Row], budget: Budget) -> list[list[Row]]:
-    """Batches of rows, the longest first, so that what does not fit into memory shows at once."""
     batches: list[list[Row]] = []
     width = seen = 0
     for row in sorted(rows, key=lambda row: -row.tokens):
