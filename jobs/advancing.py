@@ -125,17 +125,18 @@ def plan_and_go_on(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None
 
 
 def reduce_and_go_on(ledger: Ledger, broker: Broker, job: Job) -> None:
-    """Reduces a job whose shards have outcomes, then enqueues the jobs that come after it."""
+    """Reduces a job whose shards have outcomes, then enqueues the jobs that waited for it: for its
+    artifact, or for its end, up to which it carried them."""
     summary = reduce_job(ledger, job)
     if summary is None:
         return
-    if summary["status"] == "done":
-        for waiting in _waiting_for(ledger, job):
-            try:
-                if ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id):
-                    enqueue_job(ledger, broker, waiting)
-            except LedgerError as error:  # is no reason to fail the job that is done
-                log.warning("job %s: %s", waiting.job_id, error)
+    for waiting in _waiting_for(ledger, job):
+        try:
+            able = ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id)
+            if able and is_due(ledger, waiting) and ledger.summary(waiting.job_id) is None:
+                enqueue_job(ledger, broker, waiting)
+        except LedgerError as error:  # is no reason to fail the job that is done
+            log.warning("job %s: %s", waiting.job_id, error)
     ledger.deactivate(job.job_id)
 
 
@@ -147,6 +148,7 @@ def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
         except (JobNotFound, LedgerError) as error:  # another one's fault
             log.warning("job %s: %s", job_id, error)
             continue
-        if isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id:
+        after = isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id
+        if after or other.beside == job.job_id:
             found.append(other)
     return found

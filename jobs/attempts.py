@@ -59,14 +59,14 @@ class Worker:
 class Attempt:
     """What came of a message.
 
-    word     "stale", "done", "given back", "superseded", "cancelled", "again", "refused" or "given up"
-    number   of the attempt, from 1; 0 where none was made
-    outcome  the shard's, where this attempt ended it
+    word      "stale", "done", "given back", "superseded", "cancelled", "again", "refused" or "given up"
+    number    of the attempt, from 1; 0 where none was made
+    outcomes  the shard's, where this attempt ended it, then those of the shards that it carried
     """
 
     word: str
     number: int = 0
-    outcome: Outcome | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class Leave(Exception):
@@ -104,7 +104,7 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
     if (reason := worker.refusals.reason(job.job_id)) is not None:
         return _refuse(worker, message, job, number, reason)
     try:
-        outcome = _run(worker, message, job, number, model)
+        outcomes = _run(worker, message, job, number, model)
     except GiveBack:
         put_back(worker.broker, worker.queue, message, refund=True)
         return Attempt("given back", number)
@@ -123,11 +123,11 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
         return _give_up(worker, job, shard, number, f"{type(error).__name__}: {error}")
     finish_shard(ledger, worker.broker, worker.queue, job, shard)
     worker.refusals.take_back(job.job_id)
-    return Attempt("done", number, outcome)
+    return Attempt("done", number, outcomes)
 
 
-def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> Outcome:
-    """The shard's outcome. Raises what there is to leave it for, and whatever is wrong."""
+def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> tuple[Outcome, ...]:
+    """As `run_shard`. Raises what there is to leave it for, and whatever is wrong."""
     board = worker.broker.board(worker.queue)
     unit = Entry(job.job_id, message.unit, "running", message.epoch, number, message.at)
     life = SignsOfLife(worker.ledger, board, unit, worker.times.touch)
@@ -159,16 +159,20 @@ def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: st
 def _give_up(worker: Worker, job: Job, shard: Shard, number: int, reason: str) -> Attempt:
     outcome = give_up(worker.ledger, job, shard, reason)
     finish_shard(worker.ledger, worker.broker, worker.queue, job, shard)
-    return Attempt("given up", number, outcome)
+    return Attempt("given up", number, (outcome,))
 
 
 def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Shard) -> None:
     """Takes a shard with an outcome off the board; after the job's last one, asks for the reduction.
 
-    Stops the job if its first rows have failed at too high a rate.
+    Stops the job, or a companion, if its first rows have failed at too high a rate.
     """
     board = broker.board(queue)
     left = board.finish(job.job_id, str(shard.number))
+    if shard.retry is None:
+        for companion in job.companions:  # has no place on the board yet
+            if ledger.is_there(companion) and brake(ledger, ledger.job(companion), shard):
+                ledger.deactivate(companion)
     if brake(ledger, job, shard):
         board.forget(job.job_id)
         ledger.deactivate(job.job_id)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from jobs.broker import CPU_QUEUE, Broker, Serving, gpu_queue, hidden, lanes
 from jobs.guarding import Roots
 from jobs.ledger import Ledger
+from jobs.places import resolved
 from jobs.refusing import refused_jobs
-from jobs.submitting import make_source, resolved
+from jobs.submitting import make_source
 from savs.errors import SavsError, StorageError
 
 if TYPE_CHECKING:

@@ -46,7 +46,8 @@ class Outcome(Strict):
     sha256   of the part; None on a store without conditional writes, where a part may be replaced
     leaks    rows that are in the training set; None where that was not looked for
     tally_without_leaks  as `tally`, without the predictions of `leaks`; None where it is the same
-    timings  seconds per stage; `worker` is the whole attempt
+    timings  seconds per stage; `worker` is the whole attempt. Of a pass that served several jobs each tells
+             the whole
     """
 
     schema_version: Literal[1] = SCHEMA

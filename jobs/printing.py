@@ -149,7 +149,7 @@ def print_splits(found: SplitScores) -> None:
     """The splits of a name side by side, and their means."""
     console = Console(soft_wrap=True, emoji=False)
     leaks = any(one.without_leaks is not None for one in found.splits)
-    table = Table("split", box=None, padding=(0, 2))
+    table = Table(found.kind.removesuffix("s"), box=None, padding=(0, 2))
     for column in ("rows", "accuracy", "95 % interval", *(["without leaks"] if leaks else [])):
         table.add_column(column, justify="right", no_wrap=True)
 
@@ -162,12 +162,14 @@ def print_splits(found: SplitScores) -> None:
     for one in found.splits:
         add(escape(one.split), one.rows, one, one.without_leaks)
     rows, scored = sum(one.rows for one in found.splits), [s for s in found.splits if s.accuracy is not None]
-    add(f"mean over {len(scored)} splits", rows, found.macro)
+    add(f"mean over {len(scored)} {found.kind}", rows, found.macro)
     add("mean over all rows", rows, found.micro)
-    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} splits")
+    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} {found.kind}")
     console.print(table)
     if len(scored) < len(found.splits):
-        console.print("  splits without an accuracy, which have no label or have not ended, are left out")
+        console.print(
+            f"  {found.kind} without an accuracy, which have no label or have not ended, are left out"
+        )
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:

@@ -162,7 +162,9 @@ def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
 
 def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
     timings = summary["timings"]
-    if is_zero_shot(job.spec) or summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+    if is_zero_shot(job.spec) or job.spec.together is not None:
+        return  # their rows take another time
+    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
         return
     queue = gpu_queue(job.spec.model)
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}

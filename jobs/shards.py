@@ -7,22 +7,22 @@ that has changed) is raised and leaves the shard without an outcome.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs.endings import Ending, Entry, Progress, classify_rows, extract_rows, zero_shot_rows
+from jobs.asking import said_rows
+from jobs.endings import Ending, Progress
+from jobs.entries import Unit, read_unit
+from jobs.examples import read_examples
 from jobs.guarding import Roots
+from jobs.labelling import label_rows
 from jobs.ledger import Ledger
 from jobs.outcomes import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.planning import Shard
 from jobs.rows import ExampleRow, Row
-from jobs.specs import ClassifySpec, ExtractSpec, Job
+from jobs.specs import ExtractSpec, Job
 from jobs.tallied import Tallied
-from savs.errors import BadRow, ForbiddenMedia, LedgerError
-from savs.rows import read_rows
-from savs.samples import Sample, parse_line
-from savs.storage import open_parent
+from jobs.together import carried_by
 
 if TYPE_CHECKING:
     from savs.models import Model
@@ -36,8 +36,9 @@ def run_shard(
     model: "Model",
     progress: Progress = lambda rows: None,
     roots: Roots | None = None,
-) -> Outcome:
-    """Runs `shard` of `job` and commits its outcome; one that has an outcome is left as it is.
+) -> tuple[Outcome, ...]:
+    """Runs `shard` of `job`, and what it carries, in one pass through the model: commits an outcome for
+    each, and answers them, the job's own first. One that has an outcome is left as it is.
 
     roots  where may be read; None for everywhere, as a person's own process may
 
@@ -47,88 +48,61 @@ def run_shard(
     """
     if (outcome := ledger.outcome(job.job_id, shard.number)) is not None:
         progress(shard.rows)
-        return outcome
+        return (outcome,)
     from savs.timings import Timings
 
     timings = Timings()
     began = time.perf_counter()
     with timings.stage("read"):
-        entries = read_entries(ledger, job, shard, roots)
-    ending = _ending(job)(job, model, entries, timings, progress)
+        first = read_unit(ledger, job, shard, roots)
+        units = [first, *carried_by(ledger, first, roots)]
+    endings = _endings(units, model, timings, progress)
+    ended = [(unit, ending) for unit, ending in zip(units, endings, strict=True) if ending is not None]
     with timings.stage("write"):
-        attempt, name, digest = ledger.write_part(job.job_id, shard.number, ending.suffix, ending.part)
+        parts = [
+            ledger.write_part(unit.job.job_id, unit.shard.number, ending.suffix, ending.part)
+            for unit, ending in ended
+        ]
     timings.add("worker", time.perf_counter() - began)
+    seconds = {name: round(s, 4) for name, s in sorted(timings.seconds.items())}
+    # The job's own comes last: then whoever finds it knows that the others had their turn.
+    outcomes = [
+        ledger.commit(unit.job.job_id, _outcome(unit, ending, part, seconds))
+        for (unit, ending), part in reversed(list(zip(ended, parts, strict=True)))
+    ]
+    return tuple(reversed(outcomes))
+
+
+def _endings(
+    units: Sequence[Unit], model: "Model", timings: "Timings", progress: Progress
+) -> Sequence[Ending | None]:
+    spec = units[0].job.spec
+    if isinstance(spec, ExtractSpec):
+        return read_examples(units, model, timings, progress)
+    if spec.zero_shot is not None:
+        return [said_rows(units[0], model, timings, progress)]
+    return label_rows(units, model, timings, progress)
+
+
+def _outcome(
+    unit: Unit, ending: Ending, part: tuple[str, str, str | None], seconds: dict[str, float]
+) -> Outcome:
+    attempt, name, digest = part
     rows, without = ending.rows, ending.tally_without_leaks
     failed = sum(row.error is not None for row in rows)
-    return ledger.commit(
-        job.job_id,
-        Outcome(
-            shard=shard.number,
-            status="done",
-            attempt=attempt,
-            part=name,
-            sha256=digest,
-            counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
-            tally=Tallied.of(ending.tally),
-            leaks=ending.leaks,
-            tally_without_leaks=None if without is None else Tallied.of(without),
-            examples=_examples(rows),
-            timings={name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
-        ),
+    return Outcome(
+        shard=unit.shard.number,
+        status="done",
+        attempt=attempt,
+        part=name,
+        sha256=digest,
+        counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
+        tally=Tallied.of(ending.tally),
+        leaks=ending.leaks,
+        tally_without_leaks=None if without is None else Tallied.of(without),
+        examples=_examples(rows),
+        timings=seconds,
     )
-
-
-def _ending(job: Job) -> "Callable[[Job, Model, list[Entry], Timings, Progress], Ending]":
-    if isinstance(job.spec, ExtractSpec):
-        return extract_rows
-    return classify_rows if job.spec.zero_shot is None else zero_shot_rows
-
-
-def read_entries(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
-    """The shard's rows. Raises Changed where the manifest is no longer the one that was planned, and
-    LedgerError where they are not as many as were planned."""
-    source = job.spec.source
-    if roots is not None:
-        roots.check_address(source.url)
-        if isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None:
-            roots.check_address(job.spec.artifact)
-    if shard.retry is None:
-        found = _read_span(job, shard, roots)
-    else:
-        found = []
-        for pick in ledger.retry(job.job_id, shard.retry).shard(shard.number).picks:
-            wanted = set(pick.rows)
-            found += [entry for entry in _read_span(job, pick.shard, roots) if entry.index in wanted]
-    if len(found) != shard.rows:
-        raise LedgerError(
-            f"job {job.job_id}: shard {shard.number} has {len(found)} rows, and {shard.rows} were planned"
-        )
-    return found
-
-
-def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[Entry]:
-    source = job.spec.source
-    store, key = open_parent(source.url)
-    data = store.read_range(key, shard.offset, shard.length, source.etag)
-    entries = []
-    for line in read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True):
-        try:
-            sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
-            refused = _refused(sample, roots)
-            entries.append(Entry(line.index, line.number, sample, refused))
-        except BadRow as error:
-            bad = BadRow(f"{source.url}:{line.number}: {error}")
-            entries.append(Entry(line.index, line.number, None, bad))
-    return entries
-
-
-def _refused(sample: Sample, roots: Roots | None) -> ForbiddenMedia | None:
-    try:
-        if roots is not None:
-            roots.check_media(sample)
-    except ForbiddenMedia as error:
-        return error
-    return None
 
 
 def _examples(rows: Sequence[Row | ExampleRow]) -> tuple[ErrorExample, ...]:

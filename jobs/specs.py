@@ -21,10 +21,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 HASH_DIGITS = 8
 JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
+Digits = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HASH_DIGITS}}}$")]
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
 MAX_NOTE = 1000  # characters
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
-LATER = ("zero_shot", "prompt", "split")  # fields of specs that came later
+LATER = ("zero_shot", "prompt", "split", "together")  # fields of specs that came later
 
 
 class Strict(BaseModel):
@@ -82,11 +83,13 @@ def family(name: str, split: str | None) -> str:
 
 
 class ExtractSpec(Strict):
-    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`."""
+    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`; so is one
+    of several jobs that go through the model together, and `together` is what they have in common."""
 
     kind: Literal["extract"] = "extract"
     name: Name
     split: Name | None = None
+    together: Digits | None = None
     model: str
     train: Source
     prompt: PromptOptions = PromptOptions()
@@ -133,11 +136,12 @@ class ZeroShot(Strict):
 
 class ClassifySpec(Strict):
     """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, where
-    it is not there yet."""
+    it is not there yet; `split` and `together` are as in an `ExtractSpec`."""
 
     kind: Literal["classify"] = "classify"
     name: Name
     split: Name | None = None
+    together: Digits | None = None
     model: str
     data: Source
     artifact: str | None = None
@@ -168,7 +172,11 @@ Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
 
 
 class Job(Strict):
-    """`job.json`: the spec, and what may differ between two submissions of the same work."""
+    """`job.json`: the spec, and what may differ between two submissions of the same work.
+
+    companions  jobs whose shards are run with this one's, in one pass
+    beside      the job of which this one is a companion
+    """
 
     schema_version: Literal[1] = SCHEMA
     job_id: JobId
@@ -176,6 +184,8 @@ class Job(Strict):
     spec: Spec
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = MAX_FAILURE_RATE
     note: Annotated[str, Field(max_length=MAX_NOTE)] | None = None
+    companions: tuple[JobId, ...] = ()
+    beside: JobId | None = None
 
 
 def job_id(spec: ExtractSpec | ClassifySpec) -> str:

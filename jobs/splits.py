@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.places import answers, resolved
 from jobs.specs import NAME, ClassifySpec, Job
-from jobs.submitting import answers, resolved
 from savs.errors import SettingsError
 from savs.storage import join, open_parent, open_store
 
@@ -89,6 +89,17 @@ def _manifests(url: str, option: str) -> dict[str, str]:
     return found
 
 
+def stems_of(urls: Sequence[str], option: str) -> list[str]:
+    """What tells manifests apart: the names of their files. Raises SettingsError where it does not."""
+    stems = [_checked(resolved(url).rstrip("/").rpartition("/")[2].partition(".")[0], url) for url in urls]
+    if twice := [stem for stem in stems if stems.count(stem) > 1]:
+        raise SettingsError(
+            f"{option}: two files are called {twice[0]!r}, and so would be their artifacts; rename one, or "
+            "submit them one by one"
+        )
+    return stems
+
+
 def _checked(split: str, where: str) -> str:
     if not NAME.fullmatch(split):
         raise SettingsError(
@@ -124,7 +135,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class SplitScores:
-    """All splits of a name.
+    """All splits of a name, or all tasks that go through the model together; `kind` says which.
 
     macro  mean of the splits' accuracies, each counting the same
     micro  accuracy of all their rows together
@@ -140,16 +151,17 @@ class SplitScores:
 def split_scores(jobs: Sequence[Job], summaries: Sequence[dict[str, Any]]) -> list[SplitScores]:
     """The splits among `jobs`, a table for each name, from the summaries of those that have ended."""
     ended = {summary["job_id"]: summary for summary in summaries}
-    tables: dict[str, list[SplitScore]] = {}
+    tables: dict[tuple[str, str], list[SplitScore]] = {}
     for job in jobs:
         if isinstance(job.spec, ClassifySpec) and job.spec.split is not None:
             one = _score(job, job.spec.split, ended.get(job.job_id, {}))
-            tables.setdefault(job.spec.family, []).append(one)
+            kind = "splits" if job.spec.together is None else "tasks"
+            tables.setdefault((kind, job.spec.family), []).append(one)
     found = []
-    for name, splits in tables.items():
+    for (kind, name), splits in tables.items():
         scored = [split for split in splits if split.accuracy is not None]
         same, by_rows = (_mean(scored, weights) for weights in ([1] * len(scored), [s.rows for s in scored]))
-        found.append(SplitScores("splits", name, tuple(splits), same, by_rows))
+        found.append(SplitScores(kind, name, tuple(splits), same, by_rows))
     return found
 
 

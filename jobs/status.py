@@ -5,6 +5,7 @@ from typing import Any
 from jobs.ledger import Ledger
 from jobs.reducing import add_up
 from jobs.specs import ClassifySpec, Job
+from jobs.together import is_carried
 from savs.storage import open_store
 
 
@@ -65,14 +66,17 @@ def _ended(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unfinished(ledger: Ledger, job: Job) -> str:
-    if is_due(ledger, job):
+    if is_due(ledger, job) or is_carried(ledger, job):
         return "running"
     assert isinstance(job.spec, ClassifySpec) and job.spec.after is not None
     return "waiting" if ledger.summary(job.spec.after) is None else "blocked"
 
 
 def is_due(ledger: Ledger, job: Job) -> bool:
-    """Whether the job waits for no other. One whose predecessor was deleted needs only its artifact."""
+    """Whether the job waits for no other, and no other carries it. One whose predecessor was deleted needs
+    only its artifact."""
+    if is_carried(ledger, job):
+        return False
     if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
         return True
     before = ledger.summary(job.spec.after)

@@ -3,19 +3,20 @@
 Everything that can be checked without a model is checked here, before anything is written.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from jobs.broker import gpu_queue
+from jobs.finding import artifact_of
 from jobs.ledger import Ledger
+from jobs.places import answers, resolved
 from jobs.planning import Plan, plan_manifest
 from jobs.specs import (
     MAX_FAILURE_RATE,
-    NAME,
     ClassifySpec,
     ExtractSpec,
     Job,
@@ -26,9 +27,10 @@ from jobs.specs import (
     is_zero_shot,
     job_id,
 )
-from savs.errors import ArtifactNotFound, Changed, ModelNotFound, NotFound, SettingsError
+from jobs.together import together
+from savs.errors import Changed, ModelNotFound, NotFound, SettingsError
 from savs.formats import format_of
-from savs.storage import join, open_parent, open_store
+from savs.storage import open_parent
 
 GENERAL = RowsAs()
 AS_TRAINED = PromptOptions()
@@ -56,19 +58,6 @@ def make_source(url: str, option: str, rows: RowsAs = GENERAL) -> Source:
         )
     except NotFound as error:
         raise SettingsError(f"{option}: {error}") from error
-
-
-def resolved(url: str) -> str:
-    """A local path as it is everywhere on this machine; other addresses as they are."""
-    return url if "://" in url else str(Path(url).expanduser().resolve())
-
-
-def answers(question: Callable[[], bool]) -> bool:
-    """`question()` of a path; False where the system refuses: no permission, a name too long."""
-    try:
-        return question()
-    except OSError:
-        return False
 
 
 def resolve_model(model: str) -> str:
@@ -143,6 +132,39 @@ def classify_job(
     return new_job(spec, max_failure_rate, note)
 
 
+def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[str], **how: Any) -> list[Job]:
+    """A job for each of `artifacts`, which go through the model together; of several each is called
+    `<name>.<artifact>`.
+
+    model  by default the one that made the artifacts
+    how    as in `classify_job`
+
+    Raises SettingsError where they cannot go together, and as `classify_job`.
+    """
+    made = [artifact_of(url) for url in artifacts]
+    names = [own for own, _ in made]
+    if twice := [own for own in names if names.count(own) > 1]:
+        raise SettingsError(
+            f"--artifact: two are called {twice[0]!r}, and so would be the task of their rows; submit them "
+            "one by one"
+        )
+    models = list(dict.fromkeys(maker for _, maker in made))
+    if model is None and len(models) > 1:
+        raise SettingsError(
+            f"--artifact: {models[0]} and {models[1]} made them, and one pass is one model's; submit them "
+            "one by one"
+        )
+    model = model or models[0]
+    if len(artifacts) == 1:
+        return [classify_job(name, model, data, artifacts[0], **how)]
+    return together(
+        [
+            classify_job(name, model, data, url, split=own, **how)
+            for url, own in zip(artifacts, names, strict=True)
+        ]
+    )
+
+
 def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
     """A job of `spec`, submitted now. Raises SettingsError where rate or note cannot be used."""
     try:
@@ -168,19 +190,26 @@ def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> 
 
     Raises as `plan_manifest`.
     """
-    plans = [
-        plan_job(ledger, job)
-        if (plan_remote or not job.spec.source.url.startswith("s3://")) and not ledger.is_planned(job.job_id)
-        else None
-        for job in jobs
-    ]
-    return [ledger.create_job(job, plan) for job, plan in zip(jobs, plans, strict=True)]
+    plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not there yet
+    for job in jobs:
+        source = job.spec.source
+        if (plan_remote or not source.url.startswith("s3://")) and not ledger.is_planned(job.job_id):
+            first = plans.get((job.beside or "", source))
+            plans[job.job_id, source] = plan_job(ledger, job) if first is None else first
+    return [ledger.create_job(job, plans.get((job.job_id, job.spec.source))) for job in jobs]
 
 
 def plan_job(ledger: Ledger, job: Job) -> Plan:
-    """The plan of a job whose manifest is still the one that was submitted. Raises as
+    """The plan of a job whose manifest is still the one that was submitted; that of the job beside which
+    it goes through the same manifest, so that their shards have the same rows. Raises as
     `plan_manifest`, and Changed."""
     source = job.spec.source
+    if job.beside is not None and ledger.is_there(job.beside):
+        first = ledger.job(job.beside)
+        if first.spec.source == source:
+            if not ledger.is_planned(job.beside):
+                ledger.create_plan(job.beside, plan_job(ledger, first))
+            return ledger.planned(job.beside).plan
     plan = plan_manifest(
         source.url,
         job.spec.shard_size,
@@ -192,53 +221,6 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
     if store.etag(key) != source.etag:
         raise Changed(f"{source.url} has changed since the job was submitted; submit it again")
     return plan
-
-
-def find_artifact(ledger: Ledger, artifact: str) -> str:
-    """The address of an artifact: as given, or `NAME` (its newest version) or `NAME/VERSION` in
-    the workspace. Raises ArtifactNotFound."""
-    if artifact.startswith("s3://"):
-        return artifact
-    if answers((Path(artifact) / "manifest.json").is_file):
-        return str(Path(artifact).resolve())
-    name, _, version = artifact.partition("/")
-    inside = NAME.fullmatch(name) and NAME.fullmatch(version)
-    if inside and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
-        return ledger.artifact_url(name, version)
-    made = [] if version or not NAME.fullmatch(name) else _versions(ledger, name)
-    if not made:
-        raise ArtifactNotFound(
-            f"no artifact {artifact!r}: it is neither a folder with a manifest.json nor a name in "
-            f"{join(ledger.workspace, 'artifacts')}"
-        )
-    return ledger.artifact_url(name, made[-1])
-
-
-def _versions(ledger: Ledger, name: str) -> list[str]:
-    """The versions of an artifact in the workspace, the newest last."""
-    found = []
-    for version in ledger.store.folders(f"artifacts/{name}"):
-        try:
-            manifest = json.loads(ledger.store.read(f"artifacts/{name}/{version}/manifest.json"))
-            found.append((datetime.fromisoformat(manifest["created"]), version))
-        except NotFound:
-            continue  # it is being made
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ArtifactNotFound(
-                f"artifacts/{name}/{version}/manifest.json is not an artifact's"
-            ) from error
-    return [version for _, version in sorted(found)]
-
-
-def artifact_model(url: str) -> str:
-    """The model that made the artifact at `url`."""
-    try:
-        manifest = json.loads(open_store(url).read("manifest.json"))
-        return str(manifest["origin"]["model"]["id"])
-    except NotFound as error:
-        raise ArtifactNotFound(f"no artifact at {url}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact's") from error
 
 
 def check_model(model: str) -> None:

@@ -19,6 +19,7 @@ from jobs.specs import ClassifySpec, Job, is_zero_shot
 from jobs.status import is_due
 from jobs.sweeping import sweep
 from jobs.times import Times
+from jobs.together import is_carried
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds
@@ -59,7 +60,7 @@ class Followed:
         self.ended += rows
         if self.pace is not None:
             self.pace.go_on(now, workers, rows)
-        elif is_due(ledger, self.job):
+        elif is_due(ledger, self.job) or is_carried(ledger, self.job):
             self.pace = Pace(now)
 
     def rest(self, workers: int | None) -> tuple[float | None, float | None]:

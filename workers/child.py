@@ -122,7 +122,7 @@ class Child:
 
 
 def _log_end(attempt: Attempt, seconds: float) -> None:
-    counts = attempt.outcome.counts if attempt.outcome is not None else Counts()
+    counts = attempt.outcomes[0].counts if attempt.outcomes else Counts()
     done = f"{counts.rows} rows, {counts.failed} failed, {seconds:.1f} s"
     fields = {
         "attempt": attempt.number,
@@ -131,8 +131,8 @@ def _log_end(attempt: Attempt, seconds: float) -> None:
         "failed": counts.failed,
         "seconds": round(seconds, 3),
     }
-    if attempt.outcome is not None and attempt.outcome.reason:
-        log.warning("shard ended: %s, %s: %s", attempt.word, done, attempt.outcome.reason, extra=fields)
+    if attempt.outcomes and attempt.outcomes[0].reason:
+        log.warning("shard ended: %s, %s: %s", attempt.word, done, attempt.outcomes[0].reason, extra=fields)
     else:
         log.info("shard ended: %s, %s", attempt.word, done, extra=fields)
 

@@ -58,11 +58,12 @@ class Metrics:
     def count(self, task: str, attempt: Attempt) -> None:
         """Adds one attempt at a shard."""
         self.shards.labels(attempt.word).inc()
-        if (outcome := attempt.outcome) is not None:
+        for outcome in attempt.outcomes:
             self.items.labels(task, "labelled").inc(outcome.counts.labelled)
             self.items.labels(task, "failed").inc(outcome.counts.failed)
             for kind, rows in outcome.tally.errors.items():
                 self.errors.labels(kind).inc(rows)
+        for outcome in attempt.outcomes[:1]:  # the others tell of the same pass
             for stage, seconds in outcome.timings.items():
                 self.stages.labels(stage).inc(seconds)
 

@@ -56,7 +56,11 @@ model_option = click.option(
     "--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id."
 )
 train_option = click.option(
-    "--train", required=True, metavar="FILE", help="Labelled examples: JSONL, a local path or s3://."
+    "--train",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="Labelled examples: JSONL, a local path or s3://; may be repeated.",
 )
 data_option = click.option(
     "--data", required=True, metavar="FILE", help="The corpus: JSONL, a local path or s3://."

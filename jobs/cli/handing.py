@@ -120,6 +120,7 @@ def _tell(text: str) -> None:
 def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
     from jobs.broker import CPU_QUEUE, gpu_queue
     from jobs.status import is_due
+    from jobs.together import is_carried
 
     if (summary := ledger.summary(job.job_id)) is not None:
         return f"has ended: {summary['status']}"
@@ -129,6 +130,8 @@ def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
         return "all shards have ended; on the queue, to be reduced by a cpu worker"
     if left := broker.board(gpu_queue(job.spec.model)).left(job.job_id):
         return f"shards on the queue: {left}"
+    if is_carried(ledger, job):
+        return f"goes through the model with {job.beside}"
     return "its last shards have just ended" if is_due(ledger, job) else "waits for the job before it"
 
 

@@ -71,18 +71,26 @@ def run(
 @main.command()
 @options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
-def extract(train: str, name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
+def extract(train: tuple[str, ...], name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit an artifact on labelled examples.
+
+    Several --train files over the same media go through the model together: NAME.<file> is fitted on each.
 
     Example: savs-submit extract --train train.jsonl --model demo --workspace results --name pets
     """
+    from jobs.splits import stems_of
     from jobs.submitting import check_model, extract_job
+    from jobs.together import together
 
     prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    job = extract_job(name, model, train, heads=heads, readout=readout, prompt=prompt, **how.job)
-    submit_and_hand(ledger, [job], how)
+    common = {"heads": heads, "readout": readout, "prompt": prompt, **how.job}
+    stems = stems_of(train, "--train") if len(train) > 1 else [None]
+    jobs = [
+        extract_job(name, model, file, split=stem, **common) for file, stem in zip(train, stems, strict=True)
+    ]
+    submit_and_hand(ledger, together(jobs), how)
 
 
 zero_shot_options = options(
@@ -112,14 +120,19 @@ zero_shot_options = options(
 
 @main.command(short_help="Label a corpus with an artifact, or without one.")
 @options(data_option, name_option)
-@click.option("--artifact", help="A folder, s3:// address, NAME or NAME/VERSION.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    help="A folder, s3:// address, NAME or NAME/VERSION; may be repeated.",
+)
 @click.option("--model", help="By default the model that made the artifact.")
 @options(zero_shot_options, prompt_options, how_options)
 @reports_errors
 def classify(
     data: str,
     name: str,
-    artifact: str | None,
+    artifacts: tuple[str, ...],
     model: str | None,
     zero_shot: Literal["greedy", "constrained"] | None,
     classes: tuple[str, ...],
@@ -128,17 +141,21 @@ def classify(
 ) -> None:
     """Label a corpus with an artifact; or, with --zero-shot, by asking the model itself.
 
+    Several artifacts label each item in one pass through the model: NAME.<artifact> is a job for each, and
+    `results NAME` has a row per item and task.
+
     Example: savs-submit classify --data corpus.jsonl --artifact pets --workspace results
     --name pets-monday
     """
-    from jobs.submitting import AS_TRAINED, artifact_model, check_model, classify_job, find_artifact
+    from jobs.finding import find_artifact
+    from jobs.submitting import AS_TRAINED, check_model, classify_jobs
     from jobs.zero_shot import zero_shot_job
     from savs.errors import SettingsError
 
     prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
     if zero_shot is not None:
-        if artifact is not None:
+        if artifacts:
             raise SettingsError("--artifact and --zero-shot exclude each other: an artifact's heads answer")
         if model is None:
             raise SettingsError(
@@ -146,8 +163,8 @@ def classify(
             )
         check_model(model)
         asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
-        job = zero_shot_job(name, model, data, zero_shot, **(how.job | asked))
-    elif artifact is None:
+        jobs = [zero_shot_job(name, model, data, zero_shot, **(how.job | asked))]
+    elif not artifacts:
         raise SettingsError("give --artifact NAME, or --zero-shot to ask the model itself")
     elif classes or max_new_tokens:
         raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} goes only with --zero-shot")
@@ -157,8 +174,7 @@ def classify(
             "items are shown as they were when it was made"
         )
     else:
-        found = find_artifact(ledger, artifact)
-        model = model or artifact_model(found)
-        check_model(model)
-        job = classify_job(name, model, data, found, **how.job)
-    submit_and_hand(ledger, [job], how)
+        found = [find_artifact(ledger, artifact) for artifact in artifacts]
+        jobs = classify_jobs(name, model, data, found, **how.job)
+        check_model(jobs[0].spec.model)
+    submit_and_hand(ledger, jobs, how)

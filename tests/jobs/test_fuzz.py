@@ -15,6 +15,7 @@ import pytest
 
 from jobs.braking import brake
 from jobs.broker import message_time
+from jobs.entries import Entry, read_unit
 from jobs.explaining import explain_failures
 from jobs.ledger import Ledger
 from jobs.messages import RunShard
@@ -22,7 +23,7 @@ from jobs.planning import plan_manifest
 from jobs.reducing import reduce_job
 from jobs.results import result_rows
 from jobs.retrying import retry_job
-from jobs.shards import Entry, give_up, read_entries
+from jobs.shards import give_up
 from jobs.specs import Job, Source
 from jobs.status import job_state
 from savs.artifacts import load_artifact, save_artifact
@@ -84,7 +85,7 @@ def test_manifests(tmp_path: Path) -> None:
         path.write_bytes(b"".join(lines[:place]) + line + b"\n" + b"".join(lines[place:]))
         plan = plan_manifest(str(path), 2, labelled=False)
         job = job_on(path, ledger)
-        read = [entry for shard in plan for entry in read_entries(ledger, job, shard, None)]
+        read = [entry for shard in plan for entry in read_unit(ledger, job, shard, None).entries]
         assert [entry.index for entry in read] == list(range(plan.rows))
         assert sum(entry.error is not None for entry in read) == plan.problems
         assert sum(not isinstance(entry, Entry) or entry.sample is not None for entry in read) >= 4
@@ -127,7 +128,7 @@ def read_all(ledger: Ledger, job_id: str) -> None:
     list(result_rows(ledger, job_id))
     list(ledger.orphans(job_id))
     for shard in ledger.planned(job_id):
-        read_entries(ledger, job, shard, None)
+        read_unit(ledger, job, shard, None)
         brake(ledger, job, shard)
     reduce_job(ledger, job)
 
@@ -173,7 +174,7 @@ def test_messages(ledger: Ledger, job: Job) -> None:
         if found is None:
             raise SavsError("refused with a warning")
         usable += 1
-        read_entries(ledger, ledger.job(found.job_id), found.shard, None)
+        read_unit(ledger, ledger.job(found.job_id), found.shard, None)
 
     damaged("message", message.model_dump_json().encode(), use)
     assert usable > MUTATIONS / 20
@@ -186,7 +187,7 @@ def test_a_shard_that_is_not_as_it_was_planned_is_not_run(
     shard = ledger.planned(job.job_id).shard(1)
 
     with pytest.raises(LedgerError, match=r"shard 1 has \d rows, and \d were planned"):
-        read_entries(ledger, job, shard.model_copy(update=change), None)
+        read_unit(ledger, job, shard.model_copy(update=change), None)
 
 
 @pytest.mark.parametrize("number", [0, 3, 6, 10**30])
@@ -197,7 +198,7 @@ def test_a_message_for_a_retry_shard_that_was_not_planned_is_refused(
     assert shard.retry == 0
 
     with pytest.raises(LedgerError, match=f"shard {number} is none of retry 0"):
-        read_entries(ledger, job, shard.model_copy(update={"number": number}), None)
+        read_unit(ledger, job, shard.model_copy(update={"number": number}), None)
 
 
 def test_envelopes_of_messages() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.entries import read_unit
 from jobs.planning import plan_manifest
-from jobs.shards import read_entries
 from jobs.specs import Source
 from jobs.submitting import make_source, plan_job
 from savs.errors import Changed, StorageError
@@ -50,10 +50,10 @@ def test_a_shard_whose_rows_are_cut_gets_the_same_rows(faulty: FaultyS3, tmp_pat
     spec = job.spec.model_copy(update={"data": make_source(WHERE, "--data")})
     job = job.model_copy(update={"spec": spec})
     shard = plan_job(ledger, job).shard(0)
-    calm = read_entries(ledger, job, shard, None)
+    calm = read_unit(ledger, job, shard, None).entries
     faulty.choose = first(2, "cut", "GET", "rows.jsonl")
 
-    again = read_entries(ledger, job, shard, None)
+    again = read_unit(ledger, job, shard, None).entries
 
     assert again == calm and len(calm) == shard.rows
     assert [fault for *_, fault in faulty.seen].count("cut") == 2
