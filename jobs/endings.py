@@ -69,7 +69,7 @@ def ask(units: Sequence[Unit], questions: Sequence[str | None]) -> Asked:
     """questions  of each unit's rows that have none of their own"""
     from savs.windows import Request
 
-    known: dict[tuple[tuple[str, ...], str | None], Request] = {}
+    known: dict[tuple[object, str | None], Request] = {}
     wanted: tuple[dict[int, list[int]], ...] = tuple({} for _ in units)
     samples = [unit.samples for unit in units]
     for place in range(max(map(len, samples), default=0)):
@@ -77,7 +77,8 @@ def ask(units: Sequence[Unit], questions: Sequence[str | None]) -> Asked:
             if place < len(own):
                 sample = own[place]
                 question = sample.question or default
-                request = known.setdefault((sample.media, question), Request(len(known), sample, question))
+                shown = sample.media or id(sample)  # without media there is little that could be saved
+                request = known.setdefault((shown, question), Request(len(known), sample, question))
                 mine.setdefault(request.number, []).append(sample.index)
     return Asked(list(known.values()), wanted)
 

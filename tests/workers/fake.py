@@ -81,8 +81,8 @@ def stream(
         time.sleep(float(os.environ.get("FAKE_BATCH_SECONDS", "0")))
         cured = Path(os.environ.get("FAKE_CURED", "/nowhere"))
         harmless = cured.read_text().split() if cured.exists() else []
-        samples = [request.sample for request in batch]
-        for sample in samples:
+        samples = {request.number: request.sample for request in batch}
+        for sample in samples.values():
             if "deadly" in sample.id:
                 os.kill(os.getpid(), signal.SIGKILL)
             if "hanging" in sample.id and "hanging" not in harmless:
@@ -94,12 +94,12 @@ def stream(
                 raise StorageError("S3 did not answer, however often boto3 asked")
             if "broken" in sample.id and "broken" not in harmless:
                 raise RuntimeError(f"item {sample.id} breaks the model")
-        spoilt = [s for s in samples if "rotten" in s.id and "rotten" not in harmless]
-        rotten = {s.index: UnreadableMedia(f"{s.id} cannot be decoded") for s in spoilt}
-        good = [s for s in samples if s.index not in rotten]
-        vectors = np.array([vector(s) for s in good], dtype=np.float32).reshape(-1, LAYOUT.width)
+        spoilt = {n: s for n, s in samples.items() if "rotten" in s.id and "rotten" not in harmless}
+        rotten = {n: UnreadableMedia(f"{s.id} cannot be decoded") for n, s in spoilt.items()}
+        good = {n: s for n, s in samples.items() if n not in rotten}
+        vectors = np.array([vector(s) for s in good.values()], dtype=np.float32).reshape(-1, LAYOUT.width)
         values = torch.from_numpy(vectors)
-        yield Part(tuple(s.index for s in good), read(values) if read else values, dict(rotten))
+        yield Part(tuple(good), read(values) if read else values, dict(rotten))
 
 
 def vector(sample: Sample) -> np.ndarray:
