@@ -21,24 +21,29 @@ def of_row(config: Any, batch: Batch, last_layer: int) -> dict[str, int]:
     tower = of_siglip if config.vision_config.model_type == "siglip_vision_model" else of_qwen
     return {
         "vision": tower(config, batch.inputs),
-        "language": of_decoder(config.get_text_config(decoder=True), batch.inputs, last_layer),
+        "language": of_decoder(config.get_text_config(decoder=True), batch, last_layer),
     }
 
 
-def of_decoder(text: Any, inputs: dict[str, Any], last_layer: int) -> int:
+def of_decoder(text: Any, batch: Batch, last_layer: int) -> int:
     """n tokens, H hidden, q and k numbers of all query and key heads, I intermediate, p pairs:
     a layer is n (2 H q + 2 · 2 H k) + 4 q p to read, and 2 n q H + 3 · 2 n H I more to pass."""
-    [tokens] = inputs["input_ids"].shape[1:]
-    mask = inputs.get("attention_mask")
-    # A row of several questions says which tokens see each other; all others are causal.
-    shared = mask is not None and mask.ndim == 4
-    pairs = int(mask.sum()) if shared else tokens * (tokens + 1) // 2
+    [tokens] = batch.inputs["input_ids"].shape[1:]
+    pairs = _causal(tokens)
+    if (branches := batch.branches) is not None:
+        ends = (branches.used // branches.places.shape[1]).bincount().tolist()
+        pairs = _causal(branches.beginning) + sum(n * branches.beginning + _causal(n) for n in ends)
     hidden, heads = text.hidden_size, text.num_attention_heads
     width = getattr(text, "head_dim", None) or hidden // heads
     queries, keys = heads * width, text.num_key_value_heads * width
     read = tokens * (2 * hidden * queries + 4 * hidden * keys) + 4 * queries * pairs
     passed = tokens * (2 * queries * hidden + 6 * hidden * text.intermediate_size)
     return int((last_layer + 1) * read + last_layer * passed)
+
+
+def _causal(tokens: int) -> int:
+    """Pairs of tokens of which the second sees the first."""
+    return tokens * (tokens + 1) // 2
 
 
 def of_qwen(config: Any, inputs: dict[str, Any]) -> int:

@@ -48,6 +48,7 @@ class Outcome(Strict):
     tally_without_leaks  as `tally`, without the predictions of `leaks`; None where it is the same
     timings  seconds per stage; `worker` is the whole attempt. Of a pass that served several jobs each tells
              the whole
+    work     what the model was given in that time: `forwards`, `items`, `tokens` with padding, `pixels`
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -62,6 +63,7 @@ class Outcome(Strict):
     tally_without_leaks: Tallied | None = None
     examples: tuple[ErrorExample, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
+    work: dict[str, int] = Field(default_factory=dict)
     reason: str | None = None
 
 
@@ -100,6 +102,7 @@ class Sums:
     tally_without_leaks: Tally | None = None
     leaks: LeakSums = field(default_factory=LeakSums)
     timings: Counter[str] = field(default_factory=Counter)
+    work: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     dead: dict[int, str | None] = field(default_factory=dict)
 
@@ -111,6 +114,7 @@ class Sums:
         self.leaks.unchecked |= outcome.leaks is None
         self.leaks.add([row for row in outcome.leaks or () if row.index not in redone])
         self.timings.update(outcome.timings)
+        self.work.update(outcome.work)
         for example in outcome.examples:
             if example.index not in redone:
                 quoted = [*self.examples.get(example.kind, []), example]

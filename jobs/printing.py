@@ -62,10 +62,20 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
         )
     if "advice" in summary:
         console.print(f"  what to do: {escape(summary['advice'])}")
-    rates = summary["timings"]["items_per_second"]
-    if rates:
-        console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
+    _print_rates(console, summary["timings"])
     console.print(f"  results: {escape(where)}\n")
+
+
+def _print_rates(console: Console, timings: dict[str, Any]) -> None:
+    if whole := timings.get("items_per_worker_second"):
+        more = [f"{whole:g} items/s of a worker"]
+        if tokens := timings.get("tokens_per_worker_second"):
+            more.append(f"{tokens:,} tokens/s")
+        if busy := timings.get("device_busy"):
+            more.append(f"device busy {busy:.0%} of the time")
+        console.print("  " + ", ".join(more))
+    if rates := timings["items_per_second"]:
+        console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
 
 
 def _print_scores(console: Console, summary: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 Everything here follows from the ledger alone, so running it twice changes nothing.
 """
 
-from collections import Counter
 from typing import Any
 
 from jobs.broker import gpu_queue
@@ -16,7 +15,10 @@ from jobs.specs import ClassifySpec, ExtractSpec, Job, is_zero_shot
 from savs.errors import FitError, LedgerError
 from savs.metrics import score
 
-STAGES = ("read", "decode", "preprocess", "forward", "readout", "write")
+# A shard's, in the order of the data's way. `forward` is what starts it, and on a CPU all of it.
+STAGES = (
+    *("read", "fetch", "decode", "preprocess", "copy", "vision", "language", "forward", "readout", "write"),
+)
 RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
 
 
@@ -117,7 +119,7 @@ def _summary(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             f"savs-submit logs {job.spec.name} says why rows failed; mend that, then: "
             f"savs-submit retry {job.spec.name}"
         )
-    summary["timings"] = _timings(sums.timings, counts["rows"], counts["labelled"])
+    summary["timings"] = _timings(sums, counts["rows"], counts["labelled"])
     summary["created"] = job.submitted
     return summary
 
@@ -145,18 +147,24 @@ def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
     }
 
 
-def _timings(seconds: Counter[str], rows: int, labelled: int) -> dict[str, Any]:
-    """Seconds per stage over all shards, labelled rows per second of each stage alone, and rows per
-    second of a worker."""
+def _timings(sums: Sums, rows: int, labelled: int) -> dict[str, Any]:
+    """Seconds per stage over all shards, labelled rows per second of each stage alone; and per second of
+    a worker rows, tokens and pixels, and the share of it in which the device was busy."""
+    seconds, whole = sums.timings, sums.timings["worker"]
     timings: dict[str, Any] = {
-        "seconds": {stage: round(seconds[stage], 3) for stage in STAGES},
+        "seconds": {stage: round(seconds[stage], 3) for stage in STAGES if seconds[stage] > 0},
         "items_per_second": {
             stage: round(labelled / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
         },
-        "worker_seconds": round(seconds["worker"], 3),
+        "worker_seconds": round(whole, 3),
     }
-    if seconds["worker"] > 0:
-        timings["items_per_worker_second"] = round(rows / seconds["worker"], 2)
+    if whole > 0:
+        timings["items_per_worker_second"] = round(rows / whole, 2)
+        for what in ("tokens", "pixels"):
+            if sums.work[what]:
+                timings[f"{what}_per_worker_second"] = round(sums.work[what] / whole)
+        if seconds["device"] > 0:
+            timings["device_busy"] = round(seconds["device"] / whole, 3)
     return timings
 
 
@@ -232,7 +240,7 @@ def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> di
         "errors": {},
         "warnings": [],
         "advice": f"mend that, {again}",
-        "timings": _timings(Counter(), 0, 0),
+        "timings": _timings(Sums(), 0, 0),
         "created": job.submitted,
     }
     ledger.write_summary(job.job_id, summary)

@@ -67,7 +67,7 @@ def run_shard(
     seconds = {name: round(s, 4) for name, s in sorted(timings.seconds.items())}
     # The job's own comes last: then whoever finds it knows that the others had their turn.
     outcomes = [
-        ledger.commit(unit.job.job_id, _outcome(unit, ending, part, seconds))
+        ledger.commit(unit.job.job_id, _outcome(unit, ending, part, seconds, timings.counts))
         for (unit, ending), part in reversed(list(zip(ended, parts, strict=True)))
     ]
     return tuple(reversed(outcomes))
@@ -85,7 +85,11 @@ def _endings(
 
 
 def _outcome(
-    unit: Unit, ending: Ending, part: tuple[str, str, str | None], seconds: dict[str, float]
+    unit: Unit,
+    ending: Ending,
+    part: tuple[str, str, str | None],
+    seconds: dict[str, float],
+    work: dict[str, int],
 ) -> Outcome:
     attempt, name, digest = part
     rows, without = ending.rows, ending.tally_without_leaks
@@ -102,6 +106,7 @@ def _outcome(
         tally_without_leaks=None if without is None else Tallied.of(without),
         examples=_examples(rows),
         timings=seconds,
+        work=dict(sorted(work.items())),
     )
 
 

@@ -1,6 +1,7 @@
 """The benchmark for GPUs, on a CPU."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import flops, gpu, shapes
 from savs import batches
+from savs.batches import Batch
+from savs.branching import Branches
 from savs.packing import Row
 from savs.vectors import read_vectors
 
@@ -71,6 +74,20 @@ def test_operations_are_those_that_torch_counts(
         tokens = batch.tokens
         masked = (last + 1) * 4 * seven["hidden_size"] * tokens * (tokens - 1) // 2
         assert counted + masked == pytest.approx(counter.get_total_flops(), rel=1e-4)
+
+
+def test_tokens_of_a_row_that_branches_see_its_beginning_and_their_own_end() -> None:
+    text = SimpleNamespace(
+        hidden_size=8, num_attention_heads=2, head_dim=4, num_key_value_heads=1, intermediate_size=16
+    )
+
+    def operations(branches: Branches | None) -> int:
+        inputs = {"input_ids": torch.zeros(1, 15, dtype=torch.int64)}
+        return flops.of_decoder(text, Batch(inputs, (), (), (), (), branches), 0)
+
+    pairs = 7 * 8 // 2 + 3 * 7 + 3 * 4 // 2 + 5 * 7 + 5 * 6 // 2
+    saved = operations(None) - operations(Branches.of([(7, [3, 5])]))
+    assert saved == 4 * 8 * (15 * 16 // 2 - pairs)
 
 
 @pytest.mark.parametrize("shape", [name for name in shapes.SHAPES if name != "demo"])

@@ -27,7 +27,18 @@ from tests.jobs.conftest import (
     write_jsonl,
 )
 
-STAGES = {"read", "decode", "preprocess", "forward", "readout", "write"}
+STAGES = {
+    "read",
+    "fetch",
+    "decode",
+    "preprocess",
+    "copy",
+    "vision",
+    "language",
+    "forward",
+    "readout",
+    "write",
+}
 EXTRACT = ("--heads", str(HEADS), "--shard-size", "8")
 
 
@@ -71,6 +82,8 @@ def test_the_summary_says_what_the_rows_say(calm: Finished) -> None:
         assert summary["confusion"][label] == {name: own.count(name) for name in sorted(set(own))}
     assert set(summary["timings"]["seconds"]) == STAGES
     assert set(summary["timings"]["items_per_second"]) == STAGES
+    assert summary["timings"]["tokens_per_worker_second"] > 0 < summary["timings"]["pixels_per_worker_second"]
+    assert 0 < summary["timings"]["device_busy"] <= 1
     assert min(summary["timings"]["items_per_second"].values()) > 0
     assert summary["artifact"] == calm.summary("extract")["artifact"]
 

@@ -124,8 +124,8 @@ def test_a_job_whose_data_changed_is_given_up_at_once(pool: Pool, model: Model) 
 
     given_up = attempt(pool, worker_of(pool), extract, model)
 
-    assert given_up.word == "given up" and given_up.outcome is not None
-    assert "has changed since" in (given_up.outcome.reason or "")
+    assert given_up.word == "given up" and given_up.outcomes
+    assert "has changed since" in (given_up.outcomes[0].reason or "")
 
 
 def test_a_worker_that_was_mended_takes_its_refusal_back(pool: Pool, model: Model) -> None:
