@@ -64,11 +64,11 @@ def fit(
     numbers = torch.tensor([order.index(label) for label in labels])
     values = torch.from_numpy(np.ascontiguousarray(vectors.values, dtype=np.float32))
     places = vectors.layout.slices()
-    centroids, scores = {}, np.zeros(len(places), dtype=np.int64)
+    means = torch.stack([values[numbers == c].mean(0) for c in range(len(order))])
+    centroids = {head: means[:, columns].contiguous() for head, columns in places.items()}
+    scores = np.zeros(len(places), dtype=np.int64)
     for i, (head, columns) in enumerate(places.items()):
-        own = values[:, columns]
-        centroids[head] = torch.stack([own[numbers == c].mean(0) for c in range(len(order))])
-        scores[i] = int((nearest(own, centroids[head]) == numbers).sum())
+        scores[i] = int((nearest(values[:, columns], centroids[head]) == numbers).sum())
     # NumPy's default sort is not stable, and its order of equal counts is the published one.
     top = np.argsort(scores)[-heads:][::-1]
     chosen = [list(places)[i] for i in top]

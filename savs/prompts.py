@@ -156,7 +156,9 @@ def tokenize(model: Model, texts: Sequence[str]) -> list[list[int]]:
 
 def render(model: Model, prompts: Sequence[Prompt]) -> list[str]:
     """The chat prompts as text, as `savs.chat.write` does it. Raises ValueError."""
-    return [write(model.processor, model.chat, _kinds(prompt), prompt.question) for prompt in prompts]
+    asked = [(tuple(_kinds(prompt)), prompt.question) for prompt in prompts]
+    texts = {one: write(model.processor, model.chat, *one) for one in dict.fromkeys(asked)}
+    return [texts[one] for one in asked]
 
 
 def _kinds(prompt: Prompt) -> list[Kind]:

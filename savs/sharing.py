@@ -88,10 +88,29 @@ def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
     find = getattr(network.base_model, "get_rope_index", None)
     if find is not None:
         taken = inspect.signature(find).parameters
-        found: torch.Tensor = find(**{name: value for name, value in inputs.items() if name in taken})[0]
-        return found
+        given = {name: value for name, value in inputs.items() if name in taken}
+        alike = _first_of_alike(given)
+        found: torch.Tensor = find(**(alike or given))[0]
+        return found.expand(-1, len(inputs["input_ids"]), -1) if alike else found
     rows, tokens = inputs["input_ids"].shape
     return torch.arange(tokens).expand(rows, tokens)
+
+
+def _first_of_alike(given: dict[str, Any]) -> dict[str, Any] | None:
+    """The first row's part, where all rows have media of one size in the same places: then they have the
+    same positions, which a model works out row by row."""
+    rows = len(given["input_ids"])
+    if rows < 2 or "mm_token_type_ids" not in given:
+        return None
+    first = {}
+    for name, value in given.items():
+        if not hasattr(value, "reshape") or not len(value) or len(value) % rows:
+            return None
+        each = value.reshape(rows, -1)
+        if name != "input_ids" and not bool((each == each[0]).all()):
+            return None
+        first[name] = value[: len(value) // rows]
+    return first
 
 
 def lay_out(

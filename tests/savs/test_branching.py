@@ -32,7 +32,11 @@ def masked(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
 @pytest.mark.parametrize(
     ("heads", "groups", "width", "of_values"), [(4, 4, 8, 8), (6, 2, 8, 8), (4, 1, 8, 16)]
 )
-def test_branches_give_what_a_mask_gives(heads: int, groups: int, width: int, of_values: int) -> None:
+@pytest.mark.parametrize("keys", [2**18, 40])  # all ends at once, or two at a time
+def test_branches_give_what_a_mask_gives(
+    heads: int, groups: int, width: int, of_values: int, keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("savs.branching.KEYS", keys)
     torch.manual_seed(3)
     n = max(begin + sum(ends) for begin, ends in ROWS)
     query, key = torch.randn(3, heads, n, width), torch.randn(3, groups, n, width)
