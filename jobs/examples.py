@@ -1,7 +1,7 @@
 """What a shard of labelled examples comes to: their head vectors, with the examples beside them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jobs.endings import Ending, Progress, ask, budget_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def read_examples(
     units: Sequence[Unit], model: "Model", timings: "Timings", progress: Progress
-) -> list[Ending]:
+) -> Iterator[Ending]:
     """Reads the head vectors of all units' entries in one pass; each part is a safetensors file of them.
 
     `vectors` float32 [n, width] has a row for every example without an error; the examples lie
@@ -47,7 +47,8 @@ def read_examples(
             errors[place].update(asked.of(place, part.errors))
         progress(asked.rows(0, (*part.numbers, *part.errors)))
     origin, width = describe(model).model_dump_json(), model.layout.width
-    return [_ending(*one, origin, width) for one in zip(units, found, digests, errors, strict=True)]
+    for one in zip(units, found, digests, errors, strict=True):
+        yield _ending(*one, origin, width)
 
 
 def _ending(

@@ -1,7 +1,7 @@
 """What a shard comes to that is labelled with an artifact; or with several, in one pass through the model."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class Task:
 
 def label_rows(
     units: Sequence[Unit], model: "Model", timings: "Timings", progress: Progress
-) -> list[Ending | None]:
+) -> Iterator[Ending | None]:
     """Labels each unit's entries with its job's artifact; the parts are their result rows.
 
     Artifacts that were made of items shown alike share a pass. What is wrong with the first unit's
@@ -73,7 +73,8 @@ def label_rows(
     progress(len(units[0].errors))
     for these in alike.values():
         _label(these, timings, progress if these[0] is tasks[0] else lambda rows: progress(0))
-    return [None if task is None else _ending(task) for task in tasks]
+    for task in tasks:
+        yield None if task is None else _ending(task)
 
 
 def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> None:

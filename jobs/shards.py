@@ -7,7 +7,7 @@ that has changed) is raised and leaves the shard without an outcome.
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jobs.asking import said_rows
@@ -56,26 +56,29 @@ def run_shard(
     with timings.stage("read"):
         first = read_unit(ledger, job, shard, roots)
         units = [first, *carried_by(ledger, first, roots)]
-    endings = _endings(units, model, timings, progress)
-    ended = [(unit, ending) for unit, ending in zip(units, endings, strict=True) if ending is not None]
-    with timings.stage("write"):
-        parts = [
-            ledger.write_part(unit.job.job_id, unit.shard.number, ending.suffix, ending.part)
-            for unit, ending in ended
-        ]
+    written: list[tuple[Unit, Outcome]] = []
+    for unit, ending in zip(units, _endings(units, model, timings, progress), strict=True):
+        if ending is not None:
+            with timings.stage("write"):
+                part = ledger.write_part(unit.job.job_id, shard.number, ending.suffix, ending.part)
+            written.append((unit, _outcome(unit, ending, part)))
     timings.add("worker", time.perf_counter() - began)
-    seconds = {name: round(s, 4) for name, s in sorted(timings.seconds.items())}
+    spent = {
+        "timings": {name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
+        "work": dict(sorted(timings.counts.items())),
+    }
     # The job's own comes last: then whoever finds it knows that the others had their turn.
     outcomes = [
-        ledger.commit(unit.job.job_id, _outcome(unit, ending, part, seconds, timings.counts))
-        for (unit, ending), part in reversed(list(zip(ended, parts, strict=True)))
+        ledger.commit(unit.job.job_id, outcome.model_copy(update=spent))
+        for unit, outcome in reversed(written)
     ]
     return tuple(reversed(outcomes))
 
 
 def _endings(
     units: Sequence[Unit], model: "Model", timings: "Timings", progress: Progress
-) -> Sequence[Ending | None]:
+) -> Iterable[Ending | None]:
+    """One after another, so that the rows of one at a time are in memory."""
     spec = units[0].job.spec
     if isinstance(spec, ExtractSpec):
         return read_examples(units, model, timings, progress)
@@ -84,13 +87,7 @@ def _endings(
     return label_rows(units, model, timings, progress)
 
 
-def _outcome(
-    unit: Unit,
-    ending: Ending,
-    part: tuple[str, str, str | None],
-    seconds: dict[str, float],
-    work: dict[str, int],
-) -> Outcome:
+def _outcome(unit: Unit, ending: Ending, part: tuple[str, str, str | None]) -> Outcome:
     attempt, name, digest = part
     rows, without = ending.rows, ending.tally_without_leaks
     failed = sum(row.error is not None for row in rows)
@@ -105,8 +102,6 @@ def _outcome(
         leaks=ending.leaks,
         tally_without_leaks=None if without is None else Tallied.of(without),
         examples=_examples(rows),
-        timings=seconds,
-        work=dict(sorted(work.items())),
     )
 
 

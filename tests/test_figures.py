@@ -37,3 +37,28 @@ def test_the_table_of_the_queues_figures_is_what_was_measured() -> None:
         f"{small:.1f} s",
         f"{value['fairness: shards that FIFO does first']:,} shards",
     )
+
+
+def test_the_tables_of_the_engines_figures_are_what_was_measured() -> None:
+    def measured(name: str) -> dict[str, float]:
+        report = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text())
+        return {figure["name"]: figure["value"] for figure in report["results"]}
+
+    text = (ROOT / "docs" / "performance.md").read_text()
+    cells = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+    ratios = [f"{value:.1f} ×" for name, value in measured("loop").items() if ":" not in name]
+    assert [row[3] for row in cells if len(row) == 5 and row[3].endswith("×")] == ratios
+
+    without: dict[str, list[str]] = {}
+    for name, value in measured("ablation").items():
+        without.setdefault(name.split(": without ")[1], []).append(f"{value:.2f} ×")
+    assert {row[0]: row[1:] for row in cells if row[0] in without} == without
+
+    scale = measured("scale")
+    sizes = [name.removesuffix(": speed") for name in scale if name.endswith(": speed")]
+    told = [[size, f"{scale[f'{size}: speed']:.0f}", f"{scale[f'{size}: memory']:.0f} MB"] for size in sizes]
+    assert [row for row in cells if row[0] in sizes] == told
+    assert f"over that of 500: {scale['memory: many items over few']:.2f} ×" in text

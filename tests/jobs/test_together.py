@@ -126,6 +126,23 @@ def test_every_task_says_at_once_what_it_says_alone(
     assert "night: 3 tasks" in said.stdout and "mean over 3 tasks" in said.stdout
 
 
+def test_artifacts_whose_items_were_shown_otherwise_label_as_they_do_alone(
+    own_corpus: Corpus, files: dict[str, Path], qwen2_vl: Path, workspace: Path, forwards: list[int]
+) -> None:
+    extract(files, ("shape",), qwen2_vl, workspace, "shape")
+    how = ["--heads", HEADS, "--max-pixels", 56 * 56, *options(qwen2_vl, workspace)]
+    assert savs_submit("extract", "--train", files["kind"], "--name", "small", *how).exit_code == 0
+    forwards.clear()
+
+    said = classify(own_corpus, ["shape", "small"], qwen2_vl, workspace, "night")
+
+    assert said.exit_code == 0 and sum(forwards) == 2 * ROWS
+    for place, name in enumerate(("shape", "small")):
+        classify(own_corpus, [name], qwen2_vl, workspace, f"alone-{name}")
+        own = rows_of("night", workspace)[place * ROWS : (place + 1) * ROWS]
+        assert own == rows_of(f"alone-{name}", workspace)
+
+
 def test_rows_with_a_question_of_their_own_are_asked_once_for_all_tasks(
     own_corpus: Corpus, files: dict[str, Path], qwen2_vl: Path, workspace: Path, forwards: list[int]
 ) -> None:
