@@ -5,14 +5,16 @@ questions are most of a row, and each sees a fifteenth of it. Here the beginning
 the ends another, in which each has its own tokens and a copy of its beginning's keys and values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-SLOT = "savs_branches"  # the attribute of a mask that takes `Branches` to the attention
+MARK = (1, 1, 1, 1)  # the shape of a mask that stands for the branches of the pass
 KEYS = 2**18  # tokens whose keys and values are copied at once: half a GiB of Qwen2.5-VL-7B's
 
 
@@ -56,16 +58,28 @@ class Branches:
         """Of these ends alone; `used` stays that of all."""
         return replace(self, lines=self.lines[ends], places=self.places[ends], mask=self.mask[ends])
 
+    def to(self, device: "torch.device") -> "Branches":
+        parts = (self.lines, self.places, self.used, self.mask)
+        return Branches(self.beginning, *(part.to(device, non_blocking=True) for part in parts))
+
     def as_mask(self, device: "torch.device") -> "torch.Tensor":
-        """What a network takes for a mask, [1, 1, 1, 1], and hands on to `attend`."""
+        """What a network takes for a mask, and hands on to `attend`: bool of the shape MARK."""
         import torch
 
-        moved = (
-            part.to(device, non_blocking=True) for part in (self.lines, self.places, self.used, self.mask)
-        )
-        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
-        setattr(mask, SLOT, Branches(self.beginning, *moved))
-        return mask
+        return torch.ones(MARK, dtype=torch.bool, device=device)
+
+
+_passing: "ContextVar[Branches | None]" = ContextVar("branches", default=None)
+
+
+@contextmanager
+def branching(branches: Branches | None) -> Iterator[None]:
+    """In this block a network's rows branch so, wherever it hands on the mask of `branches`."""
+    token = _passing.set(branches)
+    try:
+        yield
+    finally:
+        _passing.reset(token)
 
 
 def attend_in_branches() -> None:
@@ -90,12 +104,13 @@ def attend(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     plain: Any = sdpa_attention_forward
-    branches: Branches | None = getattr(attention_mask, SLOT, None)
-    if branches is None:
+    branches = _passing.get()
+    if branches is None or attention_mask is None or attention_mask.shape != MARK:
         whole: torch.Tensor = plain(module, query, key, value, attention_mask, **options)[0]
         return whole, None
     if any(options.get(name) is not None for name in ("position_bias", "s_aux", "softcap")):
         raise NotImplementedError("rows that branch know no such attention")
+    branches = branches.to(query.device)  # layers may lie on several
     begin, scaling = branches.beginning, options.get("scaling")
     out = query.new_zeros(*query.transpose(1, 2).shape[:3], value.shape[-1])
     first = (tensor[:, :, :begin] for tensor in (query, key, value))

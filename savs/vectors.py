@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from savs.branching import branching
 from savs.errors import UnsupportedModel
 from savs.heads import HeadLayout, HeadProjection, LayerHeads
 from savs.models import Model
@@ -62,10 +63,13 @@ def read_vectors(
     wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
     with torch.inference_mode():
         inputs = onto_device(model, batch.inputs)
-        if batch.branches is not None:
-            inputs["attention_mask"] = batch.branches.as_mask(model.device)
+        branches = batch.branches.to(model.device) if batch.branches is not None else None
+        if branches is not None:
+            inputs["attention_mask"] = branches.as_mask(model.device)
         marks.end("copy")
-        read = _forward(model, inputs, torch.tensor(batch.lines), torch.tensor(batch.ends), wanted, marks)
+        lines, ends = torch.tensor(batch.lines), torch.tensor(batch.ends)
+        with branching(branches):
+            read = _forward(model, inputs, lines, ends, wanted, marks)
         vectors = torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
         marks.end("language")
         return vectors

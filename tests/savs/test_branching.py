@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from savs.branching import SLOT, Branches, attend
+from savs.branching import Branches, attend, branching
 
 # Tokens of the beginning and of each end: of several lengths, one end only, and a row shorter than the
 # other's beginning.
@@ -43,7 +43,10 @@ def test_branches_give_what_a_mask_gives(
     value = torch.randn(3, groups, n, of_values)
     module = SimpleNamespace(num_key_value_groups=heads // groups, is_causal=True)
 
-    out, _ = attend(module, query, key, value, Branches.of(ROWS).as_mask(query.device), scaling=0.3)
+    branches = Branches.of(ROWS)
+    with branching(branches):
+        moved = branches.as_mask(query.device).clone()  # as onto another device
+        out, _ = attend(module, query, key, value, moved, scaling=0.3)
 
     whole = masked(query, key, value)
     for line, (begin, ends) in enumerate(ROWS):
@@ -53,12 +56,12 @@ def test_branches_give_what_a_mask_gives(
     assert out.isfinite().all()
 
 
-def test_a_mask_without_branches_is_what_it_always_was() -> None:
+def test_another_mask_in_the_same_pass_is_what_it_always_was() -> None:
     query, key, value = torch.randn(3, 2, 4, 5, 8)
     mask = torch.ones(2, 1, 5, 5).tril().bool()
-    assert getattr(mask, SLOT, None) is None
 
-    out, _ = attend(SimpleNamespace(), query, key, value, mask, scaling=0.5)
+    with branching(Branches.of(ROWS)):
+        out, _ = attend(SimpleNamespace(), query, key, value, mask, scaling=0.5)
 
     plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.5)
     assert torch.equal(out, plain.transpose(1, 2))
@@ -67,7 +70,8 @@ def test_a_mask_without_branches_is_what_it_always_was() -> None:
 @pytest.mark.parametrize("more", ["position_bias", "s_aux", "softcap"])
 def test_an_attention_that_is_more_than_a_mask_is_refused(more: str) -> None:
     query, key, value = torch.randn(3, 3, 4, 14, 8)
-    mask = Branches.of(ROWS).as_mask(query.device)
+    branches = Branches.of(ROWS)
+    mask = branches.as_mask(query.device)
 
-    with pytest.raises(NotImplementedError):
+    with branching(branches), pytest.raises(NotImplementedError):
         attend(SimpleNamespace(), query, key, value, mask, **{more: torch.ones(1)})
