@@ -59,11 +59,14 @@ def carried_by(ledger: Ledger, first: Unit, roots: Roots | None) -> list[Unit]:
             if ledger.outcome(companion, number) is not None or not ledger.is_planned(companion):
                 return None
             job = ledger.job(companion)
-            if job.spec.source == first.job.spec.source:  # then it has the first job's plan
-                check_addresses(job, roots)
-                return Unit(job, first.shard, first.entries)
             plan = ledger.planned(companion).plan
-            return read_unit(ledger, job, plan.shard(number), roots) if number < len(plan) else None
+            if number >= len(plan):
+                return None
+            shard = plan.shard(number)
+            if shard != first.shard or job.spec.source != first.job.spec.source:
+                return read_unit(ledger, job, shard, roots)
+            check_addresses(job, roots)
+            return Unit(job, shard, first.entries)
         except SavsError as error:
             log.warning("%s is left to itself: %s", companion, error)
             return None

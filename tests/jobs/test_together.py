@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import savs
+from jobs.broker import gpu_queue
 from jobs.ledger import Ledger
 from jobs.specs import Job
 from jobs.status import job_state
@@ -327,3 +328,24 @@ def test_a_companion_waits_for_the_end_of_the_first_job_however_that_comes(works
     assert not is_due(ledger, second)
     ledger.delete(first.job_id)
     assert is_due(ledger, second)
+
+
+def test_a_first_job_that_is_planned_anew_carries_its_companions_own_rows(
+    own_corpus: Corpus, files: dict[str, Path], qwen2_vl: Path, workspace: Path
+) -> None:
+    # given a set of which the first job was deleted, and would now be cut into other shards
+    extract(files, TASKS[:2], qwen2_vl, workspace, "set")
+    data = ["classify", "--data", own_corpus.data, "--artifact", "set.shape", "--artifact", "set.half"]
+    command = [*data, "--name", "night", "--workspace", workspace]
+    assert savs_submit(*command).exit_code == 0
+    ledger = Ledger(str(workspace))
+    first, second = (ledger.jobs(f"night.set.{task}")[0] for task in TASKS[:2])
+    shutil.rmtree(workspace / "jobs" / second.job_id / "commits")
+    ledger.forget_summary(second.job_id)
+    ledger.delete(first.job_id)
+    ledger.write_rates(gpu_queue(first.spec.model), {"image": 16 / 120})
+
+    assert savs_submit(*command).exit_code == 0
+
+    assert len(ledger.planned(first.job_id)) != len(ledger.planned(second.job_id))
+    assert [row["index"] for row in rows_of("night", workspace)] == [*range(ROWS)] * 2
