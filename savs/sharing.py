@@ -169,14 +169,15 @@ def is_exact(model: "Model") -> bool:
     if hasattr(model.processor, "video_processor"):
         tried.append((_long_video(8), _long_video(6)))
     try:
-        worst = min(_worst_cosine(model, media) for media in tried)
+        found = [_worst_cosine(model, media) for media in tried]
     except Exception as error:  # whatever a model's code raises for a mask or positions of this form
         log.info("%s: a row for each question (%s)", model.name, error)
         return False
     bar = EXACT if model.dtype == "float32" else EXACT_HALF
-    if not worst >= bar:
-        log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, worst, bar)
-        return False
+    for cosine in found:
+        if not cosine >= bar:  # nor is NaN
+            log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, cosine, bar)
+            return False
     return True
 
 
@@ -189,8 +190,8 @@ def _long_video(frames: int) -> Video:
 
 
 def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
-    """Of any head's vectors joined and alone, for several questions about each of two media; 1 where
-    the model takes no such media at all."""
+    """Of any head's vectors joined and alone, for several questions about each of two media; NaN where
+    one is, and 1 for videos where the model takes none."""
     import torch
 
     from savs.packing import Row
@@ -205,16 +206,19 @@ def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
     try:
         plain = [_vectors(replace(model, shares=False), [row]) for row in alone]
     except ItemError:
-        return 1.0
+        if isinstance(media[0], Video):
+            return 1.0
+        raise  # without a picture nothing was tried
     trying = replace(model, shares=True)
     others = [_vectors(trying, rows), _vectors(trying, alone)]  # joined, and padded without a mask
-    return min(
-        float(torch.cosine_similarity(vector[place], other[number][place], dim=0))
+    cosines = [
+        torch.cosine_similarity(vector[place], other[number][place], dim=0)
         for one in plain
         for number, vector in one.items()
         for place in model.layout.slices().values()
         for other in others
-    )
+    ]
+    return float(torch.stack(cosines).min())  # which Python's own is not, where one is NaN
 
 
 def _vectors(model: "Model", rows: "list[Row]") -> "dict[int, torch.Tensor]":

@@ -10,6 +10,7 @@ import torch
 
 import savs
 from savs.errors import ItemTooLong, UnusablePrompt
+from savs.packing import Row
 from savs.sharing import is_exact, join
 from savs.timings import Timings
 from savs.vectors import _forward
@@ -189,6 +190,26 @@ def test_shared_rows_depend_on_the_positions_that_are_tried_at_load_time(
 
     # then the model is loaded, and does not share
     assert not savs.load_model(qwen2_vl, device="cpu").shares
+
+
+@pytest.mark.parametrize("spoilt", ["NaN", "refused"])
+def test_a_model_whose_trial_says_nothing_does_not_share(
+    qwen2_5: savs.Model, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    assert is_exact(qwen2_5)
+
+    def vectors(model: savs.Model, rows: list[Row]) -> dict[int, torch.Tensor]:
+        if spoilt == "refused":
+            raise UnusablePrompt("takes no pictures")
+        # in one head of the last prompt alone, behind many that are right
+        found = {n: torch.ones(model.layout.width) for row in rows for n in row.numbers}
+        if model.shares:
+            found[max(found)][-1] = torch.nan
+        return found
+
+    monkeypatch.setattr("savs.sharing._vectors", vectors)
+
+    assert not is_exact(qwen2_5)
 
 
 def test_no_shared_row_is_longer_than_what_a_layer_looks_back(
