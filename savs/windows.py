@@ -6,7 +6,7 @@ cannot be opened costs the requests that show it and no others. This module know
 """
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from savs.samples import Sample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-WINDOW_REQUESTS = 512  # that are decoded, sorted and packed together
+WINDOW_REQUESTS = 512  # that are decoded, sorted and packed together; up to twice as many about one item
 WINDOW_BYTES = 2**30  # of decoded pixels in one window; two are in memory
 DECODERS = min(8, 2 * (os.cpu_count() or 1))  # threads that fetch and decode
 AHEAD = 4 * DECODERS  # files that are being decoded or wait to be put into a window
@@ -64,8 +64,9 @@ class Window:
 def read_ahead(
     requests: Iterable[Request], open_one: Open, limit: int = WINDOW_REQUESTS, space: int = WINDOW_BYTES
 ) -> Iterator[Window]:
-    """Windows of up to `limit` requests and about `space` bytes of pixels. The next one is being filled
-    while the caller works on the last.
+    """Windows of about `limit` requests and `space` bytes of pixels. The next one is being filled while the
+    caller works on the last. Requests one behind the other that show the same media are not parted, unless
+    there are more than `limit`: media in two windows go through the model twice.
 
     open_one  opens the file at an address; raises ItemError; called from several threads
     """
@@ -98,6 +99,7 @@ class _Filling:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space = limit, space
         self.waiting: deque[tuple[Request, list[Future[tuple[Image | Video, Digest]]]]] = deque()
+        self.files: Counter[str] = Counter()  # that are shown by who waits
         self.opened: dict[str, Future[tuple[Image | Video, Digest]]] = {}
         self.stopped = False
 
@@ -108,11 +110,15 @@ class _Filling:
             for request, futures in self.waiting
             for address, future in zip(request.sample.media, futures, strict=True)
         }
-        while len(window) < self.limit and size < self.space and not self.stopped:
-            self._start(self.limit - len(window))
-            if not self.waiting:
+        shown: tuple[str, ...] = ()
+        while not self.stopped:
+            full = len(window) >= self.limit or size >= self.space
+            self._start(1 if full else self.limit - len(window))
+            if not self.waiting or (full and not self._goes_on(shown, len(window))):
                 break
             request, futures = self.waiting.popleft()
+            shown = request.sample.media
+            self.files -= Counter(shown)
             media, digests = [], []
             try:
                 if request.question is None:
@@ -129,13 +135,20 @@ class _Filling:
             seen.update(map(id, media))
         return window
 
+    def _goes_on(self, shown: tuple[str, ...], taken: int) -> bool:
+        """Whether what waits next is about the media that a full window of `taken` requests ends with."""
+        return bool(shown) and self.waiting[0][0].sample.media == shown and taken < 2 * self.limit
+
     def _start(self, room: int) -> None:
         """Starts decoding what the window will need next."""
-        while len(self.waiting) < min(AHEAD, room) and (request := next(self.requests, None)) is not None:
+        while len(self.waiting) < room and len(self.files) < AHEAD:
+            if (request := next(self.requests, None)) is None:
+                break
             media = request.sample.media if request.question is not None else ()
             for address in media:
                 if address not in self.opened:
                     self.opened[address] = self.decoders.submit(self.open_one, address)
+            self.files.update(request.sample.media)
             self.waiting.append((request, [self.opened[address] for address in media]))
 
 

@@ -131,6 +131,42 @@ def test_a_window_ends_where_its_pixels_fill_the_space() -> None:
     assert [len(window) for window in windows] == [2, 2, 1]
 
 
+def test_a_window_ends_between_items_and_not_between_the_questions_about_one() -> None:
+    files = Files()
+    asked = requests([(f"{n}.png",) for n in range(6) for _ in range(4)])
+
+    windows = list(read_ahead(asked, files, limit=10))
+
+    assert [len(window) for window in windows] == [12, 12]
+    assert sorted(files.opened) == [f"{n}.png" for n in range(6)]
+
+    # and so where pixels fill the space
+    assert [len(window) for window in read_ahead(asked, files, space=2 * 300)] == [8, 8, 8]
+
+    # but for an item with more questions than a window holds
+    one = requests([("a.png",)] * 25)
+    assert [len(window) for window in read_ahead(one, files, limit=10)] == [20, 5]
+
+
+def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_each() -> None:
+    files = Files()
+    files.slow = {f"{n}.png" for n in range(1, 100)}
+    asked = requests([(f"{n}.png",) for n in range(100) for _ in range(15)])
+
+    reading = read_ahead(asked, files)
+
+    def all_busy() -> None:
+        end = time.monotonic() + 20
+        while files.running < DECODERS and time.monotonic() < end:
+            time.sleep(0.001)
+        files.gate.set()
+
+    threading.Thread(target=all_busy, daemon=True).start()
+    next(reading)
+    reading.close()
+    assert files.most == DECODERS
+
+
 def test_what_is_no_error_of_an_item_is_raised(tmp_path: Path) -> None:
     def broken(address: str) -> tuple[Image.Image, Digest]:
         raise RuntimeError("a bug")
