@@ -44,6 +44,7 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(VENV)/installed
@@ -52,11 +53,11 @@ format: $(VENV)/installed
 
 # Kills a run with SIGKILL at ten random moments and compares with a calm run.
 kill: $(VENV)/installed
-	$(BIN)/python -m pytest -m kill -s tests/jobs/test_kill.py
+	$(BIN)/python -m pytest -m kill -s tests/jobs/run/test_kill.py
 
 # Kills workers, children and Redis while S3 fails, and compares with a calm run. The last line is JSON.
 chaos: $(VENV)/installed
-	$(BIN)/python -m tests.workers.chaos
+	$(BIN)/python -m tests.pool.chaos
 
 # Measures the engine against the published loop, and how it scales. The last line is JSON.
 bench: $(VENV)/installed

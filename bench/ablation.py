@@ -1,8 +1,8 @@
 """Measures what each step of the engine gives: `python -m bench.ablation`.
 
-The demo model labels three workloads of `bench.workloads` on a CPU, whole and with one step left out, in
-turn; told is how many times as long that takes, the median of the runs. The last line is JSON; the results
-also go to `bench/results/ablation.json`. Nothing is judged. About two minutes.
+The demo model labels three workloads of `bench.engine.workloads` on a CPU, with all steps and with one step
+left out, in turn. Reported is the ratio of the two times, the median of several runs. The last line is JSON;
+the results are also written to `bench/results/ablation.json`. There are no bars. Takes about two minutes.
 """
 
 import json
@@ -20,15 +20,16 @@ from unittest.mock import patch
 import torch
 
 import savs
-from bench import workloads
-from bench.baseline import HEADS
+from bench.engine import workloads
+from bench.engine.baseline import HEADS
+from bench.engine.workloads import WORKLOADS
 from bench.figures import Figure, engine_versions, machine
 from bench.loop import label
-from bench.workloads import WORKLOADS
-from savs import attending
-from savs.branching import Branches
-from savs.media import FrameSampling
-from savs.models import DEMO, Model
+from savs.data.media import FrameSampling
+from savs.model import vision_attention
+from savs.model.branches import Branches
+from savs.model.checkpoint import DEMO
+from savs.model.model import Model
 from savs.timings import Timings
 
 RESULTS = Path(__file__).parent / "results" / "ablation.json"
@@ -68,13 +69,13 @@ def _whole(branches: Branches, device: torch.device) -> torch.Tensor:
 
 @contextmanager
 def _one_by_one(model: Model) -> Iterator[Model]:
-    with patch("savs.engine.pack", lambda rows, budget: [[row] for row in rows]):
+    with patch("savs.engine.engine.pack", lambda rows, budget: [[row] for row in rows]):
         yield model
 
 
 @contextmanager
 def _beside(model: Model) -> Iterator[Model]:
-    with patch("savs.extracting._preparing", lambda model: ThreadPoolExecutor(1)):
+    with patch("savs.engine.extract._preparing", lambda model: ThreadPoolExecutor(1)):
         yield model
 
 
@@ -90,12 +91,12 @@ def _convolved(model: Model) -> Iterator[Model]:
 @contextmanager
 def _chunk_after_chunk(model: Model) -> Iterator[Model]:
     configs = {id(m.config): m.config for m in model.network.modules() if hasattr(m, "config")}
-    ours = [c for c in configs.values() if c._attn_implementation == attending.NAME]
+    ours = [c for c in configs.values() if c._attn_implementation == vision_attention.NAME]
     for config in ours:
         config._attn_implementation = "sdpa"
     yield model
     for config in ours:
-        config._attn_implementation = attending.NAME
+        config._attn_implementation = vision_attention.NAME
 
 
 STEPS = (

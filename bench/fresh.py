@@ -13,8 +13,8 @@ MB = 1e6  # bytes
 
 
 def fresh(step: str, *arguments: Any) -> tuple[Any, float]:
-    """What `bench.steps.<step>`, or `bench.<step>` with a dot, answers in a new process, and that
-    process' peak memory in MB."""
+    """The answer of the function `bench.<step>`, called in a new process, and that process' peak memory in
+    MB."""
     command = [sys.executable, "-m", "bench.fresh", step, json.dumps(arguments)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     found = json.loads(said.splitlines()[-1])
@@ -35,5 +35,5 @@ def peak_mb() -> float:
 
 if __name__ == "__main__":
     room, _, step = sys.argv[1].rpartition(".")
-    answer = getattr(importlib.import_module(f"bench.{room or 'steps'}"), step)(*json.loads(sys.argv[2]))
+    answer = getattr(importlib.import_module(f"bench.{room}"), step)(*json.loads(sys.argv[2]))
     print(json.dumps({"answer": answer, "peak_mb": peak_mb()}))

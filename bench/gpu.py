@@ -1,12 +1,12 @@
 """Measures the engine at a true model's size: `python -m bench.gpu --shape qwen2.5-vl-7b`.
 
-The model has random weights (`bench.shapes`) and needs no network. Media are files: JPEG pictures of
+The model has random weights (`bench.engine.shapes`) and needs no network. Media are files: JPEG pictures of
 448 × 448 pixels, and videos of 16 such frames. Measured is the way from file to label with a fitted
-readout, as a shard goes it; the operations a second (`bench.flops`) against the rate of a matrix product
-in the same run; how long the device was busy; and the published loop on a few of the same items, on the
-same network. Bars are for a GPU: there the exit code is 1 if one is missed. On a CPU, where all this runs
-too, they are told and not judged, but labels must be those of the loop. The last line is JSON; a run of
-all items on a GPU also goes to `bench/results/gpu-<shape>.json`.
+readout, as in a shard; the operations a second (`bench.engine.flops`) against the rate of a matrix
+product in the same run; how long the device was busy; and the published loop on a few of the same items,
+on the same network. The bars are for a GPU: there the exit code is 1 if one is missed. On a CPU they are
+reported only, but the labels must equal the loop's. The last line is JSON; a run of all items on a GPU is
+also written to `bench/results/gpu-<shape>.json`.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from pathlib import Path
 import torch
 
 import savs
-from bench import flops, shapes, workloads
-from bench.baseline import HEADS, Loop, Published
+from bench.engine import flops, shapes, workloads
+from bench.engine.baseline import HEADS, Loop, Published
+from bench.engine.workloads import Workload
 from bench.figures import Figure, engine_versions, machine
 from bench.loop import label
-from bench.workloads import Workload
-from savs import batches
-from savs.fitting import Readout
-from savs.media import open_media
-from savs.models import Model
-from savs.packing import Row
-from savs.samples import Sample
+from savs.data.media import open_media
+from savs.data.samples import Sample
+from savs.engine import batches
+from savs.engine.packing import PackedRow
+from savs.model.model import Model
+from savs.readout.fit import Readout
 from savs.timings import Timings
 
 RESULTS = Path(__file__).parent / "results"
@@ -123,7 +123,7 @@ def operations(work: Workload, model: Model, readout: Readout, rows: list[Sample
     together = work.questions if model.shares else 1
     media = tuple(open_media(address, model.sampling) for address in rows[0].media)
     questions = tuple(str(sample.question) for sample in rows[:together])
-    [batch], _ = batches.build(model, [Row(media, questions, tuple(range(together)), 0)])
+    [batch], _ = batches.build(model, [PackedRow(media, questions, tuple(range(together)), 0)])
     last = max(int(layer) for layer, _ in readout.heads)
     each = flops.of_row(model.network.config, batch, last)
     return {part: number * len(rows) // together for part, number in each.items()}

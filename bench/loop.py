@@ -19,19 +19,19 @@ from pathlib import Path
 import torch
 
 import savs
-from bench import workloads
-from bench.baseline import HEADS, Loop, Published
+from bench.engine import workloads
+from bench.engine.baseline import HEADS, Loop, Published
+from bench.engine.workloads import WORKLOADS, Workload
 from bench.figures import Figure, engine_versions, machine
-from bench.workloads import WORKLOADS, Workload
-from savs.classifying import answers
-from savs.extracting import stream
-from savs.fitting import Readout
-from savs.media import FrameSampling
-from savs.models import Model
-from savs.samples import Sample
+from savs.data.media import FrameSampling
+from savs.data.samples import Sample
+from savs.engine.extract import stream
+from savs.engine.windows import Request
+from savs.model.model import Model
+from savs.readout.classify import answers
+from savs.readout.fit import Readout
+from savs.readout.votes import DeviceReadout
 from savs.timings import Timings
-from savs.voting import Ballot
-from savs.windows import Request
 
 RESULTS = Path(__file__).parent / "results" / "loop.json"
 RUNS = 5
@@ -103,7 +103,7 @@ def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Pa
 def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) -> dict[int, str]:
     """Every row's class, by its index."""
     layers = frozenset(int(layer) for layer, _ in readout.heads)
-    ballot = Ballot.of(readout, model.layout.only(layers), model.device)
+    ballot = DeviceReadout.of(readout, model.layout.only(layers), model.device)
     requests = [Request(sample.index, sample, sample.question) for sample in rows]
     found = {}
     for part in stream(model, requests, timings, layers=layers, read=ballot.named):

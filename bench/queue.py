@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import enqueueing, fairness, overhead, planning, reducing, scaling
 from bench.figures import Figure, machine, versions
-from tests.workers.conftest import redis_binary
+from bench.pool import enqueue, fairness, overhead, plan, reduce, scaling
+from tests.pool.servers import redis_binary
 
 RESULTS = Path(__file__).parent / "results" / "queue.json"
 MEASURES: dict[str, Callable[[], list[Figure]]] = {
-    "enqueue": enqueueing.measure,
+    "enqueue": enqueue.measure,
     "overhead": overhead.measure,
     "scaling": scaling.measure,
-    "reduce": reducing.measure,
-    "plan": planning.measure,
+    "reduce": reduce.measure,
+    "plan": plan.measure,
     "fairness": fairness.measure,
 }
 

@@ -31,15 +31,15 @@ WINDOWS = (32, 128)
 
 
 def measure(few: int, many: int, place: Path) -> list[Figure]:
-    fresh("labelling.write_manifest", str(place), many)
-    artifact, _ = fresh("labelling.fit", str(place))
+    fresh("engine.labelling.write_manifest", str(place), many)
+    artifact, _ = fresh("engine.labelling.fit", str(place))
     runs = [("items", few, SHARD, BUDGET, WINDOW), ("items", many, SHARD, BUDGET, WINDOW)]
     runs += [("rows a shard", few, size, BUDGET, WINDOW) for size in SHARDS]
     runs += [("tokens a batch", few, SHARD, size, WINDOW) for size in BUDGETS]
     runs += [("requests a window", few, 1024, BUDGET, size) for size in WINDOWS]
     figures, beyond = [], []
     for varied, *sizes in runs:
-        (rate, loaded), peak = fresh("labelling.label", str(place), artifact, *sizes)
+        (rate, loaded), peak = fresh("engine.labelling.label", str(place), artifact, *sizes)
         name = f"{sizes[NAMES.index(varied)]:,} {varied}"
         beyond.append(peak - loaded)
         found = [Figure(f"{name}: speed", rate, "items/s"), Figure(f"{name}: memory", beyond[-1], "MB")]

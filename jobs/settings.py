@@ -27,7 +27,7 @@ Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # what timers can be set to
 
 class Settings(BaseSettings):
     """What holds for every command. `workspace` is a folder or s3://bucket/prefix; the times are a
-    pool's, and have their defaults in `jobs.times`; `log_level` is a worker's."""
+    pool's, and have their defaults in `jobs.queue.timeouts`; `log_level` is a worker's."""
 
     model_config = SettingsConfigDict(
         env_prefix="SAVS_", env_ignore_empty=True, toml_file=FILE, extra="ignore"

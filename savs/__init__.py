@@ -15,57 +15,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from savs.artifacts import Artifact, load_artifact, make_artifact, save_artifact
-    from savs.classifying import Answer, classify
+    from savs.data.media import FrameSampling
+    from savs.data.samples import Sample, read_samples
+    from savs.engine.extract import Extraction, extract
+    from savs.engine.prompts import Prompt
+    from savs.engine.vectors import HeadVectors
+    from savs.engine.zero_shot import generate, likeliest
     from savs.errors import ItemError, SavsError
-    from savs.extracting import Extraction, extract
-    from savs.fitting import Readout, fit
-    from savs.heads import HeadLayout, LayerHeads
-    from savs.leaks import Leak, TrainingSet, find_leaks
-    from savs.media import FrameSampling
-    from savs.metrics import Scores, Tally, score
-    from savs.models import Model, load_model
-    from savs.prompts import Prompt
-    from savs.ranking import shares
-    from savs.samples import Sample, read_samples
-    from savs.scored import Scored
-    from savs.vectors import HeadVectors
-    from savs.zero_shot import generate, likeliest
+    from savs.loading import load_model
+    from savs.model.heads import HeadLayout, LayerHeads
+    from savs.model.model import Model
+    from savs.readout.artifact import Artifact, load_artifact, make_artifact, save_artifact
+    from savs.readout.classify import Answer, classify
+    from savs.readout.fit import Readout, fit
+    from savs.readout.leaks import Leak, TrainingSet, find_leaks
+    from savs.scores.metrics import Scores, Tally, score
+    from savs.scores.ranking import shares
+    from savs.scores.scored import Scored
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "classifying",
-    "Artifact": "artifacts",
-    "Extraction": "extracting",
-    "FrameSampling": "media",
-    "HeadLayout": "heads",
-    "HeadVectors": "vectors",
+    "Answer": "readout.classify",
+    "Artifact": "readout.artifact",
+    "Extraction": "engine.extract",
+    "FrameSampling": "data.media",
+    "HeadLayout": "model.heads",
+    "HeadVectors": "engine.vectors",
     "ItemError": "errors",
-    "LayerHeads": "heads",
-    "Leak": "leaks",
-    "Model": "models",
-    "Prompt": "prompts",
-    "Readout": "fitting",
-    "Sample": "samples",
+    "LayerHeads": "model.heads",
+    "Leak": "readout.leaks",
+    "Model": "model.model",
+    "Prompt": "engine.prompts",
+    "Readout": "readout.fit",
+    "Sample": "data.samples",
     "SavsError": "errors",
-    "Scored": "scored",
-    "Scores": "metrics",
-    "Tally": "metrics",
-    "TrainingSet": "leaks",
-    "classify": "classifying",
-    "extract": "extracting",
-    "find_leaks": "leaks",
-    "fit": "fitting",
-    "generate": "zero_shot",
-    "likeliest": "zero_shot",
-    "load_artifact": "artifacts",
-    "load_model": "models",
-    "make_artifact": "artifacts",
-    "read_samples": "samples",
-    "save_artifact": "artifacts",
-    "score": "metrics",
-    "shares": "ranking",
+    "Scored": "scores.scored",
+    "Scores": "scores.metrics",
+    "Tally": "scores.metrics",
+    "TrainingSet": "readout.leaks",
+    "classify": "readout.classify",
+    "extract": "engine.extract",
+    "find_leaks": "readout.leaks",
+    "fit": "readout.fit",
+    "generate": "engine.zero_shot",
+    "likeliest": "engine.zero_shot",
+    "load_artifact": "readout.artifact",
+    "load_model": "loading",
+    "make_artifact": "readout.artifact",
+    "read_samples": "data.samples",
+    "save_artifact": "readout.artifact",
+    "score": "scores.metrics",
+    "shares": "scores.ranking",
 }
 __all__ = [
     "Answer",

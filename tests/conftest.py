@@ -13,6 +13,7 @@ import pytest
 
 from tests import checkpoints
 from tests.faulty_s3 import FaultyS3
+from tests.pool.servers import Pool, RedisServer, free_port
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +91,24 @@ def faulty(bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", proxy.url)
     yield proxy
     proxy.stop()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def pool(redis_server: RedisServer, tmp_path: Path) -> Iterator[Pool]:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    pool = Pool(redis_server, tmp_path / "workspace", logs)
+    yield pool
+    pool.stop()
+    for path in sorted(logs.glob("*.log")):  # pytest shows them where the test failed
+        print(f"--- {path.name}\n{path.read_text(errors='replace')}")

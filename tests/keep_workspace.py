@@ -27,7 +27,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from tests.faulty_s3 import FaultyS3
-from tests.workers.conftest import RedisServer, free_port
+from tests.pool.servers import RedisServer, free_port
 
 BUCKET = "kept"
 WORKSPACE = f"s3://{BUCKET}/work"

@@ -11,15 +11,15 @@ from celery.signals import setup_logging, task_failure, worker_process_init, wor
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from jobs.messages import PlanJob, ReduceJob, RunShard
+from jobs.records.message import PlanJob, ReduceJob, RunShard
 from savs.errors import SavsError
 from workers.child import Child, Loader
-from workers.leaving import Leaving
+from workers.flags import Flags
 from workers.logs import all_about
-from workers.refusing import Kind, accepted
-from workers.releasing import release, why_lost
+from workers.messages import Kind, accepted
+from workers.release import release, why_lost
 from workers.settings import WorkerSettings, celery_settings
-from workers.shared import Shared
+from workers.shutdown import Shutdown
 from workers.sweeper import Sweeper
 
 log = logging.getLogger("savs.worker")
@@ -35,8 +35,8 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
     """
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
-    shared, parent = Shared(), os.getpid()
-    leaving = Leaving(settings, shared)
+    shared, parent = Flags(), os.getpid()
+    leaving = Shutdown(settings, shared)
     child: list[Child] = []
 
     @setup_logging.connect(weak=False)

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from jobs.advancing import attempt_to_advance
-from jobs.attempts import Attempt, Worker, attempt_shard
-from jobs.broker import WORKER_LIFE, Broker, Serving
-from jobs.guarding import Roots
-from jobs.ledger import Ledger
-from jobs.messages import PlanJob, ReduceJob, RunShard
-from jobs.outcomes import Counts
-from jobs.refusing import Refusals
+from jobs.ledger.ledger import Ledger
+from jobs.queue.broker import WORKER_LIFE, Broker, ServingWorker
+from jobs.queue.refusals import Refusals
+from jobs.records.message import PlanJob, ReduceJob, RunShard
+from jobs.records.outcome import Counts
+from jobs.run.advance import attempt_to_advance
+from jobs.run.attempt import Attempt, Worker, attempt_shard
+from jobs.shards.roots import Roots
 from savs.errors import SettingsError
+from workers.flags import Flags
 from workers.logs import GPU_VARIABLE, about_attempt
 from workers.metrics import Metrics
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
-from workers.shared import Shared
 
 if TYPE_CHECKING:
-    from savs.models import Model
+    from savs.model.model import Model
 
 log = logging.getLogger("savs.worker")
 
@@ -41,9 +41,9 @@ Loader = Callable[[str], "Model"]
 class Child:
     """A worker process' tools, made in the process itself."""
 
-    def __init__(self, settings: WorkerSettings, shared: Shared, load: Loader) -> None:
+    def __init__(self, settings: WorkerSettings, shared: Flags, load: Loader) -> None:
         self.settings, self.shared = settings, shared
-        self.me = Serving(socket.gethostname(), os.getpid(), settings.workspace, settings.roots)
+        self.me = ServingWorker(socket.gethostname(), os.getpid(), settings.workspace, settings.roots)
         broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
         self.worker = Worker(
             ledger=Ledger(settings.workspace),

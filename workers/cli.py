@@ -82,11 +82,11 @@ def gpu(
 
     Example: savs-worker gpu --model qwen2.5_vl --gpus all
     """
-    from jobs.broker import gpu_queue
+    from jobs.queue.timeouts import read_timeouts
+    from jobs.records.message import gpu_queue
     from jobs.settings import log_level_of, workspace_of
-    from jobs.submitting import check_model, resolve_model
-    from jobs.times import read_times
-    from workers.loading import load
+    from jobs.submit.submission import check_model, resolve_model
+    from workers.model import load
     from workers.settings import WorkerSettings
 
     check_model(model)
@@ -99,7 +99,7 @@ def gpu(
         roots,
         allow_http,
         self_test=not skip_self_test,
-        times=read_times(shard_time_limit, grace_time),
+        times=read_timeouts(shard_time_limit, grace_time),
         log_format=log_format,
         log_level=log_level_of(),
         metrics_port=metrics_port,
@@ -132,10 +132,10 @@ def cpu(
 
     Example: savs-worker cpu --metrics-port 9101
     """
-    from jobs.broker import CPU_QUEUE
+    from jobs.queue.timeouts import read_timeouts
+    from jobs.records.message import CPU_QUEUE
     from jobs.settings import log_level_of, workspace_of
-    from jobs.times import read_times
-    from workers.loading import load
+    from workers.model import load
     from workers.settings import WorkerSettings
 
     settings = WorkerSettings(
@@ -143,7 +143,7 @@ def cpu(
         workspace_of(workspace),
         CPU_QUEUE,
         roots=roots,
-        times=read_times(shard_time_limit, grace_time),
+        times=read_timeouts(shard_time_limit, grace_time),
         log_format=log_format,
         log_level=log_level_of(),
         metrics_port=metrics_port,
@@ -188,7 +188,7 @@ def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
 
 def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" = None) -> None:
     """Runs a worker until it is told to stop, and exits with 0, or 1 where it could not go on."""
-    from jobs.broker import lanes
+    from jobs.queue.broker import lanes
     from workers.app import make_app
     from workers.logs import set_up_logging
 

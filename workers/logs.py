@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from jobs.messages import Message
+from jobs.records.message import Message
 from jobs.settings import LogLevel
 
 LogFormat = Literal["text", "json"]

@@ -23,8 +23,8 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.attempts import Attempt
-from jobs.board import Board
+from jobs.queue.board import Board
+from jobs.run.attempt import Attempt
 from savs.errors import SettingsError
 
 SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10

@@ -7,9 +7,9 @@ reasons are measurements on celery 5.7 and Redis 7, kept in `docs/queue.md`.
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.broker import lanes
+from jobs.queue.broker import lanes
+from jobs.queue.timeouts import Timeouts
 from jobs.settings import LogLevel
-from jobs.times import Times
 from workers.logs import LogFormat
 
 SOCKET_TIMEOUT = 30.0  # seconds
@@ -28,7 +28,7 @@ class WorkerSettings:
     roots: tuple[str, ...] = ()
     allow_http: bool = False
     self_test: bool = True
-    times: Times = field(default_factory=Times)
+    times: Timeouts = field(default_factory=Timeouts)
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
     metrics_port: int | None = None
@@ -61,7 +61,7 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
             "priority_steps": [0],
         },
         "worker_hijack_root_logger": False,
-        "worker_consumer": "workers.refusing:RefusingConsumer",
+        "worker_consumer": "workers.messages:RefusingConsumer",
         "worker_send_task_events": False,
         "task_default_queue": lanes(settings.queue)[0],
         "worker_enable_remote_control": False,

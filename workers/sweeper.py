@@ -14,9 +14,9 @@ import uuid
 
 from redis.exceptions import RedisError
 
-from jobs.broker import Broker
-from jobs.ledger import Ledger
-from jobs.sweeping import sweep
+from jobs.ledger.ledger import Ledger
+from jobs.queue.broker import Broker
+from jobs.run.sweep import sweep
 from savs.errors import SavsError
 from workers.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings

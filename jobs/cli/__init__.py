@@ -1,6 +1,23 @@
 """The `savs-submit` command. Imports are inside the commands, so that `--help` answers at once."""
 
-from jobs.cli import check, completion, look, mend, submit
+from jobs.cli import (
+    cancel_delete,
+    completion,
+    plan_doctor,
+    results_logs_compare,
+    resume_retry,
+    run_extract_classify,
+    status_list_watch,
+)
 from jobs.cli.group import main
 
-__all__ = ["check", "completion", "look", "main", "mend", "submit"]
+__all__ = [
+    "cancel_delete",
+    "completion",
+    "main",
+    "plan_doctor",
+    "results_logs_compare",
+    "resume_retry",
+    "run_extract_classify",
+    "status_list_watch",
+]

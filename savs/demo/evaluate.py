@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import savs
-from savs import zero_shot
+from savs.data.media import Video
 from savs.demo import questions
 from savs.demo.scenes import (
     CLIP_FPS,
@@ -26,10 +26,11 @@ from savs.demo.scenes import (
     random_scene,
 )
 from savs.demo.unseen import TASKS, Media, UnseenTask
-from savs.media import Video
-from savs.models import Model
-from savs.prompts import Prompt, preprocess
-from savs.vectors import HeadVectors, read_heads
+from savs.engine import zero_shot
+from savs.engine.forward import read_heads
+from savs.engine.prompts import Prompt, preprocess
+from savs.engine.vectors import HeadVectors
+from savs.model.model import Model
 
 SEED = 90210  # never used in training, whose seed is another one
 TAUGHT_ITEMS = 500  # per taught task

@@ -10,12 +10,13 @@ import transformers
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import flops, gpu, shapes
-from savs import batches
-from savs.batches import Batch
-from savs.branching import Branches
-from savs.packing import Row
-from savs.vectors import read_vectors
+from bench import gpu
+from bench.engine import flops, shapes
+from savs.engine import batches
+from savs.engine.batches import Batch
+from savs.engine.forward import read_vectors
+from savs.engine.packing import PackedRow
+from savs.model.branches import Branches
 
 CPU = torch.device("cpu")
 
@@ -65,7 +66,9 @@ def test_operations_are_those_that_torch_counts(
     monkeypatch.setattr(shapes, "QWEN_VISION", shapes.QWEN_VISION | tower | qwen)
     monkeypatch.setattr(shapes, "SIGLIP", shapes.SIGLIP | tower | small)
     model = shapes.build(shape, CPU)
-    [batch], _ = batches.build(model, [Row((Image.new("RGB", size, "red"),), ("What is it?",), (0,), 0)])
+    [batch], _ = batches.build(
+        model, [PackedRow((Image.new("RGB", size, "red"),), ("What is it?",), (0,), 0)]
+    )
     for last in (0, 2):  # if nothing above a layer is run
         with FlopCounterMode(display=False) as counter:
             read_vectors(model, batch, {last})

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import labelling, scale
-from savs import extracting
+from bench import scale
+from bench.engine import labelling
+from savs.engine import extract
 
 
 def test_jobs_label_in_the_window_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelling, "EXAMPLES", 8)
-    monkeypatch.setattr(extracting, "read_ahead", extracting.read_ahead)  # put back behind the test
+    monkeypatch.setattr(extract, "read_ahead", extract.read_ahead)  # put back behind the test
     windows = []
 
     def read_ahead(*given: object, limit: int) -> object:

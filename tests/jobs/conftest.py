@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.cli import main
-from jobs.ledger import Ledger
-from jobs.results import result_rows
-from jobs.specs import Job
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.results import result_rows
+from jobs.records.job import Job
 
 CLASSES = ("circle", "square", "star")
 QUESTION = "Which shape is it?"

@@ -4,14 +4,14 @@ from array import array
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from jobs import endings
-from jobs.ledger import Ledger
-from jobs.outcomes import Counts, ErrorExample, LeakedRow, Outcome
-from jobs.planning import Plan
-from jobs.rows import Row, RowError
-from jobs.specs import ClassifySpec, ExtractSpec, Job, Source, job_id
-from jobs.tallied import Tallied
-from savs.metrics import Tally
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
+from jobs.records.outcome import Counts, ErrorExample, LeakedRow, Outcome
+from jobs.records.plan import Plan
+from jobs.records.row import ResultRow, RowError
+from jobs.records.tally import TallyRecord
+from jobs.shards import result
+from savs.scores.metrics import Tally
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 SOURCE = Source(url="/data/rows.jsonl", etag="0" * 64)
@@ -45,8 +45,8 @@ def plan_of(*sizes: int) -> Plan:
     )
 
 
-def row(index: int, prediction: str | None, label: str | None = None, error: str | None = None) -> Row:
-    return Row(
+def row(index: int, prediction: str | None, label: str | None = None, error: str | None = None) -> ResultRow:
+    return ResultRow(
         index=index,
         id=f"row-{index}",
         task="pets",
@@ -58,16 +58,16 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
-def tally_of(rows: Iterable[Row], format: str = "general") -> Tally:
+def tally_of(rows: Iterable[ResultRow], format: str = "general") -> Tally:
     """What a worker counts of `rows`, of which the manifest says nothing else."""
-    return endings.tally_of(rows, {}, format)
+    return result.tally_of(rows, {}, format)
 
 
 def write_outcome(
     ledger: Ledger,
     job: Job,
     shard: int,
-    rows: list[Row],
+    rows: list[ResultRow],
     leaks: tuple[LeakedRow, ...] = (),
     **changes: object,
 ) -> Outcome:
@@ -85,9 +85,9 @@ def write_outcome(
         part=part,
         sha256=digest,
         counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
-        tally=Tallied.of(tally_of(rows, format)),
+        tally=TallyRecord.of(tally_of(rows, format)),
         leaks=leaks,
-        tally_without_leaks=Tallied.of(tally_of(unseen, format)) if leaks else None,
+        tally_without_leaks=TallyRecord.of(tally_of(unseen, format)) if leaks else None,
         examples=tuple(
             ErrorExample(index=one.index, id=one.id, kind=one.error.kind, message=one.error.message)
             for one in failed

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import savs
-from tests.savs.drawing import noise
+from tests.savs.data.drawing import noise
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 import savs
+from savs.data.media import Video, open_media
+from savs.engine.packing import Budget
+from savs.engine.prompts import Prompt, preprocess
 from savs.errors import UnusablePrompt
-from savs.media import Video, open_media
-from savs.packing import Budget
-from savs.prompts import Prompt, preprocess
 from tests import oracle
 from tests.checkpoints import FAMILIES
-from tests.savs.drawing import noise, write_clip
+from tests.savs.data.drawing import noise, write_clip
 
 WITH_VIDEO = ["glm4_1v", "glm4_6v", "internvl", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 WITH_VIDEO += ["smolvlm"]

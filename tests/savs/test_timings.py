@@ -8,7 +8,7 @@ import torch
 
 import savs
 from savs.timings import Marks, Timings
-from tests.savs.drawing import noise
+from tests.savs.data.drawing import noise
 
 OF_THE_DEVICE = ("vision", "language", "readout")
 

@@ -18,10 +18,10 @@ from torch import nn
 from transformers.initialization import no_init_weights
 from transformers.modeling_utils import AttentionInterface
 
-from savs.heads import HeadProjection, find_projections
-from savs.models import Model
-from savs.prompts import Processed
-from savs.vectors import read_heads
+from savs.engine.forward import read_heads
+from savs.engine.prompts import Processed
+from savs.model.heads import HeadProjection, find_projections
+from savs.model.model import Model
 from tests.survey.configs import build, default_config
 from tests.survey.shrinking import shrink
 
@@ -146,7 +146,7 @@ def with_real_decoder(network: Any) -> tuple[Any, Any]:
 def _read(
     type_: str, decoder: Any, projections: list[HeadProjection], recording: Recording
 ) -> list[torch.Tensor]:
-    """What `savs.vectors` reads from each projection: [heads, head_dim]."""
+    """What `savs.engine.forward` reads from each projection: [heads, head_dim]."""
     model = SimpleNamespace(network=decoder, projections=projections, device=torch.device("cpu"), name=type_)
     inputs = {"input_ids": TOKENS, "attention_mask": torch.ones_like(TOKENS)}
     if type_ == "idefics":  # its decoder also runs the gated cross-attention, which needs some picture

@@ -1,11 +1,11 @@
-"""What `savs.heads` finds in every type, built from its default config without weights."""
+"""What `savs.model.heads` finds in every type, built from its default config without weights."""
 
 import re
 from dataclasses import dataclass
 from functools import cache
 
 from savs.errors import UnsupportedModel
-from savs.heads import LayerHeads, find_projections
+from savs.model.heads import LayerHeads, find_projections
 from tests.survey.configs import build, default_config, text_of
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.workers.conftest import Pool, children
-from tests.workers.zygote import WorkerProcess
+from tests.pool.servers import Pool, children
+from tests.pool.zygote import WorkerProcess
 
 
 def waits(pool: Pool) -> bool:

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from savs.errors import UnsupportedModel
-from savs.models import Model
-from tests.workers.conftest import Pool, children, wait_until
+from savs.model.model import Model
+from tests.pool.servers import Pool, children, wait_until
 from tests.workers.looking import waits
 from workers.cli import main
 from workers.gpus import command_of

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jobs.broker import gpu_queue
-from jobs.enqueueing import enqueue_due
-from jobs.submitting import extract_job, submit
+from jobs.queue.enqueue import enqueue_due
+from jobs.records.message import gpu_queue
+from jobs.submit.submission import extract_job, submit
 from savs.errors import SettingsError
-from tests.workers.conftest import CLASSES, Pool, wait_until, write_manifest
+from tests.pool.servers import CLASSES, Pool, wait_until, write_manifest
 from tests.workers.looking import runs
 from workers.cli import main
 from workers.gpus import GpuWorker, chosen_gpus, start_worker, supervise

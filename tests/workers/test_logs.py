@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from jobs.messages import ReduceJob
-from tests.workers.conftest import Pool, RedisServer, children, wait_until
+from jobs.records.message import ReduceJob
+from tests.pool.servers import Pool, RedisServer, children, wait_until
 from tests.workers.looking import waits
 from workers.logs import JsonLines, TextLines, add_unit, all_about
 

@@ -12,7 +12,7 @@ from urllib.error import URLError
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.workers.conftest import Pool, children, wait_until
+from tests.pool.servers import Pool, children, wait_until
 from tests.workers.looking import waits
 
 Samples = dict[tuple[str, ...], float]

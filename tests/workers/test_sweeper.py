@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from jobs.board import WARNED
-from tests.workers.conftest import Pool, wait_until
+from jobs.queue.board import WARNED
+from tests.pool.servers import Pool, wait_until
+from tests.pool.test_sweeping import QUEUE, job_of, lose_all_messages
 from tests.workers.looking import sweepers
-from tests.workers.test_sweeping import QUEUE, job_of, lose_all_messages
 from workers.sweeper import RESTARTS
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from celery import Celery
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.broker import lanes
-from tests.workers.conftest import Pool, queue_length, wait_until
+from jobs.queue.broker import lanes
+from tests.pool.servers import Pool, queue_length, wait_until
 from workers.settings import WorkerSettings, celery_settings
 
 

@@ -1,0 +1,168 @@
+"""What the engine is measured on, pinned: models, drawn media on disk, and questions of 26 tokens."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from savs.data.samples import Sample
+from savs.model.checkpoint import DEMO
+
+QUESTION_TOKENS = 26
+CLASSES = 4
+SEED = 1204
+FRAMES = 16  # of a video, all of which are shown
+FPS = 4
+VOCABULARY = 2048  # of the model of a tenth of a billion parameters
+SIDE = 224  # pixels, its pictures and frames
+
+# Frequent words, of which questions are made up until they have as many tokens as wanted.
+WORDS = (
+    *("the", "colour", "of", "thing", "in", "picture", "is", "red", "or", "blue", "and", "how", "many"),
+    *("are", "there", "on", "left", "side", "near", "it"),
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Items that are shown to a model.
+
+    model      "demo", or "tenth": a random Qwen2.5-VL of about 0.1 billion parameters
+    side       pixels of a picture, or of a video's frames
+    video      whether they are videos
+    media      how many there are
+    questions  about each of them
+    baseline   prompts that the published loop is timed on: it takes them one by one, so that the time of
+               one is the same however many there are
+    extract    whether an artifact is fitted; else items are labelled
+    """
+
+    name: str
+    model: str
+    side: int
+    video: bool
+    media: int
+    questions: int
+    baseline: int
+    extract: bool = False
+
+    @property
+    def prompts(self) -> int:
+        return self.media * self.questions
+
+
+WORKLOADS = (
+    Workload("demo extract 84 px", "demo", 84, False, 80, 1, 80, extract=True),
+    Workload("demo extract 224 px", "demo", 224, False, 80, 1, 80, extract=True),
+    Workload("demo classify 84 px", "demo", 84, False, 240, 1, 120),
+    Workload("demo classify 224 px", "demo", 224, False, 240, 1, 120),
+    Workload("demo classify 84 px, 2 questions", "demo", 84, False, 120, 2, 120),
+    Workload("demo classify 84 px, 15 questions", "demo", 84, False, 32, 15, 120),
+    Workload("demo classify video", "demo", SIDE, True, 24, 1, 24),
+    Workload("demo classify video, 15 questions", "demo", SIDE, True, 12, 15, 60),
+    Workload("0.1 B extract 224 px", "tenth", SIDE, False, 80, 1, 12, extract=True),
+    Workload("0.1 B classify 224 px", "tenth", SIDE, False, 32, 1, 12),
+    Workload("0.1 B classify 224 px, 2 questions", "tenth", SIDE, False, 16, 2, 12),
+    Workload("0.1 B classify 224 px, 15 questions", "tenth", SIDE, False, 4, 15, 15),
+    Workload("0.1 B classify video, 15 questions", "tenth", SIDE, True, 2, 15, 4),
+)
+
+
+def samples(work: Workload, folder: Path) -> list[Sample]:
+    """The workload's rows, with the media that they show in `folder`; drawn at the first call. Labels
+    follow what is drawn, so that there is something to be found."""
+    rng = random.Random(f"{SEED} {work.side} {work.video}")
+    rows = []
+    for number in range(work.media):
+        label = number % CLASSES
+        path = folder / f"{work.side}-{number:04d}{'.mp4' if work.video else '.jpg'}"
+        if not path.exists():
+            _draw(path, work, label, rng)
+        for text in list(questions())[: work.questions]:
+            rows.append(Sample(len(rows), str(len(rows)), (str(path),), text, f"class {label}"))
+    return rows
+
+
+def _draw(path: Path, work: Workload, label: int, rng: random.Random) -> None:
+    from PIL import Image
+
+    from savs.demo.corpus import save
+    from savs.demo.scenes import draw_scene, random_scene
+
+    frames = []
+    for _ in range(FRAMES if work.video else 1):
+        scene = draw_scene(random_scene(rng), rng).resize((work.side, work.side))
+        tint = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)][label]
+        frames.append(Image.blend(scene, Image.new("RGB", scene.size, tint), 0.35))
+    if work.video:
+        save(frames, path)
+    else:
+        frames[0].save(path, quality=90)
+
+
+@cache
+def questions() -> tuple[str, ...]:
+    """Fifteen questions of QUESTION_TOKENS tokens each with the demo's tokenizer."""
+    return tuple(_questions())
+
+
+def _questions() -> Iterator[str]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(DEMO)
+
+    def length(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    rng = random.Random(SEED)
+    found: list[str] = []
+    while len(found) < 15:
+        words = [rng.choice(WORDS) for _ in range(QUESTION_TOKENS)]
+        while words and length(" ".join(words)) > QUESTION_TOKENS:
+            words.pop()
+        text = " ".join(words)
+        if length(text) == QUESTION_TOKENS and text not in found:
+            found.append(text)
+            yield text
+
+
+def tenth_config() -> Any:
+    """About 0.1 billion parameters in Qwen2.5-VL's shape."""
+    from transformers import AutoTokenizer
+
+    from savs.demo.architecture import make_config
+
+    config = make_config(AutoTokenizer.from_pretrained(DEMO))
+    text, vision = config.text_config, config.vision_config
+    text.vocab_size = VOCABULARY
+    text.hidden_size, text.intermediate_size, text.num_hidden_layers = 640, 2560, 14
+    text.num_attention_heads, text.num_key_value_heads = 10, 2
+    text.layer_types = ["full_attention"] * text.num_hidden_layers
+    text.max_position_embeddings = 4096
+    text.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]}
+    vision.hidden_size, vision.intermediate_size, vision.depth = 320, 1280, 8
+    vision.num_heads, vision.out_hidden_size = 5, 640
+    vision.fullatt_block_indexes = [3, 7]
+    text.initializer_range = vision.initializer_range = 0.05
+    return config
+
+
+def checkpoint(model: str, folder: Path) -> Path:
+    """Where a workload's model lies; the random one is made at the first call."""
+    if model == "demo":
+        return DEMO
+    place = folder / model
+    if not (place / "config.json").exists():
+        import torch
+        from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+        torch.manual_seed(SEED)
+        Qwen2_5_VLForConditionalGeneration(tenth_config()).save_pretrained(place)
+        processor = AutoProcessor.from_pretrained(DEMO)
+        budget = {"shortest_edge": 28 * 28, "longest_edge": FRAMES * SIDE * SIDE}
+        processor.image_processor.size = processor.video_processor.size = budget
+        processor.tokenizer.model_max_length = 4096
+        processor.save_pretrained(place)
+    return place

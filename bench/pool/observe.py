@@ -1,0 +1,43 @@
+"""When a job's shards are taken up and done, as the board shows it while workers run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.pool.servers import START_PATIENCE
+from jobs.records.job import Job
+from tests.pool.servers import Pool, wait_until
+
+LOOK = 0.005  # seconds between two looks at the board
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds on this process' clock: the first claim of a shard, the first outcome, and the last."""
+
+    claimed: float
+    first: float
+    last: float
+
+
+def watch(workers: Pool, job: Job, shards: int) -> Run:
+    """Looks until every shard of the job has an outcome. To be called before the first one has.
+
+    Fails where the job ends with rows that have no answer: it was not the work that took the time.
+    """
+    board, job_id = workers.broker.board(workers.queue), job.job_id
+    wait_until(lambda: board.left(job_id) == shards, "all shards are on the board", START_PATIENCE)
+    claimed = _moment(lambda: (entry := board.entry(job_id, "0")) is None or entry.state == "running")
+    first = _moment(lambda: board.left(job_id) < shards)
+    last = _moment(lambda: board.left(job_id) == 0)
+    wait_until(lambda: workers.finished(job), "the job is reduced", START_PATIENCE)
+    summary = workers.ledger.summary(job_id)
+    assert summary and summary["status"] == "done" and summary["labelled"] == summary["rows"] > 0, summary
+    assert len(workers.ledger.committed(job_id)) == shards
+    return Run(claimed, first, last)
+
+
+def _moment(come: Callable[[], bool]) -> float:
+    while not come():
+        time.sleep(LOOK)
+    return time.monotonic()

@@ -1,0 +1,126 @@
+"""Commands that end jobs: `cancel`, `delete`."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, reports_errors
+from jobs.cli.options import broker_option, json_option, options, workspace_option
+
+if TYPE_CHECKING:
+    from jobs.ledger.ledger import Ledger
+
+
+@main.command(short_help="Stop jobs; `resume` goes on.")
+@name_argument
+@options(workspace_option, broker_option, json_option)
+@reports_errors
+def cancel(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
+    """Stop all jobs of NAME (or the one with that id); what is done stays, and `resume` goes on.
+
+    Example: savs-submit cancel pets --workspace results
+    """
+    from jobs.queue.broker import Broker
+    from jobs.queue.enqueue import cancel_job, remove_from_queue
+    from jobs.settings import broker_of
+    from savs.errors import BrokerError
+
+    ledger, url = ledger_of(workspace), broker_of(broker)
+    jobs = jobs_of(ledger, name)
+    running = [job for job in jobs if ledger.summary(job.job_id) is None]
+    for job in running:
+        cancel_job(ledger, None, job)
+    if url is not None and running:
+        from redis.exceptions import RedisError
+
+        try:
+            for job in running:
+                remove_from_queue(Broker(url), job)
+        except RedisError as error:
+            raise BrokerError(
+                f"{', '.join(job.job_id for job in running)}: cancelled, but the broker does not answer "
+                f"({error}), so what waits stays on the queue, where workers drop it; "
+                f"savs-submit cancel {name} again takes it off"
+            ) from error
+    if as_json:
+        click.echo(json.dumps([{"job_id": j.job_id, "cancelled": j in running} for j in jobs], indent=1))
+    else:
+        for job in jobs:
+            click.echo(f"{job.job_id}: {'cancelled' if job in running else 'has ended'}")
+
+
+@main.command(short_help="Remove jobs with their rows, or orphans.")
+@click.argument("name", shell_complete=complete_name, required=False)
+@click.option("--orphans", is_flag=True, help="Only parts that no commit names; all results stay.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options(workspace_option, json_option)
+@reports_errors
+def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as_json: bool) -> None:
+    """Remove the jobs of NAME (or the one with that id) with all their rows; artifacts stay.
+
+    A job that has not ended must be cancelled first. With --orphans, remove only what attempts left
+    behind that lost the race for their shard, of NAME or of all jobs. --json asks nothing, and so needs
+    --yes.
+
+    Example: savs-submit delete pets-classify-1a2b3c4d --workspace results
+    """
+    from savs.errors import JobError, SettingsError
+
+    if orphans:
+        _delete_orphans(ledger_of(workspace), name, as_json)
+        return
+    if name is None:
+        raise SettingsError("name the jobs to delete, or give --orphans for those of all jobs")
+    if as_json and not yes:
+        raise SettingsError("--json asks nothing; give --yes too")
+    ledger = ledger_of(workspace)
+    jobs = jobs_of(ledger, name)
+    for job in jobs:
+        if not _has_stopped(ledger, job.job_id):
+            raise JobError(f"{job.job_id} has not ended; savs-submit cancel {name} stops it")
+    for job in jobs:
+        if yes or click.confirm(f"delete {job.job_id} with all its rows?"):
+            ledger.delete(job.job_id)
+            if not as_json:
+                click.echo(f"{job.job_id}: deleted")
+    if as_json:
+        click.echo(json.dumps([{"job_id": job.job_id, "deleted": True} for job in jobs], indent=1))
+
+
+def _has_stopped(ledger: "Ledger", job_id: str) -> bool:
+    """Whether nobody works on the job. One without a plan that no pool sees to is what a deletion left
+    that was interrupted, or a submission."""
+    return (
+        ledger.is_cancelled(job_id)
+        or ledger.summary(job_id) is not None
+        or not (ledger.is_planned(job_id) or job_id in ledger.active())
+    )
+
+
+def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
+    """Exits with 1 where a job cannot be read; the others' orphans are deleted all the same."""
+    from savs.errors import LedgerError, SavsError
+
+    spoilt: list[SavsError] = []
+    jobs = ledger.jobs(spoilt=spoilt.append) if name is None else jobs_of(ledger, name)
+    found = []
+    for job in jobs:
+        try:
+            keys = list(ledger.orphans(job.job_id))
+        except LedgerError as error:
+            spoilt.append(error)
+            continue
+        for key in keys:
+            ledger.store.delete(key)
+        found.append((job.job_id, len(keys)))
+    if as_json:
+        click.echo(json.dumps([{"job_id": job_id, "orphans": count} for job_id, count in found], indent=1))
+    else:
+        for job_id, count in found:
+            click.echo(f"{job_id}: {count} orphans deleted")
+    for unread in spoilt:
+        click.echo(f"savs-submit: {unread}", err=True)
+    if spoilt:
+        sys.exit(1)

@@ -1,0 +1,147 @@
+"""Tries out what a pool needs, one thing after the other, and says what is wrong with it."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from jobs.ledger.ledger import Ledger
+from jobs.paths import resolve_address
+from jobs.queue.broker import Broker, ServingWorker, lanes, without_password
+from jobs.queue.refusals import refused_jobs
+from jobs.records.message import CPU_QUEUE, gpu_queue
+from jobs.shards.roots import Roots
+from jobs.submit.submission import make_source
+from savs.errors import SavsError, StorageError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried: `wrong` stops jobs, `doubtful` may cost time or results."""
+
+    what: str
+    state: Literal["good", "doubtful", "wrong"]
+    text: str
+
+
+def diagnose(
+    workspace: str, broker_url: str | None, model: str | None, addresses: list[str]
+) -> Iterator[Finding]:
+    """Tries the workspace, the broker, the workers of `model`, and whether they may read `addresses`."""
+    yield from _workspace(workspace)
+    for address in addresses:
+        yield _address(address)
+    if broker_url is None:
+        yield Finding("broker", "good", "none is set: jobs run in the process that submits them")
+        return
+    from redis.exceptions import RedisError
+
+    broker = Broker(broker_url)
+    try:
+        yield from _redis(broker)
+        yield from _workers(broker, workspace, model, addresses)
+    except RedisError as error:
+        yield Finding("broker", "wrong", f"{without_password(broker_url)} does not answer: {error}")
+
+
+def _workspace(workspace: str) -> Iterator[Finding]:
+    key, word = f".doctor-{uuid.uuid4().hex}", b"savs"
+    try:
+        ledger = Ledger(workspace)
+        ledger.store.write(key, word)
+        same = ledger.store.read(key) == word
+        ledger.store.delete(key)
+        if not same:
+            yield Finding("workspace", "wrong", f"{workspace} does not read back what was written to it")
+            return
+        yield Finding("workspace", "good", f"{workspace} can be written, read and deleted from")
+        if ledger.conditional:
+            yield Finding("conditional writes", "good", "honoured: a shard has one outcome")
+        else:
+            yield Finding(
+                "conditional writes",
+                "doubtful",
+                "ignored by this store: where two workers run the same shard, the last one counts",
+            )
+    except StorageError as error:
+        yield Finding("workspace", "wrong", str(error))
+
+
+def _address(address: str) -> Finding:
+    try:
+        make_source(address, "--data")
+        return Finding("data", "good", f"{address} can be read here")
+    except SavsError as error:
+        return Finding("data", "wrong", str(error))
+
+
+def _redis(broker: Broker) -> Iterator[Finding]:
+    redis = broker.redis
+    redis.ping()
+    yield Finding("broker", "good", f"{without_password(broker.url)} answers")
+    yield _setting(
+        redis,
+        "appendonly",
+        lambda value: value == "yes",
+        "keeps the queue over a restart",
+        "without `appendonly yes` a restart of Redis empties the queue; a cpu worker then fills it again",
+    )
+    yield _setting(
+        redis,
+        "maxmemory-policy",
+        lambda value: value == "noeviction",
+        "never drops messages for want of memory",
+        "set `maxmemory-policy noeviction`, or Redis drops messages when its memory is full",
+    )
+
+
+def _setting(redis: "Redis", name: str, right: Callable[[str], bool], good: str, advice: str) -> Finding:
+    from redis.exceptions import ResponseError
+
+    try:
+        value = {_text(k): _text(v) for k, v in redis.config_get(name).items()}.get(name, "")
+    except ResponseError:
+        return Finding(name, "doubtful", "this user may not ask Redis for its settings; should be: " + good)
+    return Finding(name, "good", good) if right(value) else Finding(name, "doubtful", advice)
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[str]) -> Iterator[Finding]:
+    wanted = [(CPU_QUEUE, "cpu worker", "savs-worker cpu")]
+    if model is not None:
+        wanted.append((gpu_queue(model), f"worker for {model}", f"savs-worker gpu --model {model}"))
+    for queue, what, command in wanted:
+        serving = list(broker.serving(queue))
+        waiting = sum(int(broker.redis.llen(lane)) for lane in lanes(queue))
+        work = f"{len(broker.board(queue))} units outstanding, {waiting} messages waiting"
+        if not serving:
+            yield Finding(what, "wrong", f"none is alive ({work}); start one: {command}")
+            continue
+        yield Finding(what, "good", f"{len(serving)} alive on {_hosts(serving)} ({work})")
+        for one in serving:
+            if one.workspace != workspace:
+                yield Finding(what, "wrong", f"{one.host}:{one.pid} has another workspace: {one.workspace}")
+                continue
+            known = [one.workspace, *one.roots]
+            roots = Roots.of(known)
+            # A cpu worker reads only what it plans, which are manifests on S3.
+            for address in [a for a in addresses if queue != CPU_QUEUE or a.startswith("s3://")]:
+                if not roots.allow(resolve_address(address)):
+                    yield Finding(
+                        what,
+                        "wrong",
+                        f"{one.host}:{one.pid} may not read {address}; its roots: {', '.join(known)}",
+                    )
+        for job_id, reasons in refused_jobs(broker, queue).items():
+            for worker, reason in reasons.items():
+                yield Finding(what, "wrong", f"{worker} refuses {job_id}: {reason}")
+
+
+def _hosts(serving: list[ServingWorker]) -> str:
+    return ", ".join(sorted({one.host for one in serving}))

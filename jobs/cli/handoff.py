@@ -1,0 +1,185 @@
+"""Hands jobs to a pool, or runs them here, and tells people how that goes."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from jobs.cli.group import newest_of
+from jobs.cli.options import How
+
+if TYPE_CHECKING:
+    from jobs.ledger.ledger import Ledger
+    from jobs.queue.broker import Broker
+    from jobs.records.job import Job
+
+
+def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
+    """Writes new jobs to the ledger and hands them on."""
+    from jobs.settings import broker_of
+    from jobs.submit.submission import submit
+
+    url = broker_of(how.broker)
+    written = submit(ledger, jobs, plan_remote=url is None or how.plan == "here")
+    hand_on(
+        ledger,
+        written,
+        how.broker,
+        how.wait,
+        how.as_json,
+        how.allow_http,
+        how.skip_self_test,
+        new=written == jobs,
+    )
+
+
+def hand_on(
+    ledger: "Ledger",
+    jobs: "list[Job]",
+    broker: str | None,
+    wait: bool,
+    as_json: bool,
+    allow_http: bool,
+    skip_self_test: bool,
+    *,
+    new: bool = False,
+) -> None:
+    """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went.
+
+    new  whether they are: of others the pool may have lost something, which is put back
+
+    Raises JobStopped where one was cancelled, which `resume` undoes.
+    """
+    from jobs.queue.timeouts import read_timeouts
+    from jobs.settings import broker_of
+    from savs.errors import JobStopped
+
+    for job in jobs:
+        if ledger.is_cancelled(job.job_id):
+            why = ledger.why_cancelled(job.job_id) or f"savs-submit resume {_called(ledger, job)} goes on"
+            raise JobStopped(f"{job.job_id} was cancelled: {why}")
+    if not ledger.conditional:
+        click.echo(
+            f"savs-submit: {ledger.workspace} ignores conditional writes: where two workers run the same "
+            "shard, the last one counts",
+            err=True,
+        )
+    if url := broker_of(broker):
+        if wait:
+            read_timeouts()  # what is wrong with them is said before anything is begun
+        _enqueue(ledger, jobs, url, wait, as_json, new)
+        if wait:
+            follow_jobs(ledger, jobs, url, as_json)
+        return
+    from jobs.cli.output.progress import Bars
+    from jobs.run.local import run_jobs
+    from jobs.shards.roots import Roots
+
+    with Bars(quiet=as_json) as bars:
+        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http), not skip_self_test)
+    _end(ledger, jobs, summaries, as_json)
+
+
+def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
+    """Puts what can be run of `jobs` on a pool's queues, and says which of them no worker serves."""
+    from jobs.queue.broker import Broker
+    from jobs.queue.enqueue import enqueue_due
+    from jobs.queue.timeouts import read_timeouts
+    from jobs.records.message import CPU_QUEUE, gpu_queue
+    from jobs.run.advance import act_as_cpu_worker
+    from jobs.run.sweep import sweep
+
+    broker, times = Broker(url), read_timeouts()
+    counts = enqueue_due(ledger, broker, jobs)
+    models = dict.fromkeys(job.spec.model for job in jobs if ledger.summary(job.job_id) is None)
+    alive = {queue: broker.workers(queue) for queue in (*map(gpu_queue, models), CPU_QUEUE)}
+    if not new:
+        sweep(ledger, broker, times, at_once=True)
+        if not alive[CPU_QUEUE]:
+            act_as_cpu_worker(ledger, broker, jobs, times, _tell)
+    for model in models:
+        if not alive[gpu_queue(model)]:
+            _tell(f"no worker serves this model now; start one: savs-worker gpu --model {model}")
+    if models and not alive[CPU_QUEUE] and not wait:
+        _tell(
+            "no worker plans and reduces now; start one: savs-worker cpu, or stay with it: "
+            f"savs-submit watch {_called(ledger, jobs[-1])}"
+        )
+    if as_json and not wait:
+        ids = [job.job_id for job in jobs]
+        click.echo(json.dumps({"jobs": ids, "enqueued": counts, "workers": alive}))
+    elif not as_json:
+        for job in jobs:
+            click.echo(f"{job.job_id}: {_whereabouts(ledger, broker, job)}")
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
+    from jobs.records.message import CPU_QUEUE, gpu_queue
+    from jobs.reduce.status import is_due
+    from jobs.shards.companions import is_carried
+
+    if (summary := ledger.summary(job.job_id)) is not None:
+        return f"has ended: {summary['status']}"
+    if not ledger.is_planned(job.job_id):
+        return "on the queue, to be planned by a cpu worker"
+    if broker.board(CPU_QUEUE).left(job.job_id):
+        return "all shards have ended; on the queue, to be reduced by a cpu worker"
+    if left := broker.board(gpu_queue(job.spec.model)).left(job.job_id):
+        return f"shards on the queue: {left}"
+    if is_carried(ledger, job):
+        return f"goes through the model with {job.beside}"
+    return "its last shards have just ended" if is_due(ledger, job) else "waits for the job before it"
+
+
+def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
+    """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
+    from jobs.cli.output.progress import pool_progress
+    from jobs.queue.broker import Broker
+    from jobs.queue.timeouts import read_timeouts
+    from jobs.run.watch import follow
+
+    times = read_timeouts()
+    with pool_progress(as_json) as shown:
+        summaries = follow(ledger, Broker(url) if url else None, jobs, shown.show, times, shown.tell)
+    _end(ledger, jobs, summaries, as_json)
+
+
+def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
+    """Prints how `jobs` ended and exits with the code that says it."""
+    from jobs.cli.output.splits import print_splits
+    from jobs.cli.output.summary import print_summary
+    from jobs.reduce.split_scores import split_scores
+    from jobs.run.local import exit_code
+
+    tables = split_scores(jobs, summaries)
+    if as_json:
+        found = [*summaries, *(asdict(table) for table in tables)]
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        for summary in summaries:
+            print_summary(summary, ledger.job_url(summary["job_id"]))
+        for table in tables:
+            print_splits(table)
+    ended = {summary["job_id"] for summary in summaries}
+    for job in [job for job in jobs if job.job_id not in ended]:
+        click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)
+    sys.exit(exit_code(summaries, len(jobs)))
+
+
+def _called(ledger: "Ledger", job: "Job") -> str:
+    """What `resume` is to be told: the name, which stands for its newest jobs, or an older job's id."""
+    newest = {one.job_id for one in newest_of(ledger, job.spec.name)}
+    return job.spec.name if job.job_id in newest else job.job_id
+
+
+def _why_not(ledger: "Ledger", job: "Job") -> str:
+    if not ledger.is_cancelled(job.job_id):
+        return "not run, because the job before it is not done"
+    why = ledger.why_cancelled(job.job_id)
+    return f"cancelled: {why}" if why else "cancelled"

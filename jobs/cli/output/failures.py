@@ -1,0 +1,32 @@
+"""Prints why jobs, shards and rows failed."""
+
+from typing import Any
+
+from rich.console import Console
+
+from jobs.cli.output.text import escape
+
+SHARDS_SHOWN = 20  # shards that were given up, of a job
+
+
+def print_failures(found: dict[str, dict[str, Any]]) -> None:
+    """Per job: why it ended, which shards were given up, and per kind of error how many rows, and the
+    first few."""
+    console = Console(soft_wrap=True, emoji=False)
+    for job_id, why in found.items():
+        console.print(f"[bold]{escape(job_id)}[/bold]: {'' if any(why.values()) else 'no errors'}")
+        if why["reason"]:
+            console.print(f"  {escape(why['reason'])}")
+        for shard in why["given_up"][:SHARDS_SHOWN]:
+            first, last = shard["first_index"], shard["first_index"] + shard["rows"] - 1
+            rows = f"{shard['rows']} rows again" if shard["retry"] else f"rows {first} to {last}"
+            said = f"shard {shard['shard']}, {rows}: {shard['reason']}"
+            console.print(f"  [red]given up[/red]: {escape(said)}")
+        if (more := len(why["given_up"]) - SHARDS_SHOWN) > 0:
+            console.print(f"  … and {more} more shards that were given up (all of them with --json)")
+        for kind, errors in why["errors"].items():
+            console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows")
+            for example in errors["examples"]:
+                console.print(
+                    f"    row {example['index']} ({escape(example['id'])}): {escape(example['message'])}"
+                )

@@ -1,0 +1,181 @@
+"""Shows how a run goes on, on standard error: progress bars on a terminal, else lines."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from jobs.cli.output.text import escape, plain
+from jobs.records.job import Job
+
+LINES_EVERY = 30.0  # seconds between two lines where nothing changes but the counts
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} items/s" if speed else "")
+
+
+class Bars:
+    """A progress bar per job. Without a terminal only the first and the last state are printed."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, quiet=quiet, emoji=False),
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Bars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def loading(self, model: str) -> None:
+        self.progress.console.print(f"loading {escape(model)} …")
+
+    def started(self, job: Job, rows: int, done: int) -> None:
+        name = f"{job.spec.kind} {escape(job.spec.name)}"
+        self.tasks[job.job_id] = self.progress.add_task(name, total=rows, completed=done)
+
+    def advanced(self, job: Job, rows: int) -> None:
+        self.progress.advance(self.tasks[job.job_id], rows)
+
+    def gave_up(self, job: Job, shard: int, reason: str) -> None:
+        self.progress.console.print(
+            f"[red]gave up shard {shard} of {escape(job.job_id)}[/red]: {escape(reason)}"
+        )
+
+
+class PoolBars:
+    """A bar per job of a pool, with its rate, the time left, failures, accuracy so far, and workers."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rest]}"),
+            console=Console(stderr=True, emoji=False),
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "PoolBars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def tell(self, text: str) -> None:
+        self.progress.console.print(escape(text), highlight=False)
+
+    def show(self, states: list[dict[str, Any]]) -> None:
+        for state in states:
+            job_id = state["job_id"]
+            if job_id not in self.tasks:
+                self.tasks[job_id] = self.progress.add_task(escape(_named(state)), total=None, rest="")
+            self.progress.update(
+                self.tasks[job_id],
+                total=state["rows"] or None,
+                completed=state["rows_done"],
+                rest=escape(", ".join(_rest(state))),
+            )
+
+
+class PoolLines:
+    """The same as lines, for a file: when something changes, else every LINES_EVERY seconds. In JSON,
+    where machines read them, an object with all jobs a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self.shown: list[tuple[Any, ...]] = []
+        self.at = 0.0
+
+    def __enter__(self) -> "PoolLines":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def tell(self, text: str) -> None:
+        self._print({"told": text} if self.as_json else text)
+
+    def show(self, states: list[dict[str, Any]]) -> None:
+        now = time.monotonic()
+        changes = [tuple(_changes(state)) for state in states]
+        if changes == self.shown and now - self.at < LINES_EVERY:
+            return
+        self.shown, self.at = changes, now
+        if self.as_json:
+            self._print({"jobs": states})
+            return
+        for state in states:
+            count = f"{state['rows_done']}/{state['rows']} items"
+            self._print(f"{_named(state)}: {', '.join([count, *_rest(state)])}")
+
+    def _print(self, line: str | dict[str, Any]) -> None:
+        self.console.print(plain(line) if isinstance(line, str) else json.dumps(line, ensure_ascii=False))
+
+
+def pool_progress(as_json: bool) -> PoolBars | PoolLines:
+    """What shows people, or machines, how a pool goes on: bars only on a terminal."""
+    if as_json or not Console(stderr=True).is_terminal:
+        return PoolLines(as_json)
+    return PoolBars()
+
+
+def _named(state: dict[str, Any]) -> str:
+    return f"{state['kind']} {state['name']}"
+
+
+def _changes(state: dict[str, Any]) -> Iterator[Any]:
+    """What is news at once; that rows were done is, when the first and the last were."""
+    yield from (state["planned"], state["waiting"], state["workers"], state["failed"] > 0)
+    yield from (state["shards_done"] > 0, state["shards_done"] == state["shards"])
+
+
+def _rest(state: dict[str, Any]) -> Iterator[str]:
+    if not state["planned"]:
+        yield "being planned"
+    else:
+        yield f"{state['shards_done']}/{state['shards']} shards"
+    if state["waiting"]:
+        yield "waits for the job before it"
+    if state["items_per_second"] is not None:
+        yield f"{state['items_per_second']:.{1 if state['items_per_second'] >= 1 else 3}f} items/s"
+    if state["eta_seconds"]:
+        yield f"{_time(state['eta_seconds'])} left"
+    if state["failed"]:
+        yield f"{state['failed']} failed"
+    if state["accuracy"] is not None:
+        yield f"accuracy {state['accuracy']:.3f}"
+    if state["workers"] is not None:
+        yield f"{state['workers']} workers"
+
+
+def _time(seconds: float) -> str:
+    """For example 2:03:04."""
+    return str(timedelta(seconds=round(seconds)))

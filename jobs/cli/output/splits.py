@@ -1,0 +1,34 @@
+"""Prints the scores of splits, or of tasks that share a pass, as a table."""
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.cli.output.text import escape
+from jobs.reduce.split_scores import Mean, SplitScore, SplitScores
+
+
+def print_splits(found: SplitScores) -> None:
+    """The splits of a name side by side, and their means."""
+    console = Console(soft_wrap=True, emoji=False)
+    leaks = any(one.without_leaks is not None for one in found.splits)
+    table = Table(found.kind.removesuffix("s"), box=None, padding=(0, 2))
+    for column in ("rows", "accuracy", "95 % interval", *(["without leaks"] if leaks else [])):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(name: str, rows: int, scores: SplitScore | Mean | None, without: float | None = None) -> None:
+        accuracy, interval = (scores.accuracy, scores.accuracy_interval) if scores else (None, None)
+        rates = ["" if rate is None else f"{rate:.3f}" for rate in (accuracy, without)]
+        between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row(name, str(rows), rates[0], between, *([rates[1]] if leaks else []))
+
+    for one in found.splits:
+        add(escape(one.split), one.rows, one, one.without_leaks)
+    rows, scored = sum(one.rows for one in found.splits), [s for s in found.splits if s.accuracy is not None]
+    add(f"mean over {len(scored)} {found.kind}", rows, found.macro)
+    add("mean over all rows", rows, found.micro)
+    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} {found.kind}")
+    console.print(table)
+    if len(scored) < len(found.splits):
+        console.print(
+            f"  {found.kind} without an accuracy, which have no label or have not ended, are left out"
+        )

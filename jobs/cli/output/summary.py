@@ -1,0 +1,135 @@
+"""Prints for people: finished jobs, lists of jobs, errors, estimates and findings, on standard output."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.cli.output.text import escape
+
+CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
+RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # of a class
+LEAKS_SHOWN = 3  # rows of the training set that are named
+
+
+def print_summary(summary: dict[str, Any], where: str) -> None:
+    """A finished job for people: counts, accuracy, classes, errors, and where the results lie."""
+    console = Console(soft_wrap=True, emoji=False)
+    state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
+    console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
+    if "reason" in summary:
+        console.print(f"  {escape(summary['reason'])}")
+    console.print(
+        f"  {summary['rows']} rows: {summary['labelled']} labelled, "
+        f"{summary['abstained']} abstained, {summary['failed']} failed"
+    )
+    for warning in summary.get("warnings", []):
+        console.print(f"  [yellow]{escape(warning)}[/yellow]")
+    if "accuracy" in summary:
+        _print_scores(console, summary)
+    if summary.get("leaks"):
+        _print_leaks(console, summary)
+    if summary["kind"] == "classify":
+        console.print(_classes(summary))
+    for kind, errors in summary["errors"].items():
+        example = errors["examples"][0] if errors["examples"] else None
+        quoted = f", for example row {example['index']}: {example['message']}" if example else ""
+        console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows{escape(quoted)}")
+    for lost in summary.get("missing", []):
+        last = lost["first_index"] + lost["rows"] - 1
+        console.print(
+            f"  [red]missing[/red]: rows {lost['first_index']} to {last} ({escape(str(lost['reason']))})"
+        )
+    if "advice" in summary:
+        console.print(f"  what to do: {escape(summary['advice'])}")
+    _print_rates(console, summary["timings"])
+    console.print(f"  results: {escape(where)}\n")
+
+
+def _print_rates(console: Console, timings: dict[str, Any]) -> None:
+    if whole := timings.get("items_per_worker_second"):
+        more = [f"{whole:g} items/s of a worker"]
+        if tokens := timings.get("tokens_per_worker_second"):
+            more.append(f"{tokens:,} tokens/s")
+        if busy := timings.get("device_busy"):
+            more.append(f"device busy {busy:.0%} of the time")
+        console.print("  " + ", ".join(more))
+    if rates := timings["items_per_second"]:
+        console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
+
+
+def _print_scores(console: Console, summary: dict[str, Any]) -> None:
+    console.print(f"  {_accuracy(summary)}")
+    for format, groups in summary.get("groups", {}).items():
+        rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
+        left = groups["unscored"]
+        lost = f"; {left} not scored: rows of them failed, have no label or are not there" if left else ""
+        console.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
+    splits = summary.get("splits", {})
+    if splits:
+        console.print(_splits(splits, summary.get("groups", {})))
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    low, high = rate["interval"]
+    return f"{rate['rate']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
+    """Accuracy per split, and the rates of groups that have splits."""
+    table = Table("split", "rows", "accuracy", box=None, padding=(0, 2))
+    grouped = [one["splits"] for one in groups.values() if one["splits"]]
+    names = list(dict.fromkeys(name for one in grouped for rates in one.values() for name in rates))
+    for name in names:
+        table.add_column(name)
+    for split, rate in list(splits.items())[:CLASSES_SHOWN]:
+        found = {name: value for one in grouped for name, value in one.get(split, {}).items()}
+        cells = (_rate(found[name]) if name in found else "" for name in names)
+        table.add_row(escape(split), str(rate["rows"]), _rate(rate), *cells)
+    if len(splits) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(splits) - CLASSES_SHOWN} more", "")
+    return table
+
+
+def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
+    """Rows that are in the training set, where there are any, and the accuracy without them."""
+    leaks = summary["leaks"]
+    if not leaks["rows"]:
+        return
+    alike = f", and {leaks['unverified']} by question and file name alone" if leaks["unverified"] else ""
+    shown = [f"row {row['index']} is training row {row['training']}" for row in leaks["rows"][:LEAKS_SHOWN]]
+    more = ", …" if len(leaks["rows"]) > LEAKS_SHOWN else ""
+    console.print(
+        f"  [yellow]rows of the training set[/yellow]: {leaks['verified']}{alike} "
+        f"({escape(', '.join(shown))}{more})"
+    )
+    if "without_leaks" in summary:
+        console.print(f"  without them: {_accuracy(summary['without_leaks'])}")
+    elif "accuracy" in summary:
+        console.print("  without them: no row with a label is left")
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    low, high = scores["accuracy_interval"]
+    precision = scores.get("mean_average_precision")
+    return (
+        f"accuracy {scores['accuracy']:.3f} ({low:.3f} to {high:.3f}), balanced "
+        f"{scores['balanced_accuracy']:.3f}, macro F1 {scores['macro_f1']:.3f}, "
+        + ("" if precision is None else f"average precision {precision:.3f}, ")
+        + f"on {scores['scored']} rows with a label"
+    )
+
+
+def _classes(summary: dict[str, Any]) -> Table:
+    table = Table("class", "labelled", box=None, padding=(0, 2))
+    scored = summary.get("per_class", {})
+    for column in RATES.values() if scored else ():
+        table.add_column(column)
+    counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
+    for name, count in counts[:CLASSES_SHOWN]:
+        one = scored.get(name, {})
+        rates = [one.get(rate) for rate in RATES] if scored else []
+        table.add_row(escape(name), str(count), *("" if rate is None else f"{rate:.3f}" for rate in rates))
+    if len(counts) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
+    return table

@@ -1,0 +1,109 @@
+"""Commands that look before a job is submitted: `plan`, `doctor`."""
+
+import json
+import sys
+from dataclasses import asdict
+from math import isfinite
+
+import click
+
+from jobs.cli.group import ledger_of, main, reports_errors
+from jobs.cli.options import broker_option, json_option, options, rows_options, shard_option, workspace_option
+
+
+@main.command(short_help="Look through manifests; submit nothing.")
+@click.option("--train", metavar="FILE", help="Labelled examples, or a folder of them.")
+@click.option("--data", metavar="FILE", help="The corpus, or a folder of several.")
+@click.option("--model", default="demo", show_default=True, help="Whose measured rate is used.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Items a second of one GPU.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
+@click.option("--gpu-hour-price", type=click.FloatRange(min=0), help="Of one GPU, in any currency.")
+@click.option("--check-media", is_flag=True, help="Look for every picture and video.")
+@options(rows_options, shard_option, workspace_option, json_option)
+@reports_errors
+def plan(
+    train: str | None,
+    data: str | None,
+    model: str,
+    rate: float | None,
+    workers: int,
+    gpu_hour_price: float | None,
+    check_media: bool,
+    row_format: str,
+    media_root: str | None,
+    strip_prefix: str,
+    shard_size: int | None,
+    workspace: str | None,
+    as_json: bool,
+) -> None:
+    """Look through manifests without submitting anything: rows, shards, classes, problems, hours, cost.
+
+    The rate is the one that finished jobs of the model have left in the workspace, or --rate.
+
+    Example: savs-submit plan --data corpus.jsonl --model qwen2.5_vl --rate 20 --gpu-hour-price 2.5
+    """
+    from jobs.cli.output.estimate import print_estimate
+    from jobs.records.job import RowOptions
+    from jobs.settings import read_settings
+    from jobs.submit.estimate import estimate
+    from jobs.submit.splits import manifests_of
+    from jobs.submit.submission import resolve_model
+    from savs.errors import SettingsError
+
+    if train is None and data is None:
+        raise SettingsError("give --train, --data, or both")
+    if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
+        raise SettingsError("--rate and --gpu-hour-price must be numbers")
+    ledger = ledger_of(workspace) if read_settings(workspace=workspace).workspace else None
+    found = [
+        estimate(
+            ledger,
+            url,
+            option,
+            labelled=option == "--train",
+            model=resolve_model(model),
+            row_options=RowOptions(format=row_format, media_root=media_root, strip_prefix=strip_prefix),
+            check_media=check_media,
+            shard_rows=shard_size,
+            rate=rate,
+            workers=workers,
+            gpu_hour_price=gpu_hour_price,
+        )
+        for option, place in (("--train", train), ("--data", data))
+        if place is not None
+        for url in manifests_of(place, option)
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+    else:
+        for one in found:
+            print_estimate(one)
+    sys.exit(2 if any(one.refused for one in found) else 0)
+
+
+@main.command(short_help="Try workspace, broker and workers.")
+@click.option("--model", help="Whose workers are looked for.")
+@click.option("--data", "addresses", multiple=True, metavar="FILE", help="May it be read? May be repeated.")
+@options(workspace_option, broker_option, json_option)
+@reports_errors
+def doctor(
+    model: str | None, addresses: tuple[str, ...], workspace: str | None, broker: str | None, as_json: bool
+) -> None:
+    """Try the workspace, the broker and the workers, and say what is wrong. Exit code 1 if something is.
+
+    Example: savs-submit doctor --model qwen2.5_vl --data s3://bucket/corpus.jsonl
+    """
+    from jobs.cli.doctor import diagnose
+    from jobs.cli.output.finding import print_finding
+    from jobs.settings import broker_of, workspace_of
+    from jobs.submit.submission import resolve_model
+
+    place, url = workspace_of(workspace), broker_of(broker)
+    wrong = False
+    for finding in diagnose(place, url, model and resolve_model(model), list(addresses)):
+        wrong = wrong or finding.state == "wrong"
+        if as_json:
+            click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+        else:
+            print_finding(finding)
+    sys.exit(1 if wrong else 0)

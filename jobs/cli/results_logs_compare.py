@@ -1,0 +1,110 @@
+"""Commands that show what jobs found: `results`, `logs`, `compare`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.options import json_option, options, workspace_option
+
+if TYPE_CHECKING:
+    from jobs.ledger.ledger import Ledger
+    from jobs.records.job import Job
+
+
+@main.command(short_help="Print the labels, in manifest order.")
+@name_argument
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write; by default standard output.")
+@workspace_option
+@reports_errors
+def results(name: str, out: str | None, workspace: str | None) -> None:
+    """The newest labels of NAME: a JSON object per row, in manifest order.
+
+    Of a name with splits, those of one split after another; `task` in a row says which.
+
+    Example: savs-submit results pets --workspace results --out labels.jsonl
+    """
+    from jobs.ledger.results import result_rows
+    from savs.errors import SettingsError
+
+    ledger = ledger_of(workspace)
+    labelled = _labelled(ledger, name)
+    try:
+        with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
+            for job in labelled:
+                stream.writelines(result_rows(ledger, job.job_id))
+    except OSError as error:
+        if out is None:
+            raise  # click ends quietly where nobody reads standard output any more
+        raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
+
+
+@main.command(short_help="Why jobs, shards and rows failed.")
+@name_argument
+@options(workspace_option, json_option)
+@reports_errors
+def logs(name: str, workspace: str | None, as_json: bool) -> None:
+    """Why NAME's jobs failed, shards were given up, and rows failed: each kind of error, with examples.
+
+    Example: savs-submit logs pets --workspace results
+    """
+    from jobs.cli.output.failures import print_failures
+    from jobs.reduce.failures import explain_failures
+
+    ledger = ledger_of(workspace)
+    found = {job.job_id: explain_failures(ledger, job) for job in jobs_of(ledger, name)}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        print_failures(found)
+
+
+@main.command(short_help="Which of two jobs labels better.")
+@click.argument("names", nargs=-1, required=True, metavar="FIRST SECOND …", shell_complete=complete_name)
+@options(workspace_option, json_option)
+@reports_errors
+def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
+    """Which of two jobs labels the same rows better, and whether that may be chance.
+
+    Names stand for their newest classify job. Rows without a label are left out; rows that failed
+    count as wrong. Intervals are of 95 %, the test is McNemar's. Several pairs make a table.
+
+    Example: savs-submit compare pets-zero-shot pets --workspace results
+    """
+    from jobs.cli.output.comparison import print_comparison, print_comparisons
+    from jobs.reduce.comparison import compare_jobs
+    from savs.errors import SettingsError
+
+    if len(names) % 2:
+        raise SettingsError(f"{names[-1]} has nothing to be compared with: name two jobs, or several pairs")
+    ledger = ledger_of(workspace)
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
+    if as_json:
+        shown = [asdict(one) for one in found]
+        click.echo(json.dumps(shown if shown[1:] else shown[0], ensure_ascii=False, indent=1))
+    elif found[1:]:
+        print_comparisons(pairs, found)
+    else:
+        print_comparison(found[0])
+
+
+def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
+    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound where there is none."""
+    from savs.errors import JobNotFound
+
+    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
+    if not found:
+        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    return found
+
+
+def _only(jobs: "list[Job]", name: str) -> "Job":
+    """The one of `jobs`. Raises SettingsError, which names them, where there are several."""
+    from savs.errors import SettingsError
+
+    if len(jobs) > 1:
+        raise SettingsError(f"{name} has several splits; name one: {', '.join(j.spec.name for j in jobs)}")
+    return jobs[0]

@@ -1,0 +1,92 @@
+"""Commands for jobs that are there: `resume`, `retry`, `cancel`, `delete`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.group import ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.handoff import hand_on
+from jobs.cli.options import (
+    broker_option,
+    http_option,
+    json_option,
+    options,
+    self_test_option,
+    wait_option,
+    workspace_option,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@main.command()
+@name_argument
+@click.option("--retry-failed-shards", is_flag=True, help="Run again the shards that were given up.")
+@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
+@reports_errors
+def resume(
+    name: str,
+    retry_failed_shards: bool,
+    workspace: str | None,
+    broker: str | None,
+    wait: bool,
+    allow_http: bool,
+    skip_self_test: bool,
+    as_json: bool,
+) -> None:
+    """Go on with the newest jobs of NAME (or the one with that id) where they stopped.
+
+    With a broker, what the pool has lost of them is put back at once; while no cpu worker is alive, what
+    there is to plan and to add up is done here. With --wait that goes on until they have ended.
+
+    Example: savs-submit resume pets --workspace results
+    """
+    from jobs.submit.retry import retry_job
+
+    ledger = ledger_of(workspace)
+    jobs = newest_of(ledger, name)
+    for job in jobs:
+        ledger.uncancel(job.job_id)
+        summary = ledger.summary(job.job_id)
+        if summary is None:
+            continue
+        if retry_failed_shards and summary["status"] == "incomplete":
+            rows = retry_job(ledger, job, dead_only=True)
+            click.echo(f"{job.job_id}: {rows} rows of shards that were given up are run again", err=True)
+        elif summary["status"] == "failed":
+            ledger.forget_summary(job.job_id)
+    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
+
+
+@main.command(short_help="Run failed rows again, and no others.")
+@name_argument
+@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
+@reports_errors
+def retry(
+    name: str,
+    workspace: str | None,
+    broker: str | None,
+    wait: bool,
+    allow_http: bool,
+    skip_self_test: bool,
+    as_json: bool,
+) -> None:
+    """Run again the rows that failed in NAME's newest jobs, and no others.
+
+    What was given up as a whole shard is run again too. A row's new result takes the place of the old.
+
+    Example: savs-submit retry pets --workspace results
+    """
+    from jobs.reduce.status import is_due
+    from jobs.submit.retry import check_ended, retry_job
+
+    ledger = ledger_of(workspace)
+    jobs = newest_of(ledger, name)
+    due = [job for job in jobs if ledger.summary(job.job_id) is not None or is_due(ledger, job)]
+    for job in due:
+        check_ended(ledger, job)
+    for job in due:
+        rows = retry_job(ledger, job, dead_only=False)
+        click.echo(f"{job.job_id}: {rows} rows are run again", err=True)
+    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)

@@ -1,0 +1,178 @@
+"""Commands that put work on its way: `run`, `extract`, `classify`."""
+
+from typing import Any, Literal
+
+import click
+
+from jobs.cli.group import ledger_of, main, reports_errors
+from jobs.cli.handoff import submit_and_hand
+from jobs.cli.options import (
+    How,
+    data_option,
+    fit_options,
+    how_options,
+    model_option,
+    name_option,
+    options,
+    prompt_of,
+    prompt_options,
+    train_option,
+)
+
+
+@main.command()
+@click.option("--train", metavar="FILE", help="Labelled examples: JSONL or JSON, or a folder of splits.")
+@click.option("--data", metavar="FILE", help="The corpus: JSONL or JSON, or a folder of splits.")
+@click.option(
+    "--split",
+    "splits",
+    nargs=3,
+    multiple=True,
+    metavar="NAME TRAIN DATA",
+    help="Instead of --train and --data: one of several splits, each with an artifact of its own.",
+)
+@options(name_option, model_option, fit_options, prompt_options, how_options)
+@reports_errors
+def run(
+    train: str | None,
+    data: str | None,
+    splits: tuple[tuple[str, str, str], ...],
+    name: str,
+    model: str,
+    heads: int,
+    readout: str,
+    **rest: Any,
+) -> None:
+    """Fit on --train, then label --data.
+
+    If both are folders, files of the same name are a split each: NAME.<split> is fitted and labelled for
+    every one of them, and a table of all is printed at the end.
+
+    Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
+    --workspace results --name pets
+    """
+    from jobs.submit.splits import splits_of
+    from jobs.submit.submission import check_model, classify_job, extract_job
+
+    prompt, how = prompt_of(rest), How(**rest)
+    ledger = ledger_of(how.workspace)
+    check_model(model)
+    jobs = []
+    for part in splits_of(train, data, splits):
+        common = {"split": part.name, **how.job}
+        first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
+        artifact = ledger.artifact_url(first.spec.name, first.job_id)
+        jobs += [first, classify_job(name, model, part.data, artifact, after=first.job_id, **common)]
+    submit_and_hand(ledger, jobs, how)
+
+
+@main.command()
+@options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
+@reports_errors
+def extract(train: tuple[str, ...], name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
+    """Fit an artifact on labelled examples.
+
+    Several --train files over the same media share one pass through the model; NAME.<file> is fitted on each.
+
+    Example: savs-submit extract --train train.jsonl --model demo --workspace results --name pets
+    """
+    from jobs.shards.companions import join_jobs
+    from jobs.submit.splits import stems_of
+    from jobs.submit.submission import check_model, extract_job
+
+    prompt, how = prompt_of(rest), How(**rest)
+    ledger = ledger_of(how.workspace)
+    check_model(model)
+    common = {"heads": heads, "readout": readout, "prompt": prompt, **how.job}
+    stems = stems_of(train, "--train") if len(train) > 1 else [None]
+    jobs = [
+        extract_job(name, model, file, split=stem, **common) for file, stem in zip(train, stems, strict=True)
+    ]
+    submit_and_hand(ledger, join_jobs(jobs), how)
+
+
+zero_shot_options = options(
+    click.option(
+        "--zero-shot",
+        type=click.Choice(["greedy", "constrained"]),
+        is_flag=False,
+        flag_value="greedy",
+        metavar="[greedy|constrained]",
+        help="Without an artifact: what the model itself says (greedy), or the likeliest class.",
+    ),
+    click.option(
+        "--class",
+        "classes",
+        multiple=True,
+        metavar="NAME",
+        help="With --zero-shot: a class; may be repeated. By default the labels in --data.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        type=click.IntRange(min=1),
+        help="With --zero-shot greedy: of an answer. By default 32; 1 to 16 where the format's answers "
+        "are short.",
+    ),
+)
+
+
+@main.command(short_help="Label a corpus with an artifact, or without one.")
+@options(data_option, name_option)
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    help="A folder, s3:// address, NAME or NAME/VERSION; may be repeated.",
+)
+@click.option("--model", help="By default the model that made the artifact.")
+@options(zero_shot_options, prompt_options, how_options)
+@reports_errors
+def classify(
+    data: str,
+    name: str,
+    artifacts: tuple[str, ...],
+    model: str | None,
+    zero_shot: Literal["greedy", "constrained"] | None,
+    classes: tuple[str, ...],
+    max_new_tokens: int | None,
+    **rest: Any,
+) -> None:
+    """Label a corpus with an artifact; or, with --zero-shot, by asking the model itself.
+
+    Several artifacts label each item in one pass through the model: NAME.<artifact> is a job for each, and
+    `results NAME` has a row per item and task.
+
+    Example: savs-submit classify --data corpus.jsonl --artifact pets --workspace results
+    --name pets-monday
+    """
+    from jobs.submit.artifacts import find_artifact
+    from jobs.submit.submission import AS_TRAINED, check_model, classify_jobs
+    from jobs.submit.zero_shot import zero_shot_job
+    from savs.errors import SettingsError
+
+    prompt, how = prompt_of(rest), How(**rest)
+    ledger = ledger_of(how.workspace)
+    if zero_shot is not None:
+        if artifacts:
+            raise SettingsError("--artifact and --zero-shot exclude each other: an artifact's heads answer")
+        if model is None:
+            raise SettingsError(
+                "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
+            )
+        check_model(model)
+        asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
+        jobs = [zero_shot_job(name, model, data, zero_shot, **(how.job | asked))]
+    elif not artifacts:
+        raise SettingsError("give --artifact NAME, or --zero-shot to ask the model itself")
+    elif classes or max_new_tokens:
+        raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} goes only with --zero-shot")
+    elif prompt != AS_TRAINED:
+        raise SettingsError(
+            "--frames, --fps, --min-pixels and --max-pixels go only with --zero-shot: with an artifact "
+            "items are shown as they were when it was made"
+        )
+    else:
+        found = [find_artifact(ledger, artifact) for artifact in artifacts]
+        jobs = classify_jobs(name, model, data, found, **how.job)
+        check_model(jobs[0].spec.model)
+    submit_and_hand(ledger, jobs, how)

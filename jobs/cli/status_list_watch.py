@@ -1,0 +1,87 @@
+"""Commands that look: `status`, `list`, `watch`, `results`, `logs`, `compare`."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.handoff import follow_jobs
+from jobs.cli.options import broker_option, json_option, options, workspace_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.ledger.ledger import Ledger
+    from jobs.records.job import Job
+    from savs.errors import SavsError
+
+
+@main.command()
+@name_argument
+@options(workspace_option, json_option)
+@reports_errors
+def status(name: str, workspace: str | None, as_json: bool) -> None:
+    """How far the jobs of NAME are.
+
+    Example: savs-submit status pets --workspace results
+    """
+    ledger = ledger_of(workspace)
+    _print_states(ledger, jobs_of(ledger, name), as_json)
+
+
+@main.command("list")
+@options(workspace_option, json_option)
+@reports_errors
+def list_jobs(workspace: str | None, as_json: bool) -> None:
+    """All jobs of the workspace.
+
+    Example: savs-submit list --workspace results
+    """
+    ledger = ledger_of(workspace)
+    spoilt: list[SavsError] = []
+    _print_states(ledger, ledger.jobs(spoilt=spoilt.append), as_json, spoilt.append)
+    for error in spoilt:
+        click.echo(f"savs-submit: {error}", err=True)
+
+
+@main.command(short_help="Follow jobs on a pool until they end.")
+@name_argument
+@options(workspace_option, broker_option, json_option)
+@reports_errors
+def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
+    """Follow the newest jobs of NAME on a pool until they end: shards, items/s, the time left, failures,
+    accuracy so far, and workers alive, on standard error.
+
+    Without a terminal that is a line when something changes, else every half minute; with --json a JSON
+    object a line, and standard output has the summaries alone, at the end. With a broker it also puts
+    back what was lost, and plans and adds up while no cpu worker is alive.
+
+    Example: savs-submit watch pets --workspace results --broker redis://localhost
+    """
+    from jobs.settings import broker_of
+
+    ledger = ledger_of(workspace)
+    follow_jobs(ledger, newest_of(ledger, name), broker_of(broker), as_json)
+
+
+def _print_states(
+    ledger: "Ledger", jobs: "list[Job]", as_json: bool, spoilt: "Callable[[SavsError], None] | None" = None
+) -> None:
+    """Shows `jobs`; those that cannot be read are told to `spoilt`, where that is given, else raised."""
+    from jobs.cli.output.jobs import print_jobs
+    from jobs.reduce.status import job_state
+    from savs.errors import LedgerError
+
+    states = []
+    for job in jobs:
+        try:
+            states.append(job_state(ledger, job))
+        except LedgerError as error:
+            if spoilt is None:
+                raise
+            spoilt(error)
+    if as_json:
+        click.echo(json.dumps(states, ensure_ascii=False, indent=1))
+    else:
+        print_jobs(states)

@@ -1,0 +1,338 @@
+"""The ledger: a job's state, as objects in its workspace. Nothing else is the truth.
+
+    <workspace>/artifacts/<name>/<version>/        made by savs.readout.artifact
+    <workspace>/rates/<queue>.json                 items a second of one worker, as last measured
+    <workspace>/active/<job_id>                    present while a pool is to see to the job
+    <workspace>/jobs/<job_id>/
+        job.json                        the job, as submitted
+        shards.json                     where its shards lie in the manifest
+        retries/0000.json               further shards, which redo rows
+        parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract)
+        commits/0000042.json            the shard's one outcome
+        brake.json                      whether the first rows were good enough to go on
+        cancelled.json                  present while the job is cancelled
+        summary.json                    a pure function of all of the above
+
+A part counts only if a commit names it. A commit is created conditionally and never replaced, so
+a shard has one outcome however often it ran. On a store that ignores conditions the last outcome
+counts, and parts have fixed names. See `docs/ledger.md`.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from jobs.ledger.prefetch import prefetch
+from jobs.records.job import Job
+from jobs.records.outcome import Outcome
+from jobs.records.plan import Plan
+from jobs.records.record import parse
+from jobs.records.retries import Planned, Retry
+from savs.errors import JobNotFound, LedgerError, NotFound, SavsError
+from savs.storage import Store, join, open_store
+
+
+class Ledger:
+    """The jobs of one workspace."""
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.store: Store = open_store(workspace)
+
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether the workspace's store writes on conditions; tried out at the first question."""
+        return self.store.honours_conditions()
+
+    def artifact_url(self, name: str, version: str) -> str:
+        return join(self.workspace, "artifacts", name, version)
+
+    def job_url(self, job_id: str) -> str:
+        return join(self.workspace, "jobs", job_id)
+
+    def _create(self, key: str, data: bytes) -> bool:
+        """As the store's `create`. On one that ignores conditions it looks first, and so keeps the
+        promise unless two create at the same moment."""
+        if not self.conditional and self.store.exists(key):
+            return False
+        return self.store.create(key, data)
+
+    # Jobs and their plans
+
+    def create_job(self, job: Job, plan: Plan | None = None) -> Job:
+        """Writes the plan, where there is one yet, then the job. Where the job is there already,
+        that one is the answer."""
+        if plan is not None:
+            self.create_plan(job.job_id, plan)
+        self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
+        return self.job(job.job_id)
+
+    def create_plan(self, job_id: str, plan: Plan) -> None:
+        """Writes the plan, unless there is one."""
+        self._create(_key(job_id, "shards.json"), plan.to_json())
+
+    def create_retry(self, job_id: str, retry: Retry) -> None:
+        """Raises LedgerError where another retry was planned meanwhile."""
+        if not self._create(
+            _key(job_id, f"retries/{retry.number:04d}.json"), retry.model_dump_json().encode()
+        ):
+            raise LedgerError(f"job {job_id} is being retried by somebody else; see its status")
+
+    def job(self, job_id: str) -> Job:
+        key = _key(job_id, "job.json")
+        try:
+            job = parse(Job, self.store.read(key), key)
+        except NotFound as error:
+            raise JobNotFound(f"no job {job_id!r} in {self.workspace}") from error
+        if job.job_id != job_id:
+            raise LedgerError(f"{key} is another job's: {job.job_id}")
+        return job
+
+    def is_there(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "job.json"))
+
+    def job_ids(self, name: str | None = None) -> list[str]:
+        """Ids of all jobs; or of those of one name, and of what may be its splits, without reading them."""
+        ids = list(self.store.folders("jobs"))
+        if name is None:
+            return ids
+        return [i for i in ids if i == name or f"{i.rsplit('-', 2)[0]}.".startswith(f"{name}.")]
+
+    def jobs(self, name: str | None = None, spoilt: Callable[[SavsError], None] | None = None) -> list[Job]:
+        """All jobs; or those of one name or id, and of a name's splits; in the order they were submitted.
+
+        A folder without a job.json is no job. One whose job.json cannot be used is told to `spoilt`,
+        where that is given, else it is raised.
+        """
+        found = []
+        for answer in prefetch(self._job_or_error, self.job_ids(name)):
+            if isinstance(answer, Job):
+                if name is None or name in (answer.job_id, answer.spec.name, answer.spec.family):
+                    found.append(answer)
+            elif isinstance(answer, JobNotFound):
+                continue
+            elif spoilt is None:
+                raise answer
+            else:
+                spoilt(answer)
+        return sorted(found, key=lambda job: (job.submitted, job.spec.kind == "classify", job.job_id))
+
+    def _job_or_error(self, job_id: str) -> Job | SavsError:
+        try:
+            return self.job(job_id)
+        except (LedgerError, JobNotFound) as error:
+            return error
+
+    def is_planned(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "shards.json"))
+
+    def planned(self, job_id: str) -> Planned:
+        """All shards of the job. Raises LedgerError where it is not planned."""
+        key = _key(job_id, "shards.json")
+        try:
+            plan = Plan.from_json(self.store.read(key), key)
+        except NotFound as error:
+            raise LedgerError(f"job {job_id} has no {key}: it is not planned") from error
+        planned = Planned(plan, ())
+        for number in self._retry_numbers(job_id):
+            retry = self.retry(job_id, number)
+            if (retry.number, retry.first) != (number, len(planned)):
+                raise LedgerError(f"job {job_id}: retry {number} does not go on where the one before ended")
+            planned = Planned(plan, (*planned.retries, retry))
+        return planned
+
+    def _retry_numbers(self, job_id: str) -> range:
+        return range(sum(1 for _ in self.store.list(_key(job_id, "retries"))))
+
+    def retry(self, job_id: str, number: int) -> Retry:
+        key = _key(job_id, f"retries/{number:04d}.json")
+        try:
+            return parse(Retry, self.store.read(key), key)
+        except NotFound as error:
+            raise LedgerError(f"job {job_id} has no {key}") from error
+
+    # Parts and commits
+
+    def write_part(self, job_id: str, shard: int, suffix: str, data: bytes) -> tuple[str, str, str | None]:
+        """Stores an attempt's part: (attempt, name, sha256). The name is the attempt's own, and the
+        sha256 binding, where the store writes on conditions."""
+        attempt = uuid.uuid4().hex[:16]
+        name = f"{shard:07d}-{attempt}{suffix}" if self.conditional else f"{shard:07d}{suffix}"
+        self.store.write(_key(job_id, f"parts/{name}"), data)
+        return attempt, name, hashlib.sha256(data).hexdigest() if self.conditional else None
+
+    def commit(self, job_id: str, outcome: Outcome) -> Outcome:
+        """Makes `outcome` the shard's outcome, unless it has one. Answers the one that counts.
+
+        On a store that ignores conditions that is the last one, but giving up never counts after
+        an outcome that was seen.
+        """
+        key = _commit_key(job_id, outcome.shard)
+        if outcome.status == "failed" and not self.conditional:
+            found = self.outcome(job_id, outcome.shard)
+            if found is not None:
+                return found
+        if self.store.create(key, outcome.model_dump_json(indent=1).encode()):
+            return outcome
+        # Either another attempt was first, or this one's own write was repeated after a lost answer.
+        return parse(Outcome, self.store.read(key), key)
+
+    def outcome(self, job_id: str, shard: int) -> Outcome | None:
+        key = _commit_key(job_id, shard)
+        try:
+            outcome = parse(Outcome, self.store.read(key), key)
+        except NotFound:
+            return None
+        if outcome.shard != shard:
+            raise LedgerError(f"{key} is another shard's: {outcome.shard}")
+        return outcome
+
+    def committed(self, job_id: str) -> set[int]:
+        """Numbers of the shards that have an outcome."""
+        numbers = set()
+        for key in self.store.list(_key(job_id, "commits")):
+            number = key.rsplit("/", 1)[1].removesuffix(".json")
+            if not (number.isascii() and number.isdigit()):
+                raise LedgerError(f"{key} is no outcome of a shard")
+            numbers.add(int(number))
+        return numbers
+
+    def outcomes(self, job_id: str, shards: Iterable[int] | None = None) -> Iterator[Outcome]:
+        """Every outcome, or those of `shards`, by shard number; few are held at a time."""
+        numbers = self.committed(job_id) if shards is None else shards
+        for outcome in prefetch(lambda shard: self.outcome(job_id, shard), sorted(numbers)):
+            if outcome is not None:
+                yield outcome
+
+    def read_part(self, job_id: str, outcome: Outcome) -> bytes:
+        """The part that `outcome` names. Raises LedgerError where it is not what was committed."""
+        if outcome.part is None:
+            raise LedgerError(f"job {job_id}: shard {outcome.shard} has no part")
+        try:
+            data = self.store.read(_key(job_id, f"parts/{outcome.part}"))
+        except NotFound as error:
+            raise LedgerError(f"job {job_id}: {outcome.part} was committed and is gone") from error
+        if outcome.sha256 is not None and hashlib.sha256(data).hexdigest() != outcome.sha256:
+            raise LedgerError(f"job {job_id}: {outcome.part} is not what was committed (sha256)")
+        return data
+
+    def parts(self, job_id: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, bytes]]:
+        """The outcomes that have a part, in their order, each with it; few are held at a time."""
+        done = (outcome for outcome in outcomes if outcome.status == "done")
+        return prefetch(lambda outcome: (outcome, self.read_part(job_id, outcome)), done)
+
+    def orphans(self, job_id: str) -> Iterator[str]:
+        """Keys of parts that no commit names, of shards that have an outcome."""
+        if not self.conditional:
+            return
+        named = {outcome.shard: outcome.part for outcome in self.outcomes(job_id)}
+        for key in self.store.list(_key(job_id, "parts")):
+            name = key.rsplit("/", 1)[1]
+            number = name.partition("-")[0]
+            if number.isdigit() and int(number) in named and named[int(number)] != name:
+                yield key
+
+    # Marks
+
+    def activate(self, job_id: str) -> None:
+        """Says that a pool is to see to the job."""
+        self.store.write(f"active/{job_id}", b"")
+
+    def deactivate(self, job_id: str) -> None:
+        self.store.delete(f"active/{job_id}")
+
+    def active(self) -> list[str]:
+        """Ids of the jobs that a pool is to see to."""
+        return [key.rpartition("/")[2] for key in self.store.list("active")]
+
+    def cancel(self, job_id: str, reason: str | None = None) -> None:
+        """Marks the job as cancelled; workers stop between batches."""
+        data = json.dumps({"reason": reason} if reason else {}).encode()
+        self.store.write(_key(job_id, "cancelled.json"), data + b"\n")
+
+    def uncancel(self, job_id: str) -> None:
+        self.store.delete(_key(job_id, "cancelled.json"))
+
+    def is_cancelled(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "cancelled.json"))
+
+    def why_cancelled(self, job_id: str) -> str | None:
+        """The reason, where the job was not cancelled by a person."""
+        try:
+            found = json.loads(self.store.read(_key(job_id, "cancelled.json")))
+            return str(found["reason"])
+        except (NotFound, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def judge(self, job_id: str, verdict: dict[str, Any]) -> bool:
+        """Stores what the brake found, once and for all; False where it was stored before."""
+        return self._create(_key(job_id, "brake.json"), json.dumps(verdict).encode() + b"\n")
+
+    def is_judged(self, job_id: str) -> bool:
+        return self.store.exists(_key(job_id, "brake.json"))
+
+    # Summaries and rates
+
+    def write_summary(self, job_id: str, summary: dict[str, Any]) -> None:
+        data = json.dumps(summary, indent=1, ensure_ascii=False, default=_plain).encode()
+        self.store.write(_key(job_id, "summary.json"), data + b"\n")
+
+    def forget_summary(self, job_id: str) -> None:
+        self.store.delete(_key(job_id, "summary.json"))
+
+    def summary(self, job_id: str) -> dict[str, Any] | None:
+        key = _key(job_id, "summary.json")
+        try:
+            summary = json.loads(self.store.read(key))
+        except NotFound:
+            return None
+        except (ValueError, RecursionError) as error:
+            raise LedgerError(f"{key} is not JSON ({error}); delete it and resume the job") from error
+        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
+            raise LedgerError(f"{key} is not a summary; delete it and resume the job")
+        return summary
+
+    def write_rates(self, queue: str, rates: dict[str, float]) -> None:
+        self.store.write(f"rates/{queue}.json", json.dumps(rates).encode() + b"\n")
+
+    def rates(self, queue: str) -> dict[str, float]:
+        """Items a second of one worker of `queue` per kind of row; empty where none was measured."""
+        try:
+            found = json.loads(self.store.read(f"rates/{queue}.json"))
+            return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
+        except (NotFound, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            return {}
+
+    def delete(self, job_id: str) -> None:
+        """Removes the job with all its rows. Its artifact stays.
+
+        If this is interrupted, the job is a cancelled one that can be deleted again: its summary goes
+        first, the mark and the job itself go last.
+        """
+        self.cancel(job_id, "it is being deleted")
+        self.deactivate(job_id)
+        self.forget_summary(job_id)
+        last = [_key(job_id, "cancelled.json"), _key(job_id, "job.json")]
+        rest = (key for key in self.store.list(f"jobs/{job_id}") if key not in last)
+        for _ in prefetch(self.store.delete, rest):
+            pass
+        for key in last:
+            self.store.delete(key)
+
+
+def _key(job_id: str, name: str) -> str:
+    return f"jobs/{job_id}/{name}"
+
+
+def _commit_key(job_id: str, shard: int) -> str:
+    return _key(job_id, f"commits/{shard:07d}.json")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

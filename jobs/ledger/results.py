@@ -1,0 +1,107 @@
+"""The rows of a job as they stand: those of its shards, and in their place those that were redone."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import Job
+from jobs.records.outcome import Outcome
+from jobs.records.row import ExampleRow
+from savs.errors import LedgerError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES: TypeAdapter[list[ExampleRow]] = TypeAdapter(list[ExampleRow])
+
+
+def result_rows(ledger: Ledger, job_id: str) -> Iterator[bytes]:
+    """The result rows of a classify job's finished shards in manifest order, a line each.
+
+    Rows that were redone are held in memory, all others a few shards at a time.
+    """
+    planned = ledger.planned(job_id)
+    size = len(planned.plan)
+    committed = ledger.committed(job_id)
+    redone: dict[int, dict[int, bytes]] = {}  # shard → index → line
+    for _, data in ledger.parts(job_id, ledger.outcomes(job_id, (n for n in committed if n >= size))):
+        for line in data.splitlines(keepends=True):
+            index = _index(line)
+            redone.setdefault(index // planned.plan.shard_rows, {})[index] = line
+    given_up = {n for n in redone if n in committed}
+    for outcome, data in ledger.parts(job_id, ledger.outcomes(job_id, (n for n in committed if n < size))):
+        yield from _dead_before(outcome.shard, given_up, redone)
+        lines = data.splitlines(keepends=True)
+        if outcome.shard in redone:
+            given_up.discard(outcome.shard)
+            later = redone.pop(outcome.shard)
+            lines = [later.get(_index(line), line) for line in lines]
+        yield from lines
+    yield from _dead_before(size, given_up, redone)
+
+
+def _dead_before(shard: int, given_up: set[int], redone: dict[int, dict[int, bytes]]) -> Iterator[bytes]:
+    """Redone rows of shards before `shard` that have no part of their own."""
+    for number in sorted(n for n in given_up if n < shard):
+        given_up.discard(number)
+        yield from (line for _, line in sorted(redone.pop(number).items()))
+
+
+def _index(line: bytes) -> int:
+    return int(json.loads(line)["index"])
+
+
+def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int, str | None]]:
+    """Index and kind of error (None: no error) of every row in a finished shard's part."""
+    data = ledger.read_part(job.job_id, outcome)
+    if job.spec.kind == "extract":
+        yield from ((row.index, row.error.kind if row.error else None) for row in example_rows(data, outcome))
+        return
+    for line in data.splitlines():
+        row = json.loads(line)
+        yield row["index"], (row.get("error") or {}).get("kind")
+
+
+def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, str]":
+    """Every example of an extract job whose shards are done, in manifest order.
+
+    Answers the examples, the vectors float32 [n, width] of those without an error, and who read
+    them: an `Origin` in JSON. Raises LedgerError where that was not always the same model.
+    """
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    found: dict[int, tuple[ExampleRow, np.ndarray | None]] = {}
+    origins = set()
+    for outcome, data in ledger.parts(job.job_id, ledger.outcomes(job.job_id)):
+        rows = example_rows(data, outcome)
+        try:
+            vectors = iter(load(data)["vectors"])
+            found |= {row.index: (row, None if row.error else next(vectors)) for row in rows}
+            origins.add(part_metadata(data)["origin"])
+        except (SafetensorError, KeyError, ValueError, StopIteration) as error:
+            raise LedgerError(f"job {job.job_id}: part {outcome.part} is not usable: {error!r}") from error
+    if len(origins) != 1:
+        raise LedgerError(f"job {job.job_id}: its shards were read out by different models")
+    pairs = [found[index] for index in sorted(found)]
+    read = [vector for _, vector in pairs if vector is not None]
+    return [row for row, _ in pairs], np.stack(read) if read else np.zeros((0, 0), np.float32), origins.pop()
+
+
+def example_rows(data: bytes, outcome: Outcome) -> list[ExampleRow]:
+    """The examples that lie beside the vectors in an extract job's part."""
+    try:
+        return EXAMPLES.validate_json(part_metadata(data)["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerError(f"part {outcome.part} is not usable: {error}") from error
+
+
+def part_metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: JSON behind 8 bytes that say how long it is."""
+    length = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return metadata

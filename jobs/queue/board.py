@@ -1,0 +1,179 @@
+"""The board: who has which unit of work. The only means of recovery, and what autoscaling watches.
+
+A unit is a shard, or a job's `plan` or `reduce`. For every unit of a queue that has no outcome yet
+the Redis hash `savs:outstanding:<queue>` has a field `<job>/<unit>`:
+
+    queued  ──claim──▶ running ──finish──▶ (no field)
+       ▲                  │
+       └── requeue, epoch + 1: released, or swept because its worker shows no life
+
+Messages only say where to look: a message is worth something as long as its epoch is the field's.
+Beside it `savs:left:<queue>` counts a job's fields, so that its last one is noticed at once.
+All of it can be rebuilt from the ledger. Every change is one Lua script on Redis's own clock, so no
+two processes ever decide differently.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobs.queue.scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOUCH
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+LANES = 8  # lists per queue; a worker takes from them in turn, so that many jobs are served at once
+SCAN_COUNT = 1000  # fields per HSCAN round trip
+ENQUEUE_BATCH = 500  # fields per script call
+
+WARNED: set[str] = set()  # boards of which this process has said that they hold what is not a field
+
+log = logging.getLogger("savs.board")
+
+
+@dataclass(frozen=True)
+class BoardEntry:
+    """A field of the board. `at` is Redis's time of the last change or sign of life, in seconds; `why`
+    is how the last attempt ended, where there is to be no other."""
+
+    job_id: str
+    unit: str
+    state: Literal["queued", "running"]
+    epoch: int
+    attempts: int
+    at: float
+    lane: int = 0
+    why: str | None = None
+
+
+class Board:
+    """The outstanding units of one queue."""
+
+    def __init__(self, redis: "Redis", queue: str) -> None:
+        self.redis = redis
+        self.queue = queue
+        self.key = f"savs:outstanding:{queue}"
+        self.counts = f"savs:left:{queue}"
+
+    def _run(self, script: str, *arguments: Any) -> Any:
+        return self.redis.register_script(script)(keys=[self.key, self.counts], args=list(arguments))
+
+    def enqueue(self, job_id: str, units: Iterable[str], lane: int = 0) -> Iterator[tuple[str, float]]:
+        """Adds units that are not there yet. Yields those, with the time that their messages carry."""
+        rest = iter(units)
+        while batch := list(islice(rest, ENQUEUE_BATCH)):
+            at, *created = self._run(ENQUEUE, job_id, lane, *batch)
+            for unit in created:
+                yield _text(unit), float(at)
+
+    def claim(self, job_id: str, unit: str, epoch: int) -> int | None:
+        """Makes the unit this worker's: the number of the attempt, from 1; 0 where the message is
+        stale; None where the board does not know the unit, which only the ledger can explain."""
+        attempt = int(self._run(CLAIM, job_id, unit, epoch))
+        return None if attempt < 0 else attempt
+
+    def adopt(self, job_id: str, unit: str, epoch: int) -> bool:
+        """Adds the unit as running, where Redis was emptied and the ledger has no outcome."""
+        return bool(self._run(ADOPT, job_id, unit, epoch))
+
+    def touch(self, job_id: str, unit: str, epoch: int) -> bool:
+        """A sign of life. False where the unit is no longer this attempt's."""
+        return bool(self._run(TOUCH, job_id, unit, epoch))
+
+    def requeue(self, seen: BoardEntry, refund: bool = False) -> tuple[int, float, int] | None:
+        """Puts a unit back under a new epoch, if it is still as `seen`: that epoch, the time, and
+        the lane that its message belongs into.
+
+        With `refund` the attempt does not count, as when a worker gives a shard back in good order.
+        """
+        answer = self._run(REQUEUE, seen.job_id, seen.unit, seen.state, seen.epoch, int(refund))
+        return (int(answer[0]), float(answer[1]), int(answer[2])) if answer else None
+
+    def lose(
+        self, job_id: str, unit: str, epoch: int, attempts: int, why: str, refund: bool = False
+    ) -> tuple[int, float, int | None] | None:
+        """Takes a unit from a process that was lost with it, running or not yet claimed: the epoch, the
+        time and the lane that its message belongs into, if it was still that epoch's.
+
+        The lane is None where `attempts` runs were made: the next sweep gives the unit up, because of
+        `why`. With `refund` the attempt does not count.
+        """
+        answer = self._run(LOSE, job_id, unit, epoch, attempts, why, int(refund))
+        if not answer:
+            return None
+        lane = int(answer[2])
+        return int(answer[0]), float(answer[1]), None if lane < 0 else lane
+
+    def finish(self, job_id: str, unit: str) -> int:
+        """Removes the unit: it has an outcome. Answers how many of the job's are left."""
+        return int(self._run(FINISH, job_id, unit))
+
+    def forget(self, job_id: str) -> None:
+        """Removes all units of a job."""
+        units = (e.unit for e in self.entries() if e.job_id == job_id)
+        while batch := list(islice(units, ENQUEUE_BATCH)):
+            self._run(FINISH, job_id, *batch)
+
+    def left(self, job_id: str) -> int:
+        """Outstanding units of one job."""
+        return int(self.redis.hget(self.counts, job_id) or 0)
+
+    def entry(self, job_id: str, unit: str) -> BoardEntry | None:
+        """The unit's field, if there is one that can be read."""
+        found = self.redis.hget(self.key, f"{job_id}/{unit}")
+        return None if found is None else self._read(f"{job_id}/{unit}", found)
+
+    def entries(self) -> Iterator[BoardEntry]:
+        """Every field that can be read, in no order; a snapshot is not promised."""
+        for field, value in self.redis.hscan_iter(self.key, count=SCAN_COUNT):
+            if (entry := self._read(_text(field), value)) is not None:
+                yield entry
+
+    def _read(self, field: str, value: bytes | str) -> BoardEntry | None:
+        try:
+            return _entry(field, value)
+        except Exception as error:  # a stranger may have written anything
+            if self.key not in WARNED:
+                WARNED.add(self.key)
+                log.warning(
+                    "%s: left out what is no field of ours, %.100r (%s); HDEL removes it",
+                    self.key,
+                    field,
+                    error,
+                )
+            return None
+
+    def __len__(self) -> int:
+        return int(self.redis.hlen(self.key))
+
+    def time(self) -> float:
+        """Redis's clock, in seconds."""
+        seconds, micros = self.redis.time()
+        return int(seconds) + int(micros) / 1e6
+
+
+def _entry(field: str, value: bytes | str) -> BoardEntry:
+    """Raises whatever there is to raise where somebody else has written it."""
+    job_id, _, unit = field.rpartition("/")
+    found = json.loads(value)
+    state, lane = found["state"], int(found["lane"])
+    named = job_id and (unit in ("plan", "reduce") or (unit.isascii() and unit.isdecimal()))
+    if not named or state not in ("queued", "running") or lane not in range(LANES):
+        raise ValueError("no unit, state or lane")
+    return BoardEntry(
+        job_id,
+        unit,
+        state,
+        int(found["epoch"]),
+        int(found["attempts"]),
+        float(found["at"]),
+        lane,
+        found.get("why"),
+    )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

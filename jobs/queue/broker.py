@@ -1,0 +1,194 @@
+"""The queue of a pool: JSON messages to Celery by task name, and the boards beside them.
+
+Redis is a hint here, never the truth: whatever it loses is put back from the ledger. This module
+publishes and looks; it does not run tasks (see `workers`).
+"""
+
+import base64
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jobs.queue.board import LANES, Board
+from savs.errors import BrokerError
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Producer
+    from redis import Redis
+
+    from jobs.records.message import PlanJob, ReduceJob, RunShard
+
+SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
+PUBLISH_BATCH = 500  # messages per round trip
+WORKER_LIFE = 30  # seconds after which a worker that says nothing counts as gone
+
+
+@dataclass(frozen=True)
+class ServingWorker:
+    """A worker that serves a queue: where it runs, its workspace, and where else it may read."""
+
+    host: str
+    pid: int
+    workspace: str
+    roots: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+def lanes(queue: str) -> list[str]:
+    """The Redis lists of a queue. A job's messages all lie in one of them, in order."""
+    return [f"{queue}:{lane}" for lane in range(LANES)]
+
+
+class Broker:
+    """A connection to Redis for publishing and for the boards.
+
+    timeout  seconds without an answer before BrokerError
+    lasting  whether a connection for publishing is kept for the next time
+    """
+
+    def __init__(self, url: str, timeout: float = SUBMITTER_TIMEOUT, lasting: bool = True) -> None:
+        self.url, self.timeout, self.lasting = url, timeout, lasting
+
+    @cached_property
+    def redis(self) -> "Redis":
+        from redis import Redis
+
+        return Redis.from_url(
+            self.url,
+            socket_timeout=self.timeout,
+            socket_connect_timeout=self.timeout,
+            socket_keepalive=True,
+        )
+
+    @cached_property
+    def app(self) -> "Celery":
+        return publishing_app(self.url, self.timeout)
+
+    def board(self, queue: str) -> Board:
+        return Board(self.redis, queue)
+
+    def free_lane(self, queue: str) -> int:
+        """The lane of `queue` with the fewest messages: a new job waits for as few others as can be."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for lane in lanes(queue):
+                pipeline.llen(lane)
+            lengths = pipeline.execute()
+        return int(lengths.index(min(lengths)))
+
+    def publish(self, queue: str, lane: int, messages: "Iterable[RunShard | PlanJob | ReduceJob]") -> None:
+        """Sends messages to a lane of `queue`, in batches. Raises BrokerError where Redis does not
+        answer."""
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
+
+        try:
+            with self._producer() as producer, producer.batch(PUBLISH_BATCH):
+                for message in messages:
+                    producer.publish(
+                        celery_body(message),
+                        routing_key=lanes(queue)[lane],
+                        headers=celery_headers(message),
+                        content_type="application/json",
+                        content_encoding="utf-8",
+                    )
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerError(
+                f"{without_password(self.url)} does not answer ({error}); submitting again is safe"
+            ) from error
+
+    @contextmanager
+    def _producer(self) -> "Iterator[Producer]":
+        if self.lasting:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                yield producer
+        else:
+            with self.app.connection_for_write() as connection:
+                yield self.app.amqp.Producer(connection)
+
+    def show_life(self, queue: str, worker: ServingWorker) -> None:
+        """Says that `worker` serves `queue`; forgotten after WORKER_LIFE seconds."""
+        self.redis.set(f"savs:worker:{queue}:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_LIFE)
+
+    def serving(self, queue: str) -> "Iterator[ServingWorker]":
+        """The workers that serve `queue` now, as far as their last sign of life tells."""
+        for key in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000):
+            if (found := self.redis.get(key)) is not None:
+                about = json.loads(found)
+                yield ServingWorker(about["host"], about["pid"], about["workspace"], tuple(about["roots"]))
+
+    def alive(self, queue: str) -> set[str]:
+        """The names of the workers that serve `queue` now."""
+        start = f"savs:worker:{queue}:"
+        keys = self.redis.scan_iter(match=f"{start}*", count=1000)
+        return {key.decode(errors="replace")[len(start) :] for key in keys}
+
+    def workers(self, queue: str) -> int:
+        """How many workers serve `queue` now."""
+        return len(self.alive(queue))
+
+    def oldest(self, queue: str) -> list[float | None]:
+        """Per lane of `queue`: when its oldest waiting message was published, in Redis's seconds;
+        None where none waits."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for lane in lanes(queue):
+                pipeline.lindex(lane, -1)
+            return [None if raw is None else message_time(raw) for raw in pipeline.execute()]
+
+
+def celery_body(message: "PlanJob | ReduceJob | RunShard") -> str:
+    """A call of a task with `message` as its only argument, as Celery's message protocol 2 writes it:
+    arguments, keyword arguments, and what comes after (nothing)."""
+    return f"[[{message.model_dump_json(exclude_none=True)}],{{}},{{}}]"
+
+
+def celery_headers(message: "PlanJob | ReduceJob | RunShard") -> dict[str, str]:
+    """What a worker must be told of a task. `Celery.send_task` sends 19 headers, with all arguments once
+    more for people to read: two thirds of a message."""
+    return {"lang": "py", "task": message.task, "id": uuid.uuid4().hex}
+
+
+def message_time(raw: bytes | str) -> float:
+    """The `at` of a message as it lies in Redis; 0 where it is none of ours."""
+    try:
+        body = json.loads(base64.b64decode(json.loads(raw)["body"]))
+        return float(body[0][0]["at"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return 0.0
+
+
+def publishing_app(url: str, timeout: float) -> "Celery":
+    """A Celery app that can send and never waits longer than `timeout` seconds for Redis."""
+    from celery import Celery
+
+    app = Celery("savs", broker=url, set_as_current=False)
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "priority_steps": [0],
+    }
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        result_backend=None,
+        task_create_missing_queues=True,
+        broker_transport_options=options,
+        broker_connection_timeout=timeout,
+        broker_connection_max_retries=0,
+    )
+    return app
+
+
+def without_password(url: str) -> str:
+    """A broker's address without its password."""
+    return re.sub(r"(password=)[^&]*", r"\1…", re.sub(r"://.*@", "://…@", url))

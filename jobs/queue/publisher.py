@@ -1,0 +1,85 @@
+"""Puts messages on the queue as the board allows: what is asked for, and what goes back.
+
+A message is published only for a field that the board has just made `queued`, under the field's epoch.
+"""
+
+from jobs.ledger.ledger import Ledger
+from jobs.queue.board import BoardEntry
+from jobs.queue.broker import Broker
+from jobs.records.job import ClassifySpec, Job
+from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
+from jobs.records.retries import Planned
+
+Sent = RunShard | PlanJob | ReduceJob
+
+
+def ask_to_plan(broker: Broker, job: Job) -> None:
+    """Enqueues the planning of a job, unless it is enqueued."""
+    lane = broker.free_lane(CPU_QUEUE)
+    for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["plan"], lane):
+        broker.publish(CPU_QUEUE, lane, [PlanJob(job_id=job.job_id, at=at)])
+
+
+def ask_to_reduce(broker: Broker, job: Job) -> None:
+    """Enqueues the job's reduction, unless it is enqueued."""
+    lane = broker.free_lane(CPU_QUEUE)
+    for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["reduce"], lane):
+        broker.publish(CPU_QUEUE, lane, [ReduceJob(job_id=job.job_id, at=at)])
+
+
+def put_back(broker: Broker, queue: str, message: Sent, refund: bool = False) -> bool:
+    """Gives back the unit of a message that was claimed, if it is still this worker's.
+
+    With `refund` the attempt does not count.
+    """
+    claimed = BoardEntry(message.job_id, message.unit, "running", message.epoch, 1, message.at)
+    answer = broker.board(queue).requeue(claimed, refund)
+    if answer is None:
+        return False
+    epoch, at, lane = answer
+    broker.publish(queue, lane, [message.model_copy(update={"epoch": epoch, "at": at})])
+    return True
+
+
+def put_back_lost(
+    broker: Broker, queue: str, message: Sent, attempts: int, why: str, refund: bool = False
+) -> bool:
+    """Gives back the unit of a message whose process was lost, claimed or not, because of `why`.
+
+    After `attempts` runs the next sweep gives it up. False where it is another's by now.
+    """
+    answer = broker.board(queue).lose(message.job_id, message.unit, message.epoch, attempts, why, refund)
+    if answer is None:
+        return False
+    epoch, at, lane = answer
+    if lane is not None:
+        broker.publish(queue, lane, [message.model_copy(update={"epoch": epoch, "at": at})])
+    return True
+
+
+def requeue(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: BoardEntry) -> bool:
+    """Puts a unit back on the board and a message for it on the queue, if it is still as `seen`."""
+    answer = broker.board(queue).requeue(seen)
+    if answer is None:
+        return False
+    epoch, at, lane = answer
+    message: Sent
+    if seen.unit == "plan":
+        message = PlanJob(job_id=job.job_id, epoch=epoch, at=at)
+    elif seen.unit == "reduce":
+        message = ReduceJob(job_id=job.job_id, epoch=epoch, at=at)
+    else:
+        message = shard_message(job, ledger.planned(job.job_id), int(seen.unit), epoch, at)
+    broker.publish(queue, lane, [message])
+    return True
+
+
+def shard_message(job: Job, planned: Planned, number: int, epoch: int, at: float) -> RunShard:
+    """The message for one shard of `job`."""
+    return RunShard(
+        task="classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs",
+        job_id=job.job_id,
+        shard=planned.shard(number),
+        epoch=epoch,
+        at=at,
+    )

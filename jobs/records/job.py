@@ -1,0 +1,207 @@
+"""What a job is: its spec as submitted, resolved so that it means the same everywhere.
+
+A job's id ends in the hash of its spec, and the spec holds the data's ETag. So submitting the
+same work again joins the job that is there, and anything else is another job.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from jobs.records.record import SCHEMA, Record
+from savs.data.media import MAX_VIDEO_FRAMES
+from savs.data.samples import Reading, folder_of
+from savs.errors import SettingsError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+HASH_DIGITS = 8
+JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
+Digits = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HASH_DIGITS}}}$")]
+MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
+MAX_NOTE = 1000  # characters
+MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
+LATER = ("zero_shot", "prompt", "split", "together")  # fields of specs that came later
+
+
+class RowOptions(Record):
+    """How a manifest's rows are to be read.
+
+    media_root    folder or s3:// address of relative paths; None for the manifest's own folder
+    strip_prefix  what is taken away from the front of paths before that
+    """
+
+    format: str = "general"
+    media_root: str | None = None
+    strip_prefix: str = ""
+
+
+class Source(RowOptions):
+    """A manifest, and the ETag it had when it was submitted."""
+
+    url: str
+    etag: str
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.media_root or folder_of(self.url), self.format, self.strip_prefix)
+
+
+class PromptOptions(Record):
+    """How items are shown, where that is not the checkpoint's own way: see `savs.loading.Model.shown`.
+
+    An artifact keeps what came of it, and what is labelled with it is shown so, too.
+    """
+
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    min_pixels: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptOptions":
+        if self.frames is not None and self.fps is not None:
+            raise ValueError("--frames and --fps exclude each other")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError("--min-pixels is more than --max-pixels")
+        return self
+
+
+def family(name: str, split: str | None) -> str:
+    """The name under which a job was submitted: its own, without the split's."""
+    return name if split is None else name.removesuffix(f".{split}")
+
+
+class ExtractSpec(Record):
+    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`; so is one
+    of several jobs that go through the model together, and `together` is what they have in common."""
+
+    kind: Literal["extract"] = "extract"
+    name: Name
+    split: Name | None = None
+    together: Digits | None = None
+    model: str
+    train: Source
+    prompt: PromptOptions = PromptOptions()
+    heads: Annotated[int, Field(ge=1)]
+    readout: Literal["reference"]
+    shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
+
+    @property
+    def source(self) -> Source:
+        return self.train
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
+
+
+class ZeroShot(Record):
+    """Ask the model itself, without examples.
+
+    method          "greedy": what it says; "constrained": the likeliest of the classes
+    classes         in order; greedy texts that are none of them are counted together
+    max_new_tokens  of a greedy answer
+    prompt          how items are shown, which no artifact says here
+    """
+
+    method: Literal["greedy", "constrained"]
+    classes: tuple[Annotated[str, Field(pattern=r"\S")], ...]
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    prompt: PromptOptions = PromptOptions()
+
+    @model_validator(mode="after")
+    def _check(self) -> "ZeroShot":
+        if len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"{len(self.classes)} classes; at most {MAX_CLASSES} are possible")
+        if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
+            raise ValueError(f"the class {twice[0]!r} is there twice")
+        if self.method == "constrained" and len(self.classes) < 2:
+            raise ValueError("at least two classes are needed to choose from")
+        if (self.method == "greedy") != (self.max_new_tokens is not None):
+            raise ValueError("a greedy answer has a limit of tokens, and a constrained one none")
+        return self
+
+
+class ClassifySpec(Record):
+    """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, where
+    it is not there yet; `split` and `together` are as in an `ExtractSpec`."""
+
+    kind: Literal["classify"] = "classify"
+    name: Name
+    split: Name | None = None
+    together: Digits | None = None
+    model: str
+    data: Source
+    artifact: str | None = None
+    zero_shot: ZeroShot | None = None
+    after: JobId | None = None
+    shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
+
+    @property
+    def source(self) -> Source:
+        return self.data
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClassifySpec":
+        if (self.artifact is None) == (self.zero_shot is None):
+            raise ValueError("a classify job has an artifact, or is zero-shot")
+        if self.artifact is None and self.after is not None:
+            raise ValueError("a zero-shot job waits for no artifact")
+        return self
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
+
+
+Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
+
+
+class Job(Record):
+    """`job.json`: the spec, and what may differ between two submissions of the same work.
+
+    companions  jobs whose shards are run with this one's, in one pass
+    beside      the job of which this one is a companion
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    job_id: JobId
+    submitted: AwareDatetime
+    spec: Spec
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = MAX_FAILURE_RATE
+    note: Annotated[str, Field(max_length=MAX_NOTE)] | None = None
+    companions: tuple[JobId, ...] = ()
+    beside: JobId | None = None
+
+
+def job_id(spec: ExtractSpec | ClassifySpec) -> str:
+    """For example `pets-extract-1a2b3c4d`.
+
+    What specs did not always have counts only where it is used, so that jobs of before keep their ids.
+    """
+    fields = type(spec).model_fields
+    unused = {name for name in LATER if name in fields and getattr(spec, name) == fields[name].default}
+    digest = hashlib.sha256(spec.model_dump_json(exclude=unused).encode()).hexdigest()
+    return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
+
+
+def is_zero_shot(spec: ExtractSpec | ClassifySpec) -> bool:
+    """Whether its rows take another time than the reading of heads, whose rate is remembered."""
+    return isinstance(spec, ClassifySpec) and spec.zero_shot is not None
+
+
+def checked_name(name: str, split: str | None = None) -> str:
+    """`name`, or `<name>.<split>`, if it can be part of an address. Raises SettingsError."""
+    whole = name if split is None else f"{name}.{split}"
+    if not NAME.fullmatch(whole):
+        raise SettingsError(
+            f"{whole!r} cannot be a name: use up to 64 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
+    return whole

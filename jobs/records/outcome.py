@@ -1,0 +1,61 @@
+"""What became of a shard, and how outcomes add up. Nothing here reads or writes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jobs.records.record import SCHEMA, Record
+from jobs.records.tally import TallyRecord
+
+EXAMPLES = 3  # error rows that a commit, and a summary, quote per kind
+
+
+class Counts(Record):
+    """Rows of a shard: each is labelled, abstained or failed."""
+
+    rows: int = 0
+    labelled: int = 0
+    abstained: int = 0
+    failed: int = 0
+
+
+class ErrorExample(Record):
+    index: int
+    id: str
+    kind: str
+    message: str
+
+
+class LeakedRow(Record):
+    """A row that is in the training set: see `savs.readout.leaks.Leak`."""
+
+    index: Annotated[int, Field(ge=0)]
+    training: str
+    verified: bool
+
+
+class Outcome(Record):
+    """`commits/<shard>.json`: what became of a shard, once and for all.
+
+    sha256   of the part; None on a store without conditional writes, where a part may be replaced
+    leaks    rows that are in the training set; None where that was not looked for
+    tally_without_leaks  as `tally`, without the predictions of `leaks`; None where it is the same
+    timings  seconds per stage; `worker` is the whole attempt. Of a pass that served several jobs each tells
+             the whole
+    work     what the model was given in that time: `forwards`, `items`, `tokens` with padding, `pixels`
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    shard: Annotated[int, Field(ge=0)]
+    status: Literal["done", "failed"]
+    attempt: str
+    part: str | None = None
+    sha256: str | None = None
+    counts: Counts = Counts()
+    tally: TallyRecord = TallyRecord()
+    leaks: tuple[LeakedRow, ...] | None = ()
+    tally_without_leaks: TallyRecord | None = None
+    examples: tuple[ErrorExample, ...] = ()
+    timings: dict[str, float] = Field(default_factory=dict)
+    work: dict[str, int] = Field(default_factory=dict)
+    reason: str | None = None

@@ -1,0 +1,37 @@
+"""The base of everything that is written to the ledger or the queue, and how it is read back."""
+
+import json
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from savs.errors import LedgerError
+
+SCHEMA: Literal[1] = 1
+
+
+class Record(BaseModel):
+    """Base of everything that is written to the ledger or the queue: immutable, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+T = TypeVar("T", bound=Record)
+
+
+def parse(model: type[T], data: bytes, where: str) -> T:
+    """`data`, JSON from the ledger, as a `model`. Raises LedgerError naming `where`."""
+    try:
+        return model.model_validate_json(data)
+    except (ValidationError, RecursionError, OverflowError) as error:
+        if is_newer(data):
+            raise LedgerError(f"{where} was written by a newer savs; upgrade this one") from error
+        raise LedgerError(f"{where} is not usable: {error}") from error
+
+
+def is_newer(data: bytes) -> bool:
+    """Whether JSON that cannot be used says that its schema is a later one."""
+    try:
+        return bool(json.loads(data)["schema_version"] > SCHEMA)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

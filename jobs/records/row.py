@@ -1,0 +1,59 @@
+"""Result rows: what a user gets for each item, one line of JSON each.
+
+The contract is the one in `docs/ledger.md`; others' scripts read these lines.
+"""
+
+import json
+from typing import Annotated
+
+from pydantic import Field
+
+from jobs.records.record import Record
+from savs.data.media import Digest
+
+
+class RowError(Record):
+    """Why an item has no label. `kind` is one of savs.errors' words."""
+
+    kind: str
+    message: str
+
+
+class ResultRow(Record):
+    """One item and one task. Fields that are None are left out, except `prediction`."""
+
+    index: Annotated[int, Field(ge=0)]
+    id: str
+    task: str
+    media: tuple[str, ...] = ()
+    prediction: str | None = None
+    votes: dict[str, int] = Field(default_factory=dict)
+    confidence: float | None = None
+    scores: dict[str, float] | None = None
+    label: str | None = None
+    error: RowError | None = None
+
+    def line(self) -> bytes:
+        """The row as a line of JSON, newline included."""
+        row = self.model_dump(exclude_none=True)
+        row = {name: row.get(name) for name in type(self).model_fields if name in row or name == "prediction"}
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+class ExampleRow(Record):
+    """One training example in an extract part; `sha256` and `sizes` in bytes are of its media, in order."""
+
+    index: Annotated[int, Field(ge=0)]
+    id: str
+    task: str
+    media: tuple[str, ...] = ()
+    question: str | None = None
+    label: str
+    sha256: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    error: RowError | None = None
+
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        """Of its media; fewer where not all were hashed."""
+        return tuple(map(Digest, self.sizes, self.sha256))

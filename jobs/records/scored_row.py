@@ -1,0 +1,28 @@
+"""Result rows as their scores see them, and scores as summaries have them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from jobs.records.row import ResultRow
+from savs.data.samples import Sample
+from savs.scores.ranking import shares
+from savs.scores.scored import Scored
+
+
+def scored(rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str) -> Iterator[Scored]:
+    """Each row, with what the manifest says of groups and splits.
+
+    samples  by index; a row that is none says nothing of them
+    """
+    for row in rows:
+        sample = samples.get(row.index)
+        yield Scored(
+            index=row.index,
+            prediction=row.prediction,
+            label=row.label,
+            error=row.error.kind if row.error else None,
+            scores=shares(row.votes) if row.scores is None else row.scores,
+            format=format,
+            group=sample.group if sample else None,
+            split=sample.split if sample else None,
+            media=row.media,
+        )

@@ -1,0 +1,224 @@
+"""A `Tally` in JSON, as commits hold it: counters as lists of what is counted.
+
+What contradicts itself is refused when it is read, since sums of it would end in scores of nothing.
+"""
+
+from collections import Counter
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, model_validator
+
+from jobs.records.record import Record
+from savs.scores.clusters import Cell, Clusters
+from savs.scores.groups import GROUPINGS, MILLION, Groups, Member
+from savs.scores.metrics import Tally
+from savs.scores.ranking import STEPS, Ranking
+
+Count = Annotated[int, Field(ge=0)]
+Key = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class CellRecord(Record):
+    """A cell of `Clusters`. `rows` has a number for each of `keys`, or none where all are 1."""
+
+    outcome: tuple[Count, ...]
+    split: str | None = None
+    names: tuple[str, ...] = ()
+    alone: Count = 0
+    keys: tuple[Key, ...] = ()
+    rows: tuple[Count, ...] = ()
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.outcome, self.split, self.names)
+
+    @property
+    def total(self) -> int:
+        return self.alone + (sum(self.rows) if self.rows else len(self.keys))
+
+    @model_validator(mode="after")
+    def _check(self) -> "CellRecord":
+        if self.rows and len(self.rows) != len(self.keys):
+            raise ValueError(f"{len(self.rows)} counts of {len(self.keys)} clusters")
+        return self
+
+
+class ClustersRecord(Record):
+    cells: tuple[CellRecord, ...] = ()
+    folded: bool = False
+
+    @classmethod
+    def of(cls, clusters: Clusters) -> "ClustersRecord":
+        cells = []
+        for cell in sorted({*clusters.alone, *clusters.shared}, key=repr):
+            found = sorted(clusters.shared.get(cell, {}).items())
+            cells.append(
+                CellRecord(
+                    **cell._asdict(),
+                    alone=clusters.alone[cell],
+                    keys=tuple(key for key, _ in found),
+                    rows=tuple(n for _, n in found) if any(n != 1 for _, n in found) else (),
+                )
+            )
+        return cls(cells=tuple(cells), folded=clusters.folded)
+
+    def clusters(self) -> Clusters:
+        alone: Counter[Cell] = Counter()
+        shared: dict[Cell, Counter[int]] = {}
+        for one in self.cells:
+            if one.alone:
+                alone[one.cell] += one.alone
+            if one.keys:
+                rows = one.rows or (1,) * len(one.keys)
+                shared.setdefault(one.cell, Counter()).update(dict(zip(one.keys, rows, strict=True)))
+        return Clusters(alone, shared, self.folded)
+
+
+class Step(NamedTuple):
+    """Rows with a score of so many thousandths: those of which the class is the label, and others."""
+
+    score: Annotated[int, Field(ge=1, le=STEPS)]
+    positives: Count
+    others: Count
+
+
+class RankingRecord(Record):
+    """`labels`: rows per label; `scored`: class → rows per score, but for scores of 0."""
+
+    labels: dict[str, Count] = Field(default_factory=dict)
+    scored: dict[str, tuple[Step, ...]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ranking: Ranking) -> "RankingRecord":
+        places = sorted({(name, step) for name, step, _ in ranking.scored})
+        scored: dict[str, tuple[Step, ...]] = {}
+        for name, step in places:
+            counts = Step(step, ranking.scored[name, step, True], ranking.scored[name, step, False])
+            scored[name] = (*scored.get(name, ()), counts)
+        return cls(labels=dict(sorted(ranking.labels.items())), scored=scored)
+
+    def ranking(self) -> Ranking:
+        found = Ranking(Counter(self.labels))
+        for name, steps in self.scored.items():
+            for step in steps:
+                for positive, count in ((True, step.positives), (False, step.others)):
+                    if count:
+                        found.scored[name, step.score, positive] += count
+        return found
+
+    @model_validator(mode="after")
+    def _check(self) -> "RankingRecord":
+        rows = sum(self.labels.values())
+        for name, steps in self.scored.items():
+            positives = self.labels.get(name, 0)
+            if sum(one.positives for one in steps) > positives or (
+                sum(one.others for one in steps) > rows - positives
+            ):
+                raise ValueError(f"{name!r} has more scores than there are rows")
+        return self
+
+
+class MemberRecord(NamedTuple):
+    value: Annotated[int, Field(ge=0, le=MILLION)]
+    picture: Key | None
+    split: str | None
+
+
+class GroupsRecord(Record):
+    """The groups of one format, as `savs.scores.groups.Groups` has them."""
+
+    open: dict[str, dict[str, MemberRecord | None]] = Field(default_factory=dict)
+    closed: ClustersRecord = ClustersRecord()
+    unlike: Count = 0
+    numbers: tuple[Count, Count] | None = None
+
+    @classmethod
+    def of(cls, groups: Groups) -> "GroupsRecord":
+        return cls(
+            open={
+                group: {role: member and MemberRecord(*member) for role, member in sorted(members.items())}
+                for group, members in sorted(groups.open.items())
+            },
+            closed=ClustersRecord.of(groups.closed),
+            unlike=groups.unlike,
+            numbers=groups.numbers,
+        )
+
+    def groups(self, format: str) -> Groups:
+        return Groups(
+            format,
+            {
+                group: {role: member and Member(*member) for role, member in members.items()}
+                for group, members in self.open.items()
+            },
+            self.closed.clusters(),
+            self.unlike,
+            self.numbers,
+        )
+
+    def check(self, format: str) -> None:
+        """Raises ValueError unless these can be the groups of a format of that name."""
+        if format not in GROUPINGS:
+            raise ValueError(f"the rows of {format!r} form no groups")
+        grouping = GROUPINGS[format]
+        if not all(members.keys() <= set(grouping.roles) for members in self.open.values()):
+            raise ValueError(f"a row of {format!r} has no role")
+        most = tuple(grouping.rates.values())
+        for cell in self.closed.cells:
+            if len(cell.outcome) != len(most) or any(a > b for a, b in zip(cell.outcome, most, strict=True)):
+                raise ValueError(f"no group of {format!r} comes to {cell.outcome}")
+        if self.numbers is not None and self.numbers[0] > self.numbers[1]:
+            raise ValueError(f"no group of {format!r} is the first")
+
+
+class TallyRecord(Record):
+    """A `Tally` in JSON: the confusion as (label, prediction, rows)."""
+
+    predicted: dict[str, Count] = Field(default_factory=dict)
+    confusion: tuple[tuple[str, str, Count], ...] = ()
+    errors: dict[str, Count] = Field(default_factory=dict)
+    rows: ClustersRecord = ClustersRecord()
+    ranking: RankingRecord = RankingRecord()
+    groups: dict[str, GroupsRecord] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tally: Tally) -> "TallyRecord":
+        return cls(
+            predicted=dict(sorted(tally.predicted.items())),
+            confusion=tuple((a, b, n) for (a, b), n in sorted(tally.confusion.items())),
+            errors=dict(sorted(tally.errors.items())),
+            rows=ClustersRecord.of(tally.rows),
+            ranking=RankingRecord.of(tally.ranking),
+            groups={format: GroupsRecord.of(one) for format, one in sorted(tally.groups.items())},
+        )
+
+    def tally(self) -> Tally:
+        confusion: Counter[tuple[str, str]] = Counter()
+        for label, prediction, rows in self.confusion:
+            confusion[label, prediction] += rows
+        return Tally(
+            Counter(self.predicted),
+            confusion,
+            Counter(self.errors),
+            self.rows.clusters(),
+            self.ranking.ranking(),
+            {format: one.groups(format) for format, one in self.groups.items()},
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> "TallyRecord":
+        for format, groups in self.groups.items():
+            groups.check(format)
+        left: Counter[tuple[str, ...]] = Counter()  # rows by label and prediction, and by right or wrong
+        for label, prediction, rows in self.confusion:
+            left.update({(label, prediction): rows, (str(label == prediction),): rows})
+        for cell in self.rows.cells:
+            if cell.outcome not in ((0,), (1,)) or len(cell.names) not in (0, 2):
+                raise ValueError(f"no row counts as {cell.outcome} of {cell.names}")
+            right = str(cell.outcome == (1,))
+            if cell.names and right != str(cell.names[0] == cell.names[1]):
+                raise ValueError(f"{cell.names} counts as {cell.outcome}")
+            left.subtract({name: cell.total for name in (cell.names, (right,)) if name})
+        if min(left.values(), default=0) < 0:
+            raise ValueError("more rows share something than there are")
+        return self

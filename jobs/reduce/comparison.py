@@ -1,0 +1,137 @@
+"""Compares two jobs that labelled the same rows: does one of them do better, or is it chance?"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.results import result_rows
+from jobs.records.job import ClassifySpec, Job
+from savs.errors import JobError
+from savs.scores.clusters import Cell, Clusters, RatePart
+from savs.scores.intervals import Z95, rate_of
+from savs.scores.scored import Scored
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows with a label that both jobs have; a row that failed counts as wrong.
+
+    accuracies  of the first and of the second job, `intervals` of 95 % (`savs.scores.intervals`)
+    difference  the second's accuracy less the first's, with its interval of 95 % (`paired_interval`)
+    p           of McNemar's exact test, two-sided: how likely rows that only one has right would be
+                shared out at least so unevenly if neither were better; it takes them for independent
+    """
+
+    jobs: tuple[str, str]
+    rows: int
+    both_right: int
+    only_first: int
+    only_second: int
+    neither: int
+    accuracies: tuple[float, float]
+    intervals: tuple[tuple[float, float], tuple[float, float]]
+    difference: float
+    difference_interval: tuple[float, float]
+    p: float
+
+
+def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
+    """Compares two classify jobs row by row. Raises JobError where their rows are not the same."""
+    for job in (first, second):
+        if not isinstance(job.spec, ClassifySpec):
+            raise JobError(f"{job.job_id} labels nothing; name a classify job")
+    if (first.spec.source.url, first.spec.source.etag) != (second.spec.source.url, second.spec.source.etag):
+        raise JobError(
+            f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
+            f"{second.spec.source.url}, or another version of it: only jobs on the same rows compare"
+        )
+    counts: Counter[tuple[int, int]] = Counter()
+    clusters = Clusters()
+    for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
+        if one.get("label") is not None:
+            right = _right(one), _right(other)
+            counts[right] += 1
+            clusters.add(Cell(right), _cluster(one, first.spec.source.format))
+    rows = counts.total()
+    if not rows:
+        raise JobError(f"{first.job_id} and {second.job_id} share no row that has a label")
+    one_only, other_only = counts[1, 0], counts[0, 1]
+    sizes = clusters.sizes(_each)
+    rates = rate_of(sizes["first", None]), rate_of(sizes["second", None])
+    return Comparison(
+        jobs=(first.job_id, second.job_id),
+        rows=rows,
+        both_right=counts[1, 1],
+        only_first=one_only,
+        only_second=other_only,
+        neither=counts[0, 0],
+        accuracies=(rates[0].rate, rates[1].rate),
+        intervals=(rates[0].interval, rates[1].interval),
+        difference=(other_only - one_only) / rows,
+        difference_interval=paired_interval(one_only, other_only, rows),
+        p=mcnemar(one_only, other_only),
+    )
+
+
+def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+    return map(json.loads, result_rows(ledger, job.job_id))
+
+
+def _shared(
+    first: Iterator[dict[str, Any]], second: Iterator[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs of rows with the same index; both come by rising index, and either may lack some."""
+    one, other = next(first, None), next(second, None)
+    while one is not None and other is not None:
+        if one["index"] == other["index"]:
+            yield one, other
+            one, other = next(first, None), next(second, None)
+        elif one["index"] < other["index"]:
+            one = next(first, None)
+        else:
+            other = next(second, None)
+
+
+def _right(row: dict[str, Any]) -> int:
+    return int(row["prediction"] == row["label"])
+
+
+def _cluster(row: dict[str, Any], format: str) -> int | None:
+    return Scored(row["index"], format=format, media=tuple(row.get("media", ()))).cluster
+
+
+def _each(cell: Cell) -> Iterable[RatePart]:
+    """What a row counts for: the accuracy of either job."""
+    first, second = cell.outcome
+    return [(("first", None), 1, first), (("second", None), 1, second)]
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p-value: a binomial test of one half on the discordant pairs (McNemar 1947)."""
+    discordant = only_first + only_second
+    if not discordant:
+        return 1.0
+    logs = (
+        math.lgamma(discordant + 1) - math.lgamma(k + 1) - math.lgamma(discordant - k + 1)
+        for k in range(min(only_first, only_second) + 1)
+    )
+    tail = math.fsum(math.exp(log - discordant * math.log(2)) for log in logs)
+    return min(1.0, 2 * tail)
+
+
+def paired_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of the second's accuracy less the first's, on the same rows: Wald's, after one
+    half was added to each of the four counts (Agresti and Min 2005).
+
+    So it is no point where the two never differ. It is cut at -1 and 1, and its middle is a little
+    nearer to 0 than the difference.
+    """
+    total = rows + 2
+    middle = (only_second - only_first) / total
+    variance = ((only_first + only_second + 1) / total - middle**2) / total
+    half = Z95 * math.sqrt(variance)
+    return max(-1.0, middle - half), min(1.0, middle + half)

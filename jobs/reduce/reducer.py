@@ -1,0 +1,118 @@
+"""Adds up a job's commits: into an artifact (extract) or a summary (classify).
+
+Everything here follows from the ledger alone, so running it twice changes nothing.
+"""
+
+from typing import Any
+
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.results import examples
+from jobs.records.job import ExtractSpec, Job, is_zero_shot
+from jobs.records.message import gpu_queue
+from jobs.records.retries import Planned
+from jobs.reduce.summary import summarise, timings_of
+from jobs.reduce.sums import Sums, add_up
+from savs.errors import FitError, LedgerError
+
+RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
+
+
+def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
+    """Writes and returns the job's summary; None while shards are without an outcome.
+
+    The `status` in it is "done", "incomplete" (shards were given up), or "failed" (nothing could
+    be fitted; see `reason`). Memory does not grow with the number of shards that were done.
+    """
+    planned = ledger.planned(job.job_id)
+    ended = ledger.committed(job.job_id)
+    if beyond := sorted(n for n in ended if n >= len(planned)):
+        raise LedgerError(f"job {job.job_id}: shards {beyond} ended and were not planned")
+    if len(ended) < len(planned):
+        return None
+    summary = summarise(job, planned, add_up(ledger, job, planned, ended))
+    if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
+        fitted = _fit(ledger, job, job.spec)
+        summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
+    ledger.write_summary(job.job_id, summary)
+    _remember_rate(ledger, job, planned, summary)
+    return summary
+
+
+def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
+    timings = summary["timings"]
+    if is_zero_shot(job.spec) or job.spec.together is not None:
+        return  # their rows take another time
+    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+        return
+    queue = gpu_queue(job.spec.model)
+    rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
+    ledger.write_rates(queue, rates)
+
+
+def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
+    """Fits and stores the artifact; what that adds to the summary."""
+    from savs.engine.vectors import HeadVectors
+    from savs.readout.artifact import make_artifact, save_artifact
+    from savs.readout.fit import fit
+    from savs.readout.manifest import Origin
+    from savs.readout.training_row import training_row
+
+    rows, values, described = examples(ledger, job)
+    origin = Origin.model_validate_json(described)
+    layout = origin.head_layout()
+    good = [row for row in rows if row.error is None]
+    classes = list(dict.fromkeys(row.label for row in rows))
+    try:
+        vectors = HeadVectors(layout, values.reshape(-1, layout.width))
+        readout = fit(vectors, [row.label for row in good], spec.heads, spec.readout, classes)
+    except FitError as error:
+        lost = f" ({len(rows) - len(good)} examples could not be read)" if len(good) < len(rows) else ""
+        return {"status": "failed", "reason": f"{error}{lost}"}
+    questions = {row.question for row in rows}
+    training = [training_row(row.id, row.label, row.question or "", row.media, row.digests) for row in good]
+    artifact = make_artifact(
+        name=spec.name,
+        artifact_version=job.job_id,
+        readout=readout,
+        origin=origin,
+        question=questions.pop() if len(questions) == 1 else None,
+        training=training,
+        created=job.submitted,
+    )
+    url = ledger.artifact_url(spec.name, job.job_id)
+    save_artifact(artifact, url)
+    count = len(rows) - len(good)
+    return {
+        "artifact": url,
+        "heads": [[int(layer), int(head)] for layer, head in readout.heads],
+        "warnings": [f"{count} of {len(rows)} examples could not be read and were left out"] if count else [],
+    }
+
+
+def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> dict[str, Any]:
+    """Ends a job that cannot go on, before any row of it counts, with `reason`.
+
+    data  whether that lies in its manifest, so that what mends it makes another job
+    """
+    again = "submit it again" if data else f"then: savs-submit resume {job.spec.name}"
+    summary = {
+        "schema_version": 1,
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "kind": job.spec.kind,
+        "status": "failed",
+        "reason": reason,
+        "rows": 0,
+        "shards": 0,
+        "labelled": 0,
+        "failed": 0,
+        "abstained": 0,
+        "classes": {},
+        "errors": {},
+        "warnings": [],
+        "advice": f"mend that, {again}",
+        "timings": timings_of(Sums(), 0, 0),
+        "created": job.submitted,
+    }
+    ledger.write_summary(job.job_id, summary)
+    return summary

@@ -1,0 +1,86 @@
+"""What state a job is in, read from the ledger."""
+
+from typing import Any
+
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import ClassifySpec, Job
+from jobs.reduce.sums import add_up
+from jobs.shards.companions import is_carried
+from savs.storage import open_store
+
+
+def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
+    """The job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked"
+    or "cancelled".
+
+    "waiting" means that the job it comes after is not done, "blocked" that it never will be
+    without help; `reason` says more, where there is more to say.
+    """
+    state: dict[str, Any] = {
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "kind": job.spec.kind,
+        "status": "planning",
+        "shards": 0,
+        "shards_done": 0,
+        "rows": 0,
+        "rows_done": 0,
+        "failed": 0,
+        "accuracy": None,
+        "submitted": job.submitted.isoformat(timespec="seconds"),
+        "note": job.note,
+        "reason": None,
+        "url": ledger.job_url(job.job_id),
+    }
+    summary = ledger.summary(job.job_id)
+    if summary is not None:
+        return state | _ended(summary)
+    if ledger.is_planned(job.job_id):
+        planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
+        sums = add_up(ledger, job, planned, committed)
+        state |= {
+            "status": _unfinished(ledger, job),
+            "shards": len(planned),
+            "shards_done": len(committed),
+            "rows": planned.rows,
+            "rows_done": sums.counts["rows"],
+            "failed": sums.counts["failed"],
+            "accuracy": sums.tally.accuracy if job.spec.kind == "classify" else None,
+        }
+    if ledger.is_cancelled(job.job_id):
+        state |= {"status": "cancelled", "reason": ledger.why_cancelled(job.job_id)}
+    return state
+
+
+def _ended(summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "status": summary["status"],
+        "shards": summary["shards"],
+        "shards_done": summary["shards"],
+        "rows": summary["rows"],
+        "rows_done": summary["rows"],
+        "failed": summary["failed"],
+        "accuracy": summary.get("accuracy"),
+        "reason": summary.get("reason"),
+    }
+
+
+def _unfinished(ledger: Ledger, job: Job) -> str:
+    if is_due(ledger, job) or is_carried(ledger, job):
+        return "running"
+    assert isinstance(job.spec, ClassifySpec) and job.spec.after is not None
+    return "waiting" if ledger.summary(job.spec.after) is None else "blocked"
+
+
+def is_due(ledger: Ledger, job: Job) -> bool:
+    """Whether the job waits for no other, and no other carries it. One whose predecessor was deleted needs
+    only its artifact."""
+    if is_carried(ledger, job):
+        return False
+    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
+        return True
+    before = ledger.summary(job.spec.after)
+    if before is None:
+        assert job.spec.artifact is not None, "only the maker of an artifact is waited for"
+        return open_store(job.spec.artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
+    return bool(before["status"] == "done")

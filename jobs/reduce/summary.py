@@ -1,0 +1,153 @@
+"""What `summary.json` says of a job: its counts, scores, errors, leaks and timings."""
+
+from dataclasses import asdict
+from typing import Any
+
+from jobs.records.job import ClassifySpec, Job
+from jobs.records.retries import Planned
+from jobs.reduce.sums import Sums
+from savs.errors import LedgerError
+from savs.scores.metrics import Scores, score
+
+# A shard's, in the order of the data's way. `forward` is what starts it, and on a CPU all of it.
+STAGES = (
+    *("read", "fetch", "decode", "preprocess", "copy", "vision", "language", "forward", "readout", "write"),
+)
+
+
+def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
+    dead = {n: why for n, why in sorted(sums.dead.items()) if n < len(planned.plan)}
+    counts, tally = sums.counts, sums.tally
+    if counts["rows"] != planned.rows or counts["rows"] != sum(
+        counts[k] for k in ("labelled", "abstained", "failed")
+    ):
+        raise LedgerError(f"job {job.job_id}: {planned.rows} rows were planned and {dict(counts)} counted")
+    summary: dict[str, Any] = {
+        "schema_version": 1,
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "kind": job.spec.kind,
+        "status": "incomplete" if dead else "done",
+        "rows": planned.rows,
+        "shards": len(planned),
+        "labelled": counts["labelled"],
+        "failed": counts["failed"],
+        "abstained": counts["abstained"],
+        "classes": dict(sorted(tally.predicted.items())),
+        "errors": errors_of(sums),
+        "warnings": [
+            f"shard {n}, which redid rows that had failed, was given up ({why}); they stay as they were"
+            for n, why in sorted(sums.dead.items())
+            if n >= len(planned.plan)
+        ],
+    }
+    if isinstance(job.spec, ClassifySpec):
+        if job.spec.zero_shot is None:
+            summary["artifact"] = job.spec.artifact
+        else:
+            summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_defaults=True)
+        if scores := score(tally):
+            summary |= scores_of(scores)
+            summary["warnings"] += group_warnings(scores)
+        if job.spec.zero_shot is None:
+            summary |= _leaks(sums)
+        if sums.leaks.unchecked and job.spec.zero_shot is None:
+            summary["warnings"].append(
+                "the artifact keeps nothing that rows could be compared with, so that nobody looked for "
+                "rows of the training set; extract it again"
+            )
+    if dead:
+        summary["missing"] = [
+            {"shard": n, "first_index": s.first_index, "rows": s.rows, "reason": why}
+            for n, why in dead.items()
+            for s in [planned.shard(n)]
+        ]
+        summary["advice"] = (
+            f"mend what the reasons say, then: savs-submit resume {job.spec.name} --retry-failed-shards"
+        )
+    elif counts["failed"] and isinstance(job.spec, ClassifySpec):
+        summary["advice"] = (
+            f"savs-submit logs {job.spec.name} says why rows failed; mend that, then: "
+            f"savs-submit retry {job.spec.name}"
+        )
+    summary["timings"] = timings_of(sums, counts["rows"], counts["labelled"])
+    summary["created"] = job.submitted
+    return summary
+
+
+def _leaks(sums: Sums) -> dict[str, Any]:
+    """Rows that are in the training set, and the scores without them where there are any."""
+    leaks = sums.leaks
+    if leaks.unchecked:
+        return {"leaks": None}
+    found = {
+        "verified": leaks.verified,
+        "unverified": leaks.unverified,
+        "rows": [row.model_dump() for row in leaks.rows],
+    }
+    without = score(sums.tally_without_leaks) if leaks.rows and sums.tally_without_leaks else None
+    return {"leaks": found} | ({"without_leaks": scores_of(without)} if without else {})
+
+
+def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
+    """Per kind of error, its rows and the first few of them."""
+    return {
+        kind: {"rows": rows, "examples": [e.model_dump() for e in sums.examples.get(kind, [])]}
+        for kind, rows in sorted(sums.tally.errors.items())
+        if rows
+    }
+
+
+def timings_of(sums: Sums, rows: int, labelled: int) -> dict[str, Any]:
+    """Seconds per stage over all shards, labelled rows per second of each stage alone; and per second of
+    a worker rows, tokens and pixels, and the share of it in which the device was busy."""
+    seconds, whole = sums.timings, sums.timings["worker"]
+    timings: dict[str, Any] = {
+        "seconds": {stage: round(seconds[stage], 3) for stage in STAGES if seconds[stage] > 0},
+        "items_per_second": {
+            stage: round(labelled / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
+        },
+        "worker_seconds": round(whole, 3),
+    }
+    if whole > 0:
+        timings["items_per_worker_second"] = round(rows / whole, 2)
+        for what in ("tokens", "pixels"):
+            if sums.work[what]:
+                timings[f"{what}_per_worker_second"] = round(sums.work[what] / whole)
+        if seconds["device"] > 0:
+            timings["device_busy"] = round(seconds["device"] / whole, 3)
+    return timings
+
+
+def scores_of(scores: Scores) -> dict[str, Any]:
+    """The fields of a summary that are scores. Those that the rows say nothing of are left out."""
+    fields = {
+        "scored": scores.rows,
+        "accuracy": scores.accuracy,
+        "accuracy_interval": scores.accuracy_interval,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "macro_f1": scores.macro_f1,
+        "mean_average_precision": scores.mean_average_precision,
+        "per_class": {name: asdict(one) for name, one in scores.classes.items()},
+        "per_class_accuracy": scores.per_class,
+        "confusion": scores.confusion,
+        "splits": {split: asdict(rate) for split, rate in scores.splits.items()} or None,
+        "groups": {format: asdict(one) for format, one in scores.groups.items()} or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def group_warnings(scores: Scores) -> list[str]:
+    """What is odd about the groups of rows that were scored together."""
+    warnings = []
+    for format, groups in scores.groups.items():
+        if groups.unlike:
+            warnings.append(
+                f"{groups.unlike} of {groups.scored} groups do not show the pictures that {format} says; "
+                "are the rows those of the published file, in its order?"
+            )
+        if groups.doubled:
+            warnings.append(
+                f"{groups.doubled} groups have several rows of the same label, and are not scored"
+            )
+    return warnings

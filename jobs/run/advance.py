@@ -1,0 +1,155 @@
+"""What a cpu worker does for a job before and after its shards: plans it, reduces it, starts the next.
+
+Whoever watches or resumes a job does it too, while no cpu worker is alive."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from jobs.ledger.ledger import Ledger
+from jobs.queue.board import BoardEntry
+from jobs.queue.broker import Broker
+from jobs.queue.enqueue import enqueue_job
+from jobs.queue.publisher import put_back
+from jobs.queue.refusals import Refusals
+from jobs.queue.timeouts import Timeouts
+from jobs.records.job import ClassifySpec, Job
+from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob
+from jobs.reduce.reducer import fail_job, reduce_job
+from jobs.reduce.status import is_due
+from jobs.run.attempt import Worker
+from jobs.run.heartbeat import Heartbeat
+from jobs.shards.roots import Roots
+from jobs.submit.submission import plan_job
+from savs.errors import (
+    Changed,
+    ForbiddenAddress,
+    JobNotFound,
+    LedgerError,
+    ManifestError,
+    NotFound,
+    SettingsError,
+)
+
+# What another attempt would meet again. Anything else may be the machine's or the network's fault.
+HOPELESS = (ManifestError, SettingsError, Changed, NotFound, LedgerError)
+DATA = (ManifestError, SettingsError, Changed)  # what makes another job when it is mended
+
+log = logging.getLogger("savs.advancing")
+
+
+def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
+    """Plans or reduces the message's job, if that is this worker's to do: "stale", "cancelled",
+    "done", "again", "refused" or "given up"."""
+    ledger, broker = worker.ledger, worker.broker
+    board = broker.board(CPU_QUEUE)
+    job = ledger.job(message.job_id)
+    if ledger.is_cancelled(job.job_id):
+        board.finish(job.job_id, message.unit)
+        return "cancelled"
+    number = board.claim(job.job_id, message.unit, message.epoch)
+    if number is None:
+        number = int(board.adopt(job.job_id, message.unit, message.epoch))
+    if not number:
+        return "stale"
+    worker.claimed(number)
+    unit = BoardEntry(job.job_id, message.unit, "running", message.epoch, number, message.at)
+    word = "done"
+    try:
+        with Heartbeat(ledger, board, unit, worker.times.touch):
+            if isinstance(message, PlanJob):
+                plan_then_enqueue(ledger, broker, job, worker.roots)
+            else:
+                reduce_then_enqueue(ledger, broker, job)
+        worker.refusals.take_back(job.job_id)
+    except ForbiddenAddress as error:
+        nobody = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)
+        if nobody is None:
+            put_back(broker, CPU_QUEUE, message, refund=True)
+            return "refused"
+        word = _fail(ledger, job, nobody)
+    except Exception as error:
+        if not isinstance(error, HOPELESS) and number < worker.times.attempts:
+            log.warning("%s failed, and is run again: %s: %s", message.unit, type(error).__name__, error)
+            put_back(broker, CPU_QUEUE, message)
+            return "again"
+        word = _fail(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
+    board.finish(job.job_id, message.unit)
+    return word
+
+
+def act_as_cpu_worker(
+    ledger: Ledger, broker: Broker, jobs: list[Job], times: Timeouts, tell: Callable[[str], None]
+) -> None:
+    """Plans and reduces those of `jobs` that ask for it, in this process: for while no cpu worker lives.
+
+    As a worker would, but that it reads with the rights of whoever calls. `tell` hears of jobs that had
+    to be left, because this machine cannot fit.
+    """
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    worker = Worker(ledger, broker, CPU_QUEUE, Refusals(broker, CPU_QUEUE, me), times)
+    board = broker.board(CPU_QUEUE)
+    for job in jobs:  # in order: what one reduction starts may have ended long ago
+        for unit, kind in (("plan", PlanJob), ("reduce", ReduceJob)):
+            entry = board.entry(job.job_id, unit)
+            if entry is None or entry.state != "queued":
+                continue
+            if unit == "reduce" and job.spec.kind == "extract" and not _can_fit():
+                tell(
+                    f"{job.job_id} waits to be fitted, which needs a cpu worker (savs-worker cpu), or this "
+                    "command where savs is installed with its models: pip install 'savs[worker]'"
+                )
+                continue
+            attempt_to_advance(worker, kind(job_id=job.job_id, epoch=entry.epoch, at=entry.at))
+
+
+def _can_fit() -> bool:
+    return all(find_spec(package) is not None for package in ("numpy", "safetensors", "torch"))
+
+
+def _fail(ledger: Ledger, job: Job, reason: str, data: bool = False) -> str:
+    fail_job(ledger, job, reason, data=data)
+    ledger.deactivate(job.job_id)
+    return "given up"
+
+
+def plan_then_enqueue(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None) -> None:
+    """Plans a job, unless it is planned, and enqueues its shards if it waits for nothing."""
+    if not ledger.is_planned(job.job_id):
+        if roots is not None:
+            roots.check_address(job.spec.source.url)
+        ledger.create_plan(job.job_id, plan_job(ledger, job))
+    if is_due(ledger, job) and not ledger.is_cancelled(job.job_id):  # planning may have taken long
+        enqueue_job(ledger, broker, job)
+
+
+def reduce_then_enqueue(ledger: Ledger, broker: Broker, job: Job) -> None:
+    """Reduces a job whose shards have outcomes, then enqueues the jobs that waited for it: for its
+    artifact, or for its end, up to which it carried them."""
+    summary = reduce_job(ledger, job)
+    if summary is None:
+        return
+    for waiting in _waiting_for(ledger, job):
+        try:
+            able = ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id)
+            if able and is_due(ledger, waiting) and ledger.summary(waiting.job_id) is None:
+                enqueue_job(ledger, broker, waiting)
+        except LedgerError as error:  # is no reason to fail the job that is done
+            log.warning("job %s: %s", waiting.job_id, error)
+    ledger.deactivate(job.job_id)
+
+
+def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
+    found = []
+    for job_id in ledger.active():
+        try:
+            other = ledger.job(job_id)
+        except (JobNotFound, LedgerError) as error:  # another one's fault
+            log.warning("job %s: %s", job_id, error)
+            continue
+        after = isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id
+        if after or other.beside == job.job_id:
+            found.append(other)
+    return found

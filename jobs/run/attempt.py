@@ -1,0 +1,180 @@
+"""One attempt at a unit of work, as a worker makes it: claim, show life, run, and leave in good order.
+
+The commit in the ledger decides what counts; the board only keeps two workers from doing the same
+work for no reason.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from jobs.ledger.ledger import Ledger
+from jobs.queue.board import BoardEntry
+from jobs.queue.broker import Broker
+from jobs.queue.publisher import ask_to_reduce, put_back
+from jobs.queue.refusals import OTHERS_MAY, Refusals
+from jobs.queue.timeouts import Timeouts
+from jobs.records.job import Job
+from jobs.records.message import RunShard
+from jobs.records.outcome import Outcome
+from jobs.records.plan import Shard
+from jobs.reduce.brake import apply_brake
+from jobs.run.heartbeat import Heartbeat
+from jobs.shards.roots import Roots
+from jobs.shards.shard import give_up, run_shard
+from savs.errors import Changed
+
+if TYPE_CHECKING:
+    from savs.model.model import Model
+
+log = logging.getLogger("savs.attempts")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process works with.
+
+    queue     that it takes messages from
+    refusals  the jobs that it cannot run
+    roots     where it may read; None for everywhere
+    stopping  whether it is to give back what it has
+    claimed   is told the number of an attempt, once the unit is this worker's
+    """
+
+    ledger: Ledger
+    broker: Broker
+    queue: str
+    refusals: Refusals
+    times: Timeouts
+    roots: Roots | None = None
+    stopping: Callable[[], bool] = lambda: False
+    claimed: Callable[[int], None] = lambda number: None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a message.
+
+    word      "stale", "done", "given back", "superseded", "cancelled", "again", "refused" or "given up"
+    number    of the attempt, from 1; 0 where none was made
+    outcomes  the shard's, where this attempt ended it, then those of the shards that it carried
+    """
+
+    word: str
+    number: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class Leave(Exception):
+    """Raised between batches to leave a shard that need not be finished here; not an error."""
+
+
+class GiveBack(Leave):
+    """This worker is stopping; the shard is for another."""
+
+
+class Superseded(Leave):
+    """The shard is another worker's by now."""
+
+
+class Cancelled(Leave):
+    """The job was cancelled."""
+
+
+def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
+    """Runs the message's shard if it is this worker's to run."""
+    ledger, times = worker.ledger, worker.times
+    board = worker.broker.board(worker.queue)
+    job, shard = ledger.job(message.job_id), message.shard
+    if ledger.is_cancelled(job.job_id):
+        board.finish(job.job_id, message.unit)
+        return Attempt("cancelled")
+    number = board.claim(job.job_id, message.unit, message.epoch)
+    if number is None:
+        if ledger.outcome(job.job_id, shard.number) is not None:
+            return Attempt("stale")
+        number = int(board.adopt(job.job_id, message.unit, message.epoch))
+    if not number:
+        return Attempt("stale")
+    worker.claimed(number)
+    if (reason := worker.refusals.reason(job.job_id)) is not None:
+        return _refuse(worker, message, job, number, reason)
+    try:
+        outcomes = _run(worker, message, job, number, model)
+    except GiveBack:
+        put_back(worker.broker, worker.queue, message, refund=True)
+        return Attempt("given back", number)
+    except Superseded:
+        return Attempt("superseded", number)
+    except Cancelled:
+        board.finish(job.job_id, message.unit)
+        return Attempt("cancelled", number)
+    except OTHERS_MAY as error:
+        return _refuse(worker, message, job, number, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        if not isinstance(error, Changed) and number < times.attempts:
+            log.warning("shard failed, and is run again: %s: %s", type(error).__name__, error)
+            put_back(worker.broker, worker.queue, message)
+            return Attempt("again", number)
+        return _give_up(worker, job, shard, number, f"{type(error).__name__}: {error}")
+    finish_shard(ledger, worker.broker, worker.queue, job, shard)
+    worker.refusals.take_back(job.job_id)
+    return Attempt("done", number, outcomes)
+
+
+def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> tuple[Outcome, ...]:
+    """As `run_shard`. Raises what there is to leave it for, and whatever is wrong."""
+    board = worker.broker.board(worker.queue)
+    unit = BoardEntry(job.job_id, message.unit, "running", message.epoch, number, message.at)
+    life = Heartbeat(worker.ledger, board, unit, worker.times.touch)
+
+    def between_batches(rows: int) -> None:
+        if worker.stopping():
+            raise GiveBack
+        if life.cancelled.is_set():
+            raise Cancelled
+        entry = None
+        with suppress(RedisError):  # the commit decides; a blip is no reason to lose work
+            entry = board.entry(job.job_id, message.unit)
+        if entry is not None and entry.epoch != message.epoch and entry.state == "running":
+            raise Superseded
+
+    with life:
+        return run_shard(worker.ledger, job, message.shard, model, between_batches, worker.roots)
+
+
+def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: str) -> Attempt:
+    """Leaves the shard to other workers, or gives it up where there is none that would take it."""
+    nobody = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
+    if nobody is not None:
+        return _give_up(worker, job, message.shard, number, nobody)
+    put_back(worker.broker, worker.queue, message, refund=True)
+    return Attempt("refused", number)
+
+
+def _give_up(worker: Worker, job: Job, shard: Shard, number: int, reason: str) -> Attempt:
+    outcome = give_up(worker.ledger, job, shard, reason)
+    finish_shard(worker.ledger, worker.broker, worker.queue, job, shard)
+    return Attempt("given up", number, (outcome,))
+
+
+def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Shard) -> None:
+    """Takes a shard with an outcome off the board; after the job's last one, asks for the reduction.
+
+    Stops the job, or a companion, if its first rows have failed at too high a rate.
+    """
+    board = broker.board(queue)
+    left = board.finish(job.job_id, str(shard.number))
+    if shard.retry is None:
+        for companion in job.companions:  # has no place on the board yet
+            if ledger.is_there(companion) and apply_brake(ledger, ledger.job(companion), shard):
+                ledger.deactivate(companion)
+    if apply_brake(ledger, job, shard):
+        board.forget(job.job_id)
+        ledger.deactivate(job.job_id)
+    elif not left and len(ledger.committed(job.job_id)) == len(ledger.planned(job.job_id)):
+        ask_to_reduce(broker, job)

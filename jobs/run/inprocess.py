@@ -1,0 +1,131 @@
+"""The queue of a run without a broker: the same messages, worked off in the submitting process.
+
+State lies in the ledger alone, so the process may be killed at any moment; submitting or resuming
+again puts back on the queue what has no outcome yet.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic import TypeAdapter
+
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import ClassifySpec, Job
+from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
+from jobs.reduce.brake import apply_brake
+from jobs.reduce.reducer import reduce_job
+from jobs.shards.roots import Roots
+from jobs.shards.shard import give_up, run_shard
+from jobs.submit.submission import plan_job
+from savs.errors import ItemError, JobStopped, SavsError
+
+if TYPE_CHECKING:
+    from savs.model.model import Model
+
+ATTEMPTS = 3  # runs of a shard before it is given up
+MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def loading(self, model: str) -> None: ...
+
+    def started(self, job: Job, rows: int, done: int) -> None: ...
+
+    def advanced(self, job: Job, rows: int) -> None: ...
+
+    def gave_up(self, job: Job, shard: int, reason: str) -> None: ...
+
+
+class InProcessQueue:
+    """A deque of JSON messages."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[bytes] = deque()
+
+    def publish(self, message: RunShard | PlanJob | ReduceJob, first: bool = False) -> None:
+        data = message.model_dump_json().encode()
+        if first:
+            self.waiting.appendleft(data)
+        else:
+            self.waiting.append(data)
+
+    def take(self) -> RunShard | PlanJob | ReduceJob | None:
+        return MESSAGES.validate_json(self.waiting.popleft()) if self.waiting else None
+
+
+def enqueue(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
+    """Publishes every shard of `job` without an outcome, then its reduction; plans it if need be."""
+    if not ledger.is_planned(job.job_id):
+        ledger.create_plan(job.job_id, plan_job(ledger, job))
+    task: Literal["classify_shard", "extract_savs"] = (
+        "classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs"
+    )
+    committed = ledger.committed(job.job_id)
+    for shard in ledger.planned(job.job_id):
+        if shard.number not in committed:
+            queue.publish(RunShard(task=task, job_id=job.job_id, shard=shard))
+    queue.publish(ReduceJob(job_id=job.job_id))
+
+
+def drain(
+    ledger: Ledger,
+    queue: InProcessQueue,
+    load: "Callable[[str], Model]",
+    watcher: Watcher,
+    roots: Roots | None = None,
+) -> None:
+    """Works until the queue is empty.
+
+    `load` gives the model of a name and is asked at the first shard, not before. Errors of the
+    job itself are raised, and JobStopped where its first rows mostly fail; any other failure of a
+    shard is tried again, and after ATTEMPTS runs becomes its outcome.
+    """
+    started: set[str] = set()
+    while (message := queue.take()) is not None:
+        job = ledger.job(message.job_id)
+        if isinstance(message, ReduceJob):
+            reduce_job(ledger, job)
+            continue
+        model = load(job.spec.model)
+        if job.job_id not in started:
+            started.add(job.job_id)
+            planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
+            done = sum(planned.shard(number).rows for number in committed)
+            watcher.started(job, sum(shard.rows for shard in planned), done)
+        assert isinstance(message, RunShard), "a job is planned before it is put on this queue"
+        _run(ledger, queue, job, message, model, watcher, roots)
+        if apply_brake(ledger, job, message.shard):
+            raise JobStopped(f"{job.job_id} was stopped: {ledger.why_cancelled(job.job_id)}")
+
+
+def _run(
+    ledger: Ledger,
+    queue: InProcessQueue,
+    job: Job,
+    message: RunShard,
+    model: "Model",
+    watcher: Watcher,
+    roots: Roots | None,
+) -> None:
+    done = 0
+
+    def progress(rows: int) -> None:
+        nonlocal done
+        done += rows
+        watcher.advanced(job, rows)
+
+    try:
+        run_shard(ledger, job, message.shard, model, progress, roots)
+    except Exception as error:
+        if isinstance(error, SavsError) and not isinstance(error, ItemError):
+            raise  # the job itself cannot go on: its model, its artifact or its data
+        watcher.advanced(job, -done)
+        if message.attempt < ATTEMPTS:
+            queue.publish(message.model_copy(update={"attempt": message.attempt + 1}), first=True)
+            return
+        reason = f"{type(error).__name__}: {error}"
+        give_up(ledger, job, message.shard, reason)
+        watcher.gave_up(job, message.shard.number, reason)

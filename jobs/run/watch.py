@@ -1,0 +1,169 @@
+"""Follows jobs that a pool works on, by what the ledger says, and keeps them moving while it looks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobs.ledger.ledger import Ledger
+from jobs.queue.broker import Broker
+from jobs.queue.pace import Pace
+from jobs.queue.timeouts import Timeouts
+from jobs.records.job import ClassifySpec, Job, is_zero_shot
+from jobs.records.message import CPU_QUEUE, gpu_queue
+from jobs.records.plan import SHARD_SECONDS
+from jobs.records.retries import Planned
+from jobs.reduce.status import is_due
+from jobs.reduce.sums import Sums, add_up
+from jobs.run.advance import act_as_cpu_worker
+from jobs.run.sweep import sweep
+from jobs.shards.companions import is_carried
+from savs.errors import BrokerError, StorageError
+
+LOOK_EVERY = 1.0  # seconds
+BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
+
+
+@dataclass
+class FollowedJob:
+    """What is known of a job: every commit is read once.
+
+    rows, ended  of all shards, and of those that have ended; rows that are redone count again
+    pace         from the moment on that it waits for no other job
+    measured     items a second of one worker in earlier jobs
+    """
+
+    job: Job
+    planned: Planned | None = None
+    seen: set[int] = field(default_factory=set)
+    sums: Sums = field(default_factory=Sums)
+    rows: int = 0
+    ended: int = 0
+    pace: Pace | None = None
+    measured: float | None = None
+
+    def look(self, ledger: Ledger, now: float, workers: int | None) -> None:
+        """Reads what is new at `now`, in seconds on a clock that only goes forward."""
+        new = ledger.committed(self.job.job_id) - self.seen
+        if self.planned is None and not ledger.is_planned(self.job.job_id):
+            return
+        if self.planned is None or max(new, default=0) >= len(self.planned):  # a retry was planned
+            self.planned = planned = ledger.planned(self.job.job_id)
+            self.rows = planned.rows + sum(shard.rows for retry in planned.retries for shard in retry.shards)
+            if not is_zero_shot(self.job.spec):  # whose rate is another, and is not kept
+                self.measured = ledger.rates(gpu_queue(self.job.spec.model)).get(planned.plan.kind)
+        add_up(ledger, self.job, self.planned, new, self.sums)
+        self.seen |= new
+        rows = sum(self.planned.shard(number).rows for number in new)
+        self.ended += rows
+        if self.pace is not None:
+            self.pace.go_on(now, workers, rows)
+        elif is_due(ledger, self.job) or is_carried(ledger, self.job):
+            self.pace = Pace(now)
+
+    def rest(self, workers: int | None) -> tuple[float | None, float | None]:
+        """Rows a second of all workers, and the seconds that the rest will take; None where that is not
+        known, or the job waits for another."""
+        if self.pace is None:
+            return None, None
+        seconds = self.sums.timings["worker"]
+        expected = self.ended / seconds if seconds > 0 else self.measured
+        shard = seconds / len(self.seen) if seconds > 0 else SHARD_SECONDS
+        rate = self.pace.rate(expected, shard, workers)
+        if not rate:
+            return rate, None
+        return rate, max(0.0, (self.rows - self.ended) / rate - self.pace.waited / (workers or 1))
+
+    def state(self, workers: int | None) -> dict[str, Any]:
+        """Counts so far, the accuracy of the rows that have a label, and how long the rest will take.
+
+        `items_per_second` and `eta_seconds` are None where they are not known.
+        """
+        rate, eta = self.rest(workers)
+        return {
+            "job_id": self.job.job_id,
+            "name": self.job.spec.name,
+            "kind": self.job.spec.kind,
+            "planned": self.planned is not None,
+            "waiting": self.planned is not None and self.pace is None,
+            "shards": len(self.planned) if self.planned else 0,
+            "shards_done": len(self.seen),
+            "rows": self.planned.rows if self.planned else 0,
+            "rows_done": self.sums.counts["rows"],
+            "failed": self.sums.counts["failed"],
+            "accuracy": self.sums.tally.accuracy if self.job.spec.kind == "classify" else None,
+            "items_per_second": None if rate is None else round(rate, 3),
+            "eta_seconds": None if eta is None else round(eta, 1),
+            "workers": workers,
+        }
+
+
+def follow(
+    ledger: Ledger,
+    broker: Broker | None,
+    jobs: list[Job],
+    show: Callable[[list[dict[str, Any]]], None],
+    times: Timeouts,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Looks every second, tells `show`, and answers the summaries once no job will get any further.
+
+    With a broker it sweeps too, and plans and reduces while no cpu worker is alive, so that a job ends
+    all the same. `tell` hears, once, of what people should know meanwhile.
+
+    Raises StorageError, BrokerError or redis-py's RedisError where that is away for BLIND_LOOKS looks.
+    """
+    followed = [FollowedJob(job) for job in jobs]
+    told: set[str] = set()
+    swept, blind = 0.0, 0
+
+    def once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            tell(text)
+
+    while True:
+        try:
+            show([_look(one, ledger, broker) for one in followed])
+            summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
+            if len(summaries) == len(jobs) or _is_stuck(ledger, jobs):
+                return summaries
+            if broker is not None and time.monotonic() - swept > times.sweep:
+                sweep(ledger, broker, times)
+                swept = time.monotonic()
+            if broker is not None and not broker.workers(CPU_QUEUE):
+                once("no cpu worker is alive; until one is, this command plans and adds up")
+                act_as_cpu_worker(ledger, broker, jobs, times, once)
+            blind = 0
+        except (StorageError, BrokerError, RedisError) as error:
+            blind += 1  # the pool goes on, and so does who looks at it
+            if blind == BLIND_LOOKS:
+                raise
+            if blind == 1:
+                tell(f"cannot look now, and tries again: {error}")
+        time.sleep(LOOK_EVERY)
+
+
+def _look(one: FollowedJob, ledger: Ledger, broker: Broker | None) -> dict[str, Any]:
+    workers = broker.workers(gpu_queue(one.job.spec.model)) if broker else None
+    one.look(ledger, time.monotonic(), workers)
+    return one.state(workers)
+
+
+def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
+    """Whether all jobs that have not ended were cancelled, or wait in vain: for one that was cancelled, or
+    has ended otherwise than well."""
+    return all(
+        ledger.is_cancelled(job.job_id) or _waits_in_vain(ledger, job)
+        for job in jobs
+        if ledger.summary(job.job_id) is None
+    )
+
+
+def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
+    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None or is_due(ledger, job):
+        return False
+    before = ledger.summary(job.spec.after)
+    return before is not None or ledger.is_cancelled(job.spec.after)

@@ -1,0 +1,159 @@
+"""What a shard comes to that is labelled with an artifact; or with several, in one pass through the model."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobs.records.job import ClassifySpec
+from jobs.records.outcome import LeakedRow
+from jobs.records.row import ResultRow
+from jobs.shards.requests import budget_of, share_requests
+from jobs.shards.result import Progress, ShardResult, error_row, tally_of
+from jobs.shards.rows import ManifestRow, ShardRows
+from savs.errors import ItemError, SavsError
+
+if TYPE_CHECKING:
+    from savs.data.media import Digest
+    from savs.model.model import Model
+    from savs.readout.artifact import Artifact
+    from savs.readout.classify import Answer
+    from savs.readout.leaks import Leak, TrainingSet
+    from savs.timings import Timings
+
+log = logging.getLogger("savs.labelling")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit, what labels it, and what has come of its rows so far, by index.
+
+    model  to which items are shown as when the artifact was made
+    """
+
+    unit: ShardRows
+    artifact: "Artifact"
+    model: "Model"
+    training: "TrainingSet"
+    errors: dict[int, ItemError]
+    answers: "dict[int, Answer]" = field(default_factory=dict)
+    digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, unit: ShardRows, model: "Model") -> "Task":
+        """Raises what is wrong with the artifact, and ArtifactMismatch where another model made it."""
+        from savs.readout.artifact import load_artifact
+        from savs.readout.leaks import TrainingSet
+
+        spec = unit.job.spec
+        assert isinstance(spec, ClassifySpec) and spec.artifact is not None
+        artifact = load_artifact(spec.artifact)
+        training = TrainingSet(artifact.manifest.training)
+        return cls(unit, artifact, artifact.prepared(model), training, unit.errors)
+
+
+def label_rows(
+    units: Sequence[ShardRows], model: "Model", timings: "Timings", progress: Progress
+) -> Iterator[ShardResult | None]:
+    """Labels each unit's entries with its job's artifact; the parts are their result rows.
+
+    Artifacts that were made of items shown alike share a pass. What is wrong with the first unit's
+    artifact is raised; another unit whose artifact cannot be used has no ending, and hurts nobody.
+    """
+    tasks: list[Task | None] = [Task.of(units[0], model)]
+    for unit in units[1:]:
+        try:
+            tasks.append(Task.of(unit, model))
+        except SavsError as error:
+            log.warning("%s is left to itself: %s", unit.job.job_id, error)
+            tasks.append(None)
+    alike: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task is not None:
+            alike.setdefault(task.artifact.manifest.origin.prompt.model_dump_json(), []).append(task)
+    progress(len(units[0].errors))
+    for these in alike.values():
+        _label(these, timings, progress if these[0] is tasks[0] else lambda rows: progress(0))
+    for task in tasks:
+        yield None if task is None else _ending(task)
+
+
+def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> None:
+    """One pass for `tasks`, whose items are shown alike."""
+    import torch
+
+    from savs.engine.extract import stream
+    from savs.readout.classify import answers
+    from savs.readout.votes import DeviceReadout
+
+    model, readouts = tasks[0].model, [task.artifact.readout for task in tasks]
+    layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
+    ballots = [DeviceReadout.of(readout, model.layout.only(layers), model.device) for readout in readouts]
+    ends = [0]
+    for readout in readouts:
+        ends.append(ends[-1] + len(readout.heads))
+    asked = share_requests([task.unit for task in tasks], [task.artifact.manifest.question for task in tasks])
+    for part in stream(
+        model,
+        asked.requests,
+        timings,
+        layers=layers,
+        read=lambda vectors: torch.cat([ballot.named(vectors) for ballot in ballots], dim=1),
+        hashed=lambda size: any(task.training.may_hold(size) for task in tasks),
+        budget=budget_of(tasks[0].unit.job, model),
+    ):
+        with timings.stage("readout"):
+            for place, task in enumerate(tasks):
+                rows = [row for row, n in enumerate(part.numbers) if n in asked.wanted[place]]
+                if part.values is not None and rows:
+                    said = answers(task.artifact.readout, part.values[rows, ends[place] : ends[place + 1]])
+                    by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
+                    task.answers.update(asked.of(place, by_number))
+                task.errors.update(asked.of(place, part.errors))
+                task.digests.update(asked.of(place, part.digests))
+        progress(asked.rows(0, (*part.numbers, *part.errors)))
+
+
+def _ending(task: Task) -> ShardResult:
+    from savs.readout.leaks import find_leaks
+
+    spec, manifest = task.unit.job.spec, task.artifact.manifest
+    rows = [
+        error_row(entry, manifest.name, task.errors[entry.index])
+        if entry.index in task.errors
+        else _labelled_row(entry, manifest.name, task.answers[entry.index])
+        for entry in task.unit.entries
+    ]
+    samples, format = task.unit.by_index, spec.source.format
+    leaks = find_leaks(task.training, samples.values(), manifest.question, task.digests)
+    unseen = [row for row in rows if row.error or row.index not in leaks]
+    return ShardResult(
+        rows,
+        ".jsonl",
+        b"".join(row.line() for row in rows),
+        tally_of(rows, samples, format),
+        _leaked(leaks) if task.training.comparable else None,
+        tally_of(unseen, samples, format) if leaks else None,
+    )
+
+
+def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
+    return tuple(
+        LeakedRow(index=index, training=leak.training, verified=leak.verified)
+        for index, leak in sorted(leaks.items())
+    )
+
+
+def _labelled_row(entry: ManifestRow, task: str, answer: "Answer") -> ResultRow:
+    sample = entry.sample
+    assert sample is not None
+    return ResultRow(
+        index=sample.index,
+        id=sample.id,
+        task=task,
+        media=sample.media,
+        prediction=answer.prediction,
+        votes={name: count for name, count in answer.votes.items() if count},
+        confidence=round(answer.confidence, 6),
+        label=sample.label,
+    )

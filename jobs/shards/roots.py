@@ -1,0 +1,87 @@
+"""Where may be read: under a worker's allowed roots, after links and `..` are resolved, and on the web.
+
+Whoever can submit a job names addresses that workers open with their own rights. This keeps a job
+from reading what the pool's owner did not mean to share; it does not replace file permissions or
+bucket policies, and it does not look at what lies in the files. The web is for media alone, and only
+where it was asked for; which of its addresses are public is found out when they are fetched (savs.data.web).
+"""
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from savs.data.samples import Sample
+from savs.data.web import is_web, shown
+from savs.errors import ForbiddenAddress, ForbiddenMedia
+
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters or more: C: is a drive
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Folders, and buckets or prefixes of buckets as s3:// addresses.
+
+    allowed  None for all of them
+    http     whether media may be fetched from the web
+    """
+
+    allowed: tuple[str, ...] | None
+    http: bool = False
+
+    @classmethod
+    def of(cls, addresses: Sequence[str], http: bool = False) -> "Roots":
+        return cls(tuple(_resolved(address) for address in addresses if address), http)
+
+    @classmethod
+    def everywhere(cls, http: bool = False) -> "Roots":
+        """For a person's own process, which reads with that person's rights."""
+        return cls(None, http)
+
+    def allow(self, address: str) -> bool:
+        """Whether `address` is one of the roots or lies below one, or is on the web and that is allowed."""
+        if is_web(address):
+            return self.http
+        if not _readable(address):
+            return False
+        if self.allowed is None:
+            return True
+        if address.startswith("s3://") and {"..", "."} & set(address.split("/")):
+            return False  # an object's name is taken literally, and these are never meant so
+        place = _resolved(address)
+        return any(place == root or place.startswith(root.rstrip("/") + "/") for root in self.allowed)
+
+    def check_address(self, address: str) -> None:
+        """Raises ForbiddenAddress unless a manifest or an artifact may be read at `address`."""
+        if is_web(address):
+            raise ForbiddenAddress(
+                f"{shown(address)} is on the web, where only media are read; copy it to a folder or a bucket"
+            )
+        if not self.allow(address):
+            raise ForbiddenAddress(self._refusal(address))
+
+    def check_media(self, sample: Sample) -> None:
+        """Raises ForbiddenMedia unless all media of `sample` are allowed."""
+        for address in sample.media:
+            if not self.allow(address):
+                raise ForbiddenMedia(self._refusal(address))
+
+    def _refusal(self, address: str) -> str:
+        if is_web(address):
+            return f"{shown(address)} is on the web, which is read only with --allow-http"
+        if not _readable(address):
+            return f"{address} is no address of a folder, a bucket (s3://) or the web (http, https)"
+        known = ", ".join(self.allowed or ())
+        return f"{address} lies outside this worker's allowed roots ({known}); see SAVS_ALLOWED_ROOTS"
+
+
+def _readable(address: str) -> bool:
+    """Whether `address` is a local one or an object's."""
+    return address.startswith("s3://") or not ("://" in address or SCHEME.match(address))
+
+
+def _resolved(address: str) -> str:
+    if address.startswith("s3://"):
+        return "s3://" + posixpath.normpath(address[len("s3://") :]).lstrip("/")
+    return str(Path(address).resolve())

@@ -1,0 +1,98 @@
+"""The rows of a shard as they are read from the manifest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import ClassifySpec, Job
+from jobs.records.plan import Shard
+from jobs.shards.roots import Roots
+from savs.data.rows import read_rows
+from savs.data.samples import Sample, parse_line
+from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError
+from savs.storage import open_parent
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """A row of the manifest as far as it could be read: a sample, or why it is none."""
+
+    index: int
+    line: int
+    sample: Sample | None
+    error: ItemError | None
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """A shard of a job, and its rows."""
+
+    job: Job
+    shard: Shard
+    entries: Sequence[ManifestRow]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Of those entries that can be shown."""
+        return [entry.sample for entry in self.entries if entry.sample is not None and entry.error is None]
+
+    @property
+    def errors(self) -> dict[int, ItemError]:
+        """Index → why it cannot be."""
+        return {entry.index: entry.error for entry in self.entries if entry.error is not None}
+
+    @property
+    def by_index(self) -> dict[int, Sample]:
+        return {entry.index: entry.sample for entry in self.entries if entry.sample is not None}
+
+
+def check_addresses(job: Job, roots: Roots | None) -> None:
+    """Raises ForbiddenAddress where the job's manifest or artifact lie outside `roots`."""
+    if roots is not None:
+        roots.check_address(job.spec.source.url)
+        if isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None:
+            roots.check_address(job.spec.artifact)
+
+
+def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> ShardRows:
+    """The shard's rows. Raises Changed where the manifest is no longer the one that was planned,
+    LedgerError where they are not as many as were planned, and as `check_addresses`."""
+    check_addresses(job, roots)
+    if shard.retry is None:
+        found = _read_span(job, shard, roots)
+    else:
+        found = []
+        for pick in ledger.retry(job.job_id, shard.retry).shard(shard.number).picks:
+            wanted = set(pick.rows)
+            found += [entry for entry in _read_span(job, pick.shard, roots) if entry.index in wanted]
+    if len(found) != shard.rows:
+        raise LedgerError(
+            f"job {job.job_id}: shard {shard.number} has {len(found)} rows, and {shard.rows} were planned"
+        )
+    return ShardRows(job, shard, found)
+
+
+def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]:
+    source = job.spec.source
+    store, key = open_parent(source.url)
+    data = store.read_range(key, shard.offset, shard.length, source.etag)
+    entries = []
+    for line in read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True):
+        try:
+            sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
+            refused = _refused(sample, roots)
+            entries.append(ManifestRow(line.index, line.number, sample, refused))
+        except BadRow as error:
+            bad = BadRow(f"{source.url}:{line.number}: {error}")
+            entries.append(ManifestRow(line.index, line.number, None, bad))
+    return entries
+
+
+def _refused(sample: Sample, roots: Roots | None) -> ForbiddenMedia | None:
+    try:
+        if roots is not None:
+            roots.check_media(sample)
+    except ForbiddenMedia as error:
+        return error
+    return None

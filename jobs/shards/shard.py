@@ -1,0 +1,131 @@
+"""Runs one shard: read its rows, read out the model, store the part, commit the outcome.
+
+All jobs are the same way over the rows with another ending (`jobs.shards.result`). A row that cannot be
+labelled becomes an error row; whatever is wrong with the job itself (the model, the artifact, data
+that has changed) is raised and leaves the shard without an outcome.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from jobs.ledger.ledger import Ledger
+from jobs.records.job import ExtractSpec, Job
+from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome
+from jobs.records.plan import Shard
+from jobs.records.row import ExampleRow, ResultRow
+from jobs.records.tally import TallyRecord
+from jobs.shards.classify import label_rows
+from jobs.shards.companions import carried_shards
+from jobs.shards.extract import read_examples
+from jobs.shards.result import Progress, ShardResult
+from jobs.shards.roots import Roots
+from jobs.shards.rows import ShardRows, read_shard_rows
+from jobs.shards.zero_shot import answer_rows
+
+if TYPE_CHECKING:
+    from savs.model.model import Model
+    from savs.timings import Timings
+
+
+def run_shard(
+    ledger: Ledger,
+    job: Job,
+    shard: Shard,
+    model: "Model",
+    progress: Progress = lambda rows: None,
+    roots: Roots | None = None,
+) -> tuple[Outcome, ...]:
+    """Runs `shard` of `job`, and what it carries, in one pass through the model: commits an outcome for
+    each, and answers them, the job's own first. One that has an outcome is left as it is.
+
+    roots  where may be read; None for everywhere, as a person's own process may
+
+    Raises ArtifactMismatch where the artifact was made with another model, Changed where the
+    manifest is not what was planned, and ForbiddenAddress where manifest or artifact lie outside
+    `roots`.
+    """
+    if (outcome := ledger.outcome(job.job_id, shard.number)) is not None:
+        progress(shard.rows)
+        return (outcome,)
+    from savs.timings import Timings
+
+    timings = Timings()
+    began = time.perf_counter()
+    with timings.stage("read"):
+        first = read_shard_rows(ledger, job, shard, roots)
+        units = [first, *carried_shards(ledger, first, roots)]
+    written: list[tuple[ShardRows, Outcome]] = []
+    for unit, ending in zip(units, _endings(units, model, timings, progress), strict=True):
+        if ending is not None:
+            with timings.stage("write"):
+                part = ledger.write_part(unit.job.job_id, shard.number, ending.suffix, ending.part)
+            written.append((unit, _outcome(unit, ending, part)))
+    timings.add("worker", time.perf_counter() - began)
+    spent = {
+        "timings": {name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
+        "work": dict(sorted(timings.counts.items())),
+    }
+    # The job's own comes last: then whoever finds it knows that the others had their turn.
+    outcomes = [
+        ledger.commit(unit.job.job_id, outcome.model_copy(update=spent))
+        for unit, outcome in reversed(written)
+    ]
+    return tuple(reversed(outcomes))
+
+
+def _endings(
+    units: Sequence[ShardRows], model: "Model", timings: "Timings", progress: Progress
+) -> Iterable[ShardResult | None]:
+    """One after another, so that the rows of one at a time are in memory."""
+    spec = units[0].job.spec
+    if isinstance(spec, ExtractSpec):
+        return read_examples(units, model, timings, progress)
+    if spec.zero_shot is not None:
+        return [answer_rows(units[0], model, timings, progress)]
+    return label_rows(units, model, timings, progress)
+
+
+def _outcome(unit: ShardRows, ending: ShardResult, part: tuple[str, str, str | None]) -> Outcome:
+    attempt, name, digest = part
+    rows, without = ending.rows, ending.tally_without_leaks
+    failed = sum(row.error is not None for row in rows)
+    return Outcome(
+        shard=unit.shard.number,
+        status="done",
+        attempt=attempt,
+        part=name,
+        sha256=digest,
+        counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
+        tally=TallyRecord.of(ending.tally),
+        leaks=ending.leaks,
+        tally_without_leaks=None if without is None else TallyRecord.of(without),
+        examples=_examples(rows),
+    )
+
+
+def _examples(rows: Sequence[ResultRow | ExampleRow]) -> tuple[ErrorExample, ...]:
+    """The first few error rows of each kind."""
+    quoted: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        if row.error is not None and quoted[row.error.kind] < EXAMPLES:
+            quoted[row.error.kind] += 1
+            error = row.error
+            found.append(ErrorExample(index=row.index, id=row.id, kind=error.kind, message=error.message))
+    return tuple(found)
+
+
+def give_up(ledger: Ledger, job: Job, shard: Shard, reason: str) -> Outcome:
+    """Makes "failed" the shard's outcome, unless it has one."""
+    return ledger.commit(
+        job.job_id,
+        Outcome(
+            shard=shard.number,
+            status="failed",
+            attempt="none",
+            counts=Counts(rows=shard.rows, failed=shard.rows),
+            reason=reason,
+        ),
+    )

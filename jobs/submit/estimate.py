@@ -1,0 +1,137 @@
+"""What a job would be, before it is one: rows, shards, classes, problems, hours and cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.prefetch import prefetch
+from jobs.records.job import RowOptions, Source
+from jobs.records.message import gpu_queue
+from jobs.records.plan import RowKind, shard_rows_for
+from jobs.submit.planner import Survey, manifest_rows, plan_manifest
+from jobs.submit.submission import GENERAL, make_source
+from savs.data.rows import Line, is_list
+from savs.data.samples import head_of, parse_line
+from savs.data.web import is_web
+from savs.errors import BadLine, BadRow, ManifestError, SettingsError
+from savs.storage import open_parent
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One manifest, looked through.
+
+    problems    rows that cannot be used, of which `bad` are the first
+    classes     rows per label, most frequent first
+    unknown     fields that the format does not know, and the first line that has each
+    missing     media that are not there, of which `absent` are the first; None where not looked for
+    refused     why it could not be submitted; None where it could
+    rate        items a second of one worker, measured or given; None where it is not known
+    hours       of `workers` together, until it is done
+    cost        of those hours, in the currency of the price; None where no price was given
+    """
+
+    url: str
+    bytes: int
+    rows: int
+    shards: int
+    shard_rows: int
+    kind: RowKind
+    problems: int
+    bad: tuple[BadLine, ...]
+    classes: dict[str, int]
+    unknown: dict[str, int]
+    missing: int | None = None
+    absent: tuple[BadLine, ...] = ()
+    refused: str | None = None
+    rate: float | None = None
+    hours: float | None = None
+    cost: float | None = None
+
+
+def estimate(
+    ledger: Ledger | None,
+    url: str,
+    option: str,
+    *,
+    labelled: bool,
+    model: str,
+    row_options: RowOptions = GENERAL,
+    check_media: bool = False,
+    shard_rows: int | None = None,
+    rate: float | None = None,
+    workers: int = 1,
+    gpu_hour_price: float | None = None,
+) -> Estimate:
+    """Looks through the manifest at `url` and writes nothing.
+
+    ledger       whose measured rates are used where none is given
+    check_media  look for every picture and video; on S3 that is a request each
+
+    Raises SettingsError where the manifest cannot be read at all.
+    """
+    source = make_source(url, option, row_options)
+    store, key = open_parent(source.url)
+    rates = {} if ledger is None else ledger.rates(gpu_queue(model))
+    if rate is not None:
+        rates = dict.fromkeys(("image", "video", "text"), rate)
+    survey, refused = Survey(), None
+    rows, size, shards = 0, shard_rows or 0, 0
+    try:
+        plan = plan_manifest(
+            source.url, shard_rows, labelled=labelled, reading=source.reading, rates=rates, survey=survey
+        )
+        rows, size, shards = plan.rows, plan.shard_rows, len(plan)
+    except ManifestError as error:
+        refused = f"{error.count} of its rows cannot be used, and every training row must be usable"
+    except SettingsError as error:
+        refused = str(error)
+    absent = [] if not check_media or refused else list(absent_media(source))
+    kind = survey.kind or "image"
+    known = rates.get(kind)
+    hours = rows / known / workers / SECONDS_PER_HOUR if known else None
+    return Estimate(
+        url=source.url,
+        bytes=store.size(key),
+        rows=rows or survey.rows,
+        shards=shards,
+        shard_rows=size or shard_rows_for(kind, rates),
+        kind=kind,
+        problems=survey.problems,
+        bad=tuple(survey.bad),
+        classes=dict(survey.labels.most_common()),
+        unknown=survey.unknown,
+        missing=len(absent) if check_media else None,
+        absent=tuple(absent[: ManifestError.SHOWN]),
+        refused=refused,
+        rate=known,
+        hours=hours,
+        cost=None if hours is None or gpu_hour_price is None else hours * workers * gpu_hour_price,
+    )
+
+
+def absent_media(source: Source) -> Iterator[BadLine]:
+    """Media of usable rows that are not there, with their lines. What is on the web is not looked for."""
+    store, key = open_parent(source.url)
+
+    def look(line: Line) -> list[BadLine]:
+        try:
+            media = parse_line(line, source.reading, labelled=False).media
+        except BadRow:
+            return []
+        return [
+            BadLine(line.number, f"{address} does not exist")
+            for address in media
+            if not is_web(address) and not _is_there(address)
+        ]
+
+    with store.open(key) as stream:
+        for found in prefetch(look, manifest_rows(stream, is_list(head_of(stream)), source.url)):
+            yield from found
+
+
+def _is_there(address: str) -> bool:
+    store, key = open_parent(address)
+    return store.exists(key)

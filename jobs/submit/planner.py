@@ -1,0 +1,131 @@
+"""Cuts a manifest into shards by byte offset, in one pass that validates every row and keeps none.
+
+A plan of 10^8 rows is two columns of numbers. What has failed may be planned again, as further
+shards (`Retry`); see `jobs.submit.retry`.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO
+
+from jobs.records.plan import Plan, RowKind, shard_rows_for
+from savs.data.formats import Fields, format_of
+from savs.data.media import is_video
+from savs.data.rows import Line, is_list, read_rows
+from savs.data.samples import Reading, fields_of, folder_of, head_of, parse_row
+from savs.errors import BadLine, BadRow, ManifestError, SettingsError
+from savs.storage import open_parent
+
+
+@dataclass
+class Survey:
+    """What a pass over a manifest finds besides its shards.
+
+    labels   rows per label; kept for `MAX_LABELS` labels at most
+    bad      the first unusable rows
+    unknown  fields that the format does not know, and the first line that has each
+    """
+
+    MAX_LABELS = 100_000
+    MAX_UNKNOWN = 20
+
+    good_rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    bad: list[BadLine] = field(default_factory=list)
+    problems: int = 0
+    kind: RowKind | None = None
+    unknown: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.good_rows + self.problems
+
+    def good(self, fields: Fields) -> None:
+        self.good_rows += 1
+        label = fields.label
+        if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
+            self.labels[label] += 1
+        if self.kind is None:
+            self.kind = kind_of(fields)
+
+    def strange(self, names: Iterable[str], line: int) -> None:
+        for name in names:
+            if len(self.unknown) < self.MAX_UNKNOWN:
+                self.unknown.setdefault(name, line)
+
+    def wrong(self, line: int, reason: str) -> None:
+        self.problems += 1
+        if len(self.bad) < ManifestError.SHOWN:
+            self.bad.append(BadLine(line, reason))
+
+
+def kind_of(fields: Fields) -> RowKind:
+    if any(is_video(path) for path in fields.media):
+        return "video"
+    return "image" if fields.media else "text"
+
+
+def plan_manifest(
+    url: str,
+    shard_rows: int | None,
+    *,
+    labelled: bool,
+    reading: Reading | None = None,
+    rates: Mapping[str, float] | None = None,
+    survey: Survey | None = None,
+) -> Plan:
+    """The shards of the manifest at `url`.
+
+    shard_rows  rows of a shard; None: as many as take SHARD_SECONDS
+    reading     by default the `general` format, with media beside the manifest
+    rates       items a second of one worker per kind of row, as far as they were measured
+    survey      is filled on the way
+
+    With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted
+    and left to their shards, where they become error rows. A JSON list that is none raises one, too.
+    Raises SettingsError where there is not one row, or with `labelled` only one class; and NotFound.
+    """
+    found = survey or Survey()
+    store, key = open_parent(url)
+    reading = reading or Reading(folder_of(url))
+    known = format_of(reading.format).fields
+    offsets, lines = array("q"), array("q")
+    rows = end = 0
+    size = shard_rows
+    with store.open(key) as stream:
+        listed = is_list(head_of(stream))
+        for line in manifest_rows(stream, listed, url):
+            try:
+                row = parse_row(line)
+                found.good(fields_of(row, reading.format, labelled=labelled))
+                if not known >= row.keys():
+                    found.strange(row.keys() - known, line.number)
+            except BadRow as error:
+                found.wrong(line.number, str(error))
+            if size is None:
+                size = shard_rows_for(found.kind or "image", rates or {})
+            if rows % size == 0:
+                offsets.append(line.offset)
+                lines.append(line.number)
+            rows, end = rows + 1, line.offset + line.length
+    if labelled and found.problems:
+        raise ManifestError(url, found.bad, found.problems)
+    if size is None or not rows:
+        raise SettingsError(f"{url} has no rows")
+    if labelled and len(found.labels) == 1:
+        [label] = found.labels
+        raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
+    return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines, listed)
+
+
+def manifest_rows(stream: IO[bytes], listed: bool, url: str) -> Iterator[Line]:
+    """The rows of the manifest at `url`. Raises ManifestError where it is a JSON list that is none."""
+    line = 1
+    try:
+        for row in read_rows(stream, listed):
+            line = row.number
+            yield row
+    except BadRow as error:
+        raise ManifestError(url, [BadLine(line, f"at or behind this line: {error}")]) from error

@@ -1,0 +1,98 @@
+"""Plans again what failed in a job that has ended (see `jobs.records.retries` for what that means)."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.results import row_errors
+from jobs.records.job import Job
+from jobs.records.outcome import Outcome
+from jobs.records.retries import Pick, Planned, Retry, RetryShard
+from savs.errors import JobError
+
+
+def retry_job(ledger: Ledger, job: Job, *, dead_only: bool) -> int:
+    """Plans the rows of an ended job that failed, or only those of shards that were given up.
+
+    The job is unfinished then, and waits to be run. Answers how many rows there are; with none,
+    nothing changes. Raises JobError where the job has not ended, or ended before it was planned.
+    """
+    summary = check_ended(ledger, job)
+    if not ledger.is_planned(job.job_id):
+        raise JobError(
+            f"{job.job_id} failed before it had rows: {summary.get('reason')}; "
+            f"mend that, then: savs-submit resume {job.spec.name}"
+        )
+    if job.spec.kind == "extract" and summary["status"] == "done":
+        return 0  # its artifact is made, and is never made again
+    planned = ledger.planned(job.job_id)
+    if len(ledger.committed(job.job_id)) < len(planned):
+        raise _not_ended(job)  # somebody else's retry has begun since the summary was read
+    shards = tuple(_grouped(_picks(ledger, job, planned, dead_only), planned.plan.shard_rows))
+    if shards:
+        # The summary goes first: without it the job is unfinished, whenever this is interrupted.
+        ledger.forget_summary(job.job_id)
+        ledger.create_retry(job.job_id, Retry(number=len(planned.retries), first=len(planned), shards=shards))
+    return sum(shard.rows for shard in shards)
+
+
+def check_ended(ledger: Ledger, job: Job) -> dict[str, Any]:
+    """The job's summary. Raises JobError where it has not ended."""
+    summary = ledger.summary(job.job_id)
+    if summary is None:
+        raise _not_ended(job)
+    return summary
+
+
+def _not_ended(job: Job) -> JobError:
+    return JobError(
+        f"{job.job_id} has not ended; wait for it, or go on with it: savs-submit resume {job.spec.name}"
+    )
+
+
+def _picks(
+    ledger: Ledger, job: Job, planned: Planned, dead_only: bool
+) -> Iterator[tuple[Pick, dict[str, int]]]:
+    """Rows that failed, shard by shard, with their kinds of error."""
+    size = len(planned.plan)
+    later: dict[int, str | None] = {}  # of rows that were redone: what came of them
+    revived: set[int] = set()  # shards that were given up and redone whole
+    outcomes = ledger.outcomes(job.job_id)
+    base: list[Outcome] = []
+    for outcome in outcomes:
+        if outcome.shard < size:
+            if outcome.status == "failed" or outcome.counts.failed:
+                base.append(outcome)
+        elif outcome.status == "done":
+            _, redone = planned.redone(outcome.shard)
+            revived |= {p.shard.number for p in redone.picks if p.indices is None}
+            later |= dict(row_errors(ledger, job, outcome))
+    for outcome in base:
+        shard = planned.plan.shard(outcome.shard)
+        if outcome.status == "failed" and shard.number not in revived:
+            yield Pick(shard=shard), {}
+        elif not dead_only:
+            if outcome.status == "done":
+                found = {i: later.get(i, kind) for i, kind in row_errors(ledger, job, outcome)}
+            else:
+                span = range(shard.first_index, shard.first_index + shard.rows)
+                found = {i: later[i] for i in span}
+            kinds = {index: kind for index, kind in found.items() if kind is not None}
+            if kinds:
+                yield Pick(shard=shard, indices=tuple(sorted(kinds))), Counter(kinds.values())
+
+
+def _grouped(picks: Iterable[tuple[Pick, dict[str, int]]], rows: int) -> Iterator[RetryShard]:
+    """Retry shards of about `rows` rows."""
+    group: list[Pick] = []
+    errors: Counter[str] = Counter()
+    for pick, kinds in chain(picks, [(None, {})]):
+        count = sum(map(len, group))
+        if group and (pick is None or count + len(pick) > rows):
+            yield RetryShard(picks=tuple(group), rows=count, errors=dict(sorted(errors.items())))
+            group, errors = [], Counter()
+        if pick is not None:
+            group.append(pick)
+            errors.update(kinds)

@@ -1,0 +1,235 @@
+"""Turns what a user asks for into jobs in the ledger.
+
+Everything that can be checked without a model is checked here, before anything is written.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs.ledger.ledger import Ledger
+from jobs.paths import check_path, resolve_address
+from jobs.records.job import (
+    MAX_FAILURE_RATE,
+    ClassifySpec,
+    ExtractSpec,
+    Job,
+    PromptOptions,
+    RowOptions,
+    Source,
+    checked_name,
+    is_zero_shot,
+    job_id,
+)
+from jobs.records.message import gpu_queue
+from jobs.records.plan import Plan
+from jobs.shards.companions import join_jobs
+from jobs.submit.artifacts import read_name_and_model
+from jobs.submit.planner import plan_manifest
+from savs.data.formats import format_of
+from savs.errors import Changed, ModelNotFound, NotFound, SettingsError
+from savs.storage import open_parent
+
+GENERAL = RowOptions()
+AS_TRAINED = PromptOptions()
+
+
+def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
+    """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
+    format_of(rows.format)
+    root = rows.media_root
+    if root is not None and "://" in root and not root.startswith("s3://"):
+        raise SettingsError(f"--media-root: {root} is neither a folder nor s3://bucket/prefix")
+    if "://" in url and not url.startswith("s3://"):
+        raise SettingsError(f"{option}: {url}: only local paths and s3:// addresses can be read")
+    place = resolve_address(url)
+    if not place.startswith("s3://") and check_path(Path(place).is_dir):
+        raise SettingsError(f"{option}: {url} is a folder; a JSONL or JSON file is needed")
+    store, key = open_parent(place)
+    try:
+        return Source(
+            url=place,
+            etag=store.etag(key),
+            format=rows.format,
+            media_root=None if root is None else resolve_address(root),
+            strip_prefix=rows.strip_prefix,
+        )
+    except NotFound as error:
+        raise SettingsError(f"{option}: {error}") from error
+
+
+def resolve_model(model: str) -> str:
+    """A folder by its absolute path; an alias or a hub id as it is."""
+    return str(Path(model).resolve()) if check_path(Path(model).is_dir) else model
+
+
+def extract_job(
+    name: str,
+    model: str,
+    train: str,
+    *,
+    heads: int,
+    readout: str,
+    shard_size: int | None,
+    batch_tokens: int | None,
+    split: str | None = None,
+    prompt: PromptOptions = AS_TRAINED,
+    rows: RowOptions = GENERAL,
+    max_failure_rate: float = MAX_FAILURE_RATE,
+    note: str | None = None,
+) -> Job:
+    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at.
+
+    split  which of several of that name it is
+    """
+    spec = ExtractSpec.model_validate(
+        {
+            "name": checked_name(name, split),
+            "split": split,
+            "model": resolve_model(model),
+            "train": make_source(train, "--train", rows),
+            "prompt": prompt,
+            "heads": heads,
+            "readout": readout,
+            "shard_size": shard_size,
+            "batch_tokens": batch_tokens,
+        }
+    )
+    return new_job(spec, max_failure_rate, note)
+
+
+def classify_job(
+    name: str,
+    model: str,
+    data: str,
+    artifact: str,
+    *,
+    shard_size: int | None,
+    batch_tokens: int | None,
+    after: str | None = None,
+    split: str | None = None,
+    rows: RowOptions = GENERAL,
+    max_failure_rate: float = MAX_FAILURE_RATE,
+    note: str | None = None,
+) -> Job:
+    """A job that labels `data`. It is not written yet, and its rows are not looked at.
+
+    artifact  its address; where `after` names the job that will make it, it need not exist yet
+    split     which of several of that name it is
+    """
+    spec = ClassifySpec(
+        name=checked_name(name, split),
+        split=split,
+        model=resolve_model(model),
+        data=make_source(data, "--data", rows),
+        artifact=artifact,
+        after=after,
+        shard_size=shard_size,
+        batch_tokens=batch_tokens,
+    )
+    return new_job(spec, max_failure_rate, note)
+
+
+def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[str], **how: Any) -> list[Job]:
+    """A job for each of `artifacts`, which share one pass through the model; each of several is called
+    `<name>.<artifact>`.
+
+    model  by default the one that made the artifacts
+    how    as in `classify_job`
+
+    Raises SettingsError where they cannot share a pass, and as `classify_job`.
+    """
+    made = [read_name_and_model(url) for url in artifacts]
+    names = [own for own, _ in made]
+    if twice := [own for own in names if names.count(own) > 1]:
+        raise SettingsError(
+            f"--artifact: two are called {twice[0]!r}, and so would be the task of their rows; submit them "
+            "one by one"
+        )
+    models = list(dict.fromkeys(maker for _, maker in made))
+    if model is None and len(models) > 1:
+        raise SettingsError(
+            f"--artifact: {models[0]} and {models[1]} made them, and one pass is one model's; submit them "
+            "one by one"
+        )
+    model = model or models[0]
+    if len(artifacts) == 1:
+        return [classify_job(name, model, data, artifacts[0], **how)]
+    return join_jobs(
+        [
+            classify_job(name, model, data, url, split=own, **how)
+            for url, own in zip(artifacts, names, strict=True)
+        ]
+    )
+
+
+def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
+    """A job of `spec`, submitted now. Raises SettingsError where rate or note cannot be used."""
+    try:
+        return Job(
+            job_id=job_id(spec),
+            submitted=datetime.now(UTC),
+            spec=spec,
+            max_failure_rate=max_failure_rate,
+            note=note,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        option = "--" + str(problem["loc"][0]).replace("_", "-")
+        raise SettingsError(f"{option}: {problem['msg']}") from error
+
+
+def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> list[Job]:
+    """Writes `jobs` to the ledger; those that are there already are the answer instead.
+
+    All are planned before one is written, so that whoever resumes finds all of them or none.
+
+    plan_remote  False leaves manifests on S3 to be planned by a worker
+
+    Raises as `plan_manifest`.
+    """
+    plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not there yet
+    for job in jobs:
+        source = job.spec.source
+        if (plan_remote or not source.url.startswith("s3://")) and not ledger.is_planned(job.job_id):
+            first = plans.get((job.beside or "", source))
+            plans[job.job_id, source] = plan_job(ledger, job) if first is None else first
+    return [ledger.create_job(job, plans.get((job.job_id, job.spec.source))) for job in jobs]
+
+
+def plan_job(ledger: Ledger, job: Job) -> Plan:
+    """The plan of a job whose manifest is still the one that was submitted; that of the job beside which
+    it goes through the same manifest, so that their shards have the same rows. Raises as
+    `plan_manifest`, and Changed."""
+    source = job.spec.source
+    if job.beside is not None and ledger.is_there(job.beside):
+        first = ledger.job(job.beside)
+        if first.spec.source == source:
+            if not ledger.is_planned(job.beside):
+                ledger.create_plan(job.beside, plan_job(ledger, first))
+            return ledger.planned(job.beside).plan
+    plan = plan_manifest(
+        source.url,
+        job.spec.shard_size,
+        labelled=job.spec.kind == "extract",
+        reading=source.reading,
+        rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
+    )
+    store, key = open_parent(source.url)
+    if store.etag(key) != source.etag:
+        raise Changed(f"{source.url} has changed since the job was submitted; submit it again")
+    return plan
+
+
+def check_model(model: str) -> None:
+    """Raises ModelNotFound where `model` can be no checkpoint. Loads nothing and asks no network."""
+    from savs.model.checkpoint import ALIASES, is_hub_id
+
+    if not (model in ALIASES or check_path((Path(model) / "config.json").is_file) or is_hub_id(model)):
+        raise ModelNotFound(
+            f"--model: {model!r} is no folder with a config.json, no hub id (owner/name), "
+            f"and none of: {', '.join(ALIASES)}"
+        )

@@ -1,0 +1,97 @@
+"""Jobs that ask the model itself, without examples: their classes, and how long an answer may be."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import ValidationError
+
+from jobs.records.job import (
+    MAX_CLASSES,
+    MAX_FAILURE_RATE,
+    ClassifySpec,
+    Job,
+    PromptOptions,
+    RowOptions,
+    Source,
+    ZeroShot,
+    checked_name,
+)
+from jobs.submit.planner import Survey, plan_manifest
+from jobs.submit.submission import AS_TRAINED, GENERAL, make_source, new_job, resolve_model
+from savs.data.formats import format_of
+from savs.errors import SettingsError
+
+Method = Literal["greedy", "constrained"]
+
+
+def zero_shot_job(
+    name: str,
+    model: str,
+    data: str,
+    method: Method,
+    *,
+    classes: Sequence[str] = (),
+    max_new_tokens: int | None = None,
+    prompt: PromptOptions = AS_TRAINED,
+    shard_size: int | None,
+    batch_tokens: int | None,
+    rows: RowOptions = GENERAL,
+    max_failure_rate: float = MAX_FAILURE_RATE,
+    note: str | None = None,
+) -> Job:
+    """A job that asks `model` about `data`. It is not written yet.
+
+    classes         by default the labels in the manifest, which is looked through for them
+    max_new_tokens  of a greedy answer; by default as the format has it
+    prompt          how items are shown; by default as the checkpoint was published
+
+    Raises SettingsError where the classes cannot be used, and as `plan_manifest`.
+    """
+    source = make_source(data, "--data", rows)
+    if method == "constrained" and max_new_tokens is not None:
+        raise SettingsError("--max-new-tokens goes only with greedy answers: a constrained one is a class")
+    if method == "greedy":
+        max_new_tokens = max_new_tokens or format_of(rows.format).answer_tokens
+    try:
+        zero_shot = ZeroShot(
+            method=method,
+            classes=tuple(classes) or labels_of(source, method),
+            max_new_tokens=max_new_tokens,
+            prompt=prompt,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"--class: {problem}") from error
+    spec = ClassifySpec(
+        name=checked_name(name),
+        model=resolve_model(model),
+        data=source,
+        zero_shot=zero_shot,
+        shard_size=shard_size,
+        batch_tokens=batch_tokens,
+    )
+    return new_job(spec, max_failure_rate, note)
+
+
+def labels_of(source: Source, method: Method) -> tuple[str, ...]:
+    """The labels of a manifest, in order of first appearance.
+
+    Of more than MAX_CLASSES the most frequent ones are enough to count greedy answers by. Raises
+    SettingsError where there are not two to MAX_CLASSES to choose from.
+    """
+    survey = Survey()
+    plan_manifest(source.url, None, labelled=False, reading=source.reading, survey=survey)
+    labels = tuple(survey.labels)
+    if method == "greedy":
+        return labels if len(labels) <= MAX_CLASSES else _most_frequent(survey)
+    if 2 <= len(labels) <= MAX_CLASSES:
+        return labels
+    number = f"more than {MAX_CLASSES}" if labels[1:] else "only one" if labels else "no"
+    raise SettingsError(
+        f"--data: {source.url} has {number} label{'s' if len(labels) > 1 else ''} to choose from; "
+        "name the classes: --class cat --class dog"
+    )
+
+
+def _most_frequent(survey: Survey) -> tuple[str, ...]:
+    return tuple(label for label, _ in survey.labels.most_common(MAX_CLASSES))

@@ -1,0 +1,375 @@
+"""Fetches media from the web at addresses that nobody need trust.
+
+A host name is resolved once. Every IP address it stands for must be public, and the connection goes
+to the very one that was checked, so that neither a name with changing answers nor a redirect leads
+into the network this machine stands in. What fails is an ItemError whose message leaves out the
+query, where signatures are.
+
+This module does not know who may fetch (jobs.shards.roots does), what the bytes mean, or that a public
+address is perhaps your own. It has no cookies, proxies or cache, and keeps no connection. Resolving
+takes as long as the system's resolver takes; every other wait is limited.
+"""
+
+import functools
+import io
+import ipaddress
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from savs.errors import ForbiddenMedia, MediaTooLarge, MissingMedia, UnreadableMedia
+
+if TYPE_CHECKING:
+    import ssl
+
+    from urllib3.connection import HTTPConnection
+    from urllib3.response import HTTPResponse
+    from urllib3.util import Url
+
+TOTAL_SECONDS = 60.0  # for one address, redirects and further tries included
+CONNECT_SECONDS = 10.0  # TLS included
+READ_SECONDS = 20.0  # without a byte
+PAUSES = (0.5, 2.0)  # seconds before the second and the third try
+MAX_REDIRECTS = 5
+BLOCK_BYTES = 2**18
+
+REDIRECTS = (301, 302, 303, 307, 308)
+GONE = (404, 410)
+BUSY = (408, 429)
+HEADERS = {"User-Agent": "savs", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+IPV6_PUBLIC = ipaddress.IPv6Network("2000::/3")  # all that IANA has opened to the public so far
+IPV6_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+CLOUDS_OWN = (  # services of the machine's own cloud, at addresses that pass for public
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure
+    ipaddress.IPv4Network("192.0.0.0/24"),  # Oracle
+)
+
+Allowed = Callable[[str], bool]
+Resolve = Callable[[str, int], list[str]]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a fetch may take: in all, to connect, without a byte, and between tries."""
+
+    total: float = TOTAL_SECONDS
+    connect: float = CONNECT_SECONDS
+    read: float = READ_SECONDS
+    pauses: tuple[float, ...] = PAUSES
+
+
+def is_web(address: str) -> bool:
+    """Whether `address` is one that `fetch` is for."""
+    return address.lower().startswith(("http://", "https://"))
+
+
+def shown(address: str) -> str:
+    """A web address without what may be secret: user, password and query."""
+    scheme, _, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def is_public(place: str) -> bool:
+    """Whether the IP address `place` belongs to the public internet, tunnels looked through."""
+    ip = ipaddress.ip_address(place)
+    if isinstance(ip, ipaddress.IPv6Address):
+        inside = ip.ipv4_mapped
+        if ip in IPV6_NAT64:
+            inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inside is None:
+            tunnel = ip.sixtofour is not None or ip.teredo is not None
+            return ip in IPV6_PUBLIC and ip.is_global and not tunnel
+        ip = inside
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in CLOUDS_OWN)
+
+
+def places_of(host: str, port: int) -> list[str]:
+    """The IP addresses of `host`, in the order in which the system would try them."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@contextmanager
+def fetch(
+    address: str,
+    limit: int,
+    patience: Patience = Patience(),
+    allowed: Allowed = is_public,
+    resolve: Resolve = places_of,
+) -> Iterator[IO[bytes]]:
+    """A stream over the bytes at `address`, as the server stores them, for as long as it is needed.
+
+    limit    bytes; one more is an error
+    allowed  whether an IP address may be connected to
+
+    Raises, here and while the stream is read, MissingMedia, ForbiddenMedia, MediaTooLarge or
+    UnreadableMedia.
+    """
+    errand = _Errand(address, limit, patience, allowed, resolve, time.monotonic() + patience.total)
+    answer = _tried(errand)
+    try:
+        with io.BufferedReader(_Body(errand, answer), BLOCK_BYTES) as stream:
+            yield stream
+    finally:
+        answer.close()
+
+
+class _Passing(UnreadableMedia):
+    """What another try may not meet."""
+
+
+@dataclass(frozen=True)
+class _Errand:
+    address: str
+    limit: int
+    patience: Patience
+    allowed: Allowed
+    resolve: Resolve
+    deadline: float  # of time.monotonic()
+
+    @property
+    def name(self) -> str:
+        return shown(self.address)
+
+    def left(self) -> float:
+        """Seconds, more than none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise UnreadableMedia(f"{self.name} took longer than {self.patience.total:g} seconds")
+        return left
+
+
+class _Answer:
+    """What comes back on a connection of its own, which is cut when the time is over.
+
+    A server that sends a byte now and then, in a header perhaps, meets no other limit.
+    """
+
+    response: "HTTPResponse"
+
+    def __init__(self, connection: "HTTPConnection", deadline: float) -> None:
+        self.connection = connection
+        self.wire: socket.socket = connection.sock
+        # A moment late, so that `_Errand.left` tells a wire that was cut from one that has ended.
+        self.timer = threading.Timer(max(deadline - time.monotonic(), 0) + 0.01, self._cut)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def ask(self, url: "Url") -> None:
+        headers = HEADERS | {"Host": url.netloc or ""}
+        self.connection.request(
+            "GET", url.request_uri, headers=headers, preload_content=False, decode_content=False
+        )
+        self.response = self.connection.getresponse()
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            # past TLS, whose own `shutdown` is not for another thread to call
+            socket.socket.shutdown(self.wire, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.timer.cancel()
+        self.timer.join()  # else it may cut whoever is given this wire's number next
+        if hasattr(self, "response"):
+            self.response.close()
+        self.connection.close()
+
+
+class _Body(io.RawIOBase):
+    """The bytes of an answer, counted and timed."""
+
+    def __init__(self, errand: _Errand, answer: _Answer) -> None:
+        self.errand, self.answer, self.count = errand, answer, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self.answer.response.read1(min(len(buffer), BLOCK_BYTES))
+        except _wire_errors() as error:
+            self.errand.left()
+            raise UnreadableMedia(f"{self.errand.name} broke off: {_reason(error)}") from error
+        self.errand.left()
+        self.count += len(data)
+        if self.count > self.errand.limit:
+            raise _too_large(self.errand)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _tried(errand: _Errand) -> _Answer:
+    for pause in errand.patience.pauses:
+        try:
+            return _followed(errand)
+        except _Passing:
+            if pause >= errand.left():
+                raise
+            time.sleep(pause)
+    return _followed(errand)
+
+
+def _followed(errand: _Errand) -> _Answer:
+    """The answer at the end of all redirects, each of them checked as the first address was."""
+    url = _parsed(errand, errand.address)
+    for _ in range(MAX_REDIRECTS + 1):
+        answer = _asked(errand, url)
+        try:
+            target = answer.response.headers.get("Location")
+            if answer.response.status not in REDIRECTS or target is None:
+                _check(errand, answer)
+                return answer
+            url = _redirected(errand, url, target)
+        except BaseException:
+            answer.close()
+            raise
+        answer.close()
+    raise UnreadableMedia(f"{errand.name} redirects more than {MAX_REDIRECTS} times")
+
+
+def _parsed(errand: _Errand, address: str) -> "Url":
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    try:
+        url = parse_url(address)
+    except LocationParseError as error:
+        raise UnreadableMedia(f"{errand.name}: {shown(address)} is not an address of the web") from error
+    if url.auth is not None:
+        raise ForbiddenMedia(
+            f"{errand.name}: user and password do not belong in addresses, which end up in result rows; "
+            "copy the file to a folder or a bucket"
+        )
+    if not url.host:
+        raise UnreadableMedia(f"{errand.name}: {shown(address)} names no host")
+    return url
+
+
+def _redirected(errand: _Errand, url: "Url", target: str) -> "Url":
+    try:
+        address = urljoin(url.url, target)
+    except ValueError as error:
+        raise UnreadableMedia(f"{errand.name} redirects to what is not an address") from error
+    if not is_web(address):
+        raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not http or https")
+    there = _parsed(errand, address)
+    if (url.scheme, there.scheme) == ("https", "http"):
+        raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not encrypted any more")
+    return there
+
+
+def _asked(errand: _Errand, url: "Url") -> _Answer:
+    answer = _Answer(_connected(errand, url, _checked_places(errand, url)), errand.deadline)
+    try:
+        answer.ask(url)
+    except BaseException as error:
+        answer.close()
+        if not isinstance(error, _wire_errors()):
+            raise
+        errand.left()
+        raise _Passing(f"{errand.name} cannot be fetched: {_reason(error)}") from error
+    return answer
+
+
+def _checked_places(errand: _Errand, url: "Url") -> list[str]:
+    host = _host(url)
+    try:
+        places = errand.resolve(host, _port(url))
+    except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
+        passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        kind = _Passing if passing else UnreadableMedia
+        raise kind(f"{errand.name}: the name {host} cannot be resolved: {_reason(error)}") from error
+    # Which address it is stays unsaid: rows are no window into a network's own names.
+    if not all(errand.allowed(place) for place in places):
+        raise ForbiddenMedia(
+            f"{errand.name}: {host} is not on the public internet; copy the file to a folder or a bucket"
+        )
+    return places
+
+
+def _connected(errand: _Errand, url: "Url", places: list[str]) -> "HTTPConnection":
+    import ssl
+
+    failure: Exception | None = None
+    for place in places:
+        connection = _connection(url, place)
+        connection.timeout = min(errand.patience.connect, errand.left())
+        try:
+            connection.connect()
+        except _wire_errors() as error:
+            connection.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise UnreadableMedia(
+                    f"{errand.name}: the certificate of {_host(url)} is not valid: {error.verify_message}"
+                ) from error
+            failure = error
+            continue
+        connection.timeout = errand.patience.read
+        return connection
+    reason = _reason(failure) if failure else "it has no address"
+    raise _Passing(f"{errand.name}: {_host(url)} cannot be reached: {reason}") from failure
+
+
+def _connection(url: "Url", place: str) -> "HTTPConnection":
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    if url.scheme == "http":
+        return HTTPConnection(place, _port(url))
+    return HTTPSConnection(place, _port(url), server_hostname=_host(url), ssl_context=certificates())
+
+
+@functools.cache
+def certificates() -> "ssl.SSLContext":
+    """The system's certificates; reading them takes longer than a small picture does."""
+    import ssl
+
+    return ssl.create_default_context()
+
+
+def _check(errand: _Errand, answer: _Answer) -> None:
+    """Raises unless the media are there, as far as the answer's head says."""
+    status = answer.response.status
+    if status in GONE:
+        raise MissingMedia(f"{errand.name} does not exist (the server answers {status})")
+    if status >= 500 or status in BUSY:
+        raise _Passing(f"{errand.name} cannot be fetched: the server answers {status}; try again later")
+    if status != 200:
+        raise UnreadableMedia(
+            f"{errand.name} cannot be fetched: the server answers {status}; "
+            "give an address that anybody may read, or copy the file to a folder or a bucket"
+        )
+    if (answer.response.length_remaining or 0) > errand.limit:
+        raise _too_large(errand)
+
+
+def _too_large(errand: _Errand) -> MediaTooLarge:
+    return MediaTooLarge(f"{errand.name} has more than {errand.limit} bytes")
+
+
+def _host(url: "Url") -> str:
+    return (url.host or "").strip("[]")
+
+
+def _port(url: "Url") -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _wire_errors() -> tuple[type[Exception], ...]:
+    from http.client import HTTPException
+
+    from urllib3.exceptions import HTTPError
+
+    return (HTTPError, HTTPException, OSError)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)

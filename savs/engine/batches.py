@@ -1,0 +1,152 @@
+"""From packed rows to model inputs, a batch at a time; a question that cannot be shown costs only itself."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from savs.data.media import Video
+from savs.engine import prompts
+from savs.engine.packing import PIXELS_PER_TOKEN, PackedRow
+from savs.engine.prompts import Prompt, preprocess, render
+from savs.engine.sharing import JoinedRow, branches_of, join, lay_out, media_tokens, positions, window_of
+from savs.errors import ItemError
+from savs.model.branches import Branches
+from savs.model.model import Model
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIZES = 1024  # of media, whose tokens are remembered
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs of some rows, and where in them each prompt ends.
+
+    inputs    what the network takes, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
+    rows      that were put into it
+    numbers   the requests that are read, and for each of them
+    lines     its row, and
+    ends      its last token
+    branches  where the rows branch; None where each holds one question
+    """
+
+    inputs: dict[str, Any]
+    rows: tuple[PackedRow, ...]
+    numbers: tuple[int, ...]
+    lines: tuple[int, ...]
+    ends: tuple[int, ...]
+    branches: Branches | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Padding included."""
+        return int(self.inputs["input_ids"].numel())
+
+
+def build(model: Model, rows: Sequence[PackedRow]) -> tuple[list[Batch], dict[int, ItemError]]:
+    """Batches of all prompts in `rows` that can be shown, one as a rule, and the others' errors by
+    request number."""
+    firsts = [Prompt(row.media, row.questions[0]) for row in rows]
+    found, refused = preprocess(model, firsts)
+    batches, apart = [], [rows[i] for i in refused if len(rows[i].questions) > 1]
+    errors = {rows[i].numbers[0]: error for i, error in refused.items() if len(rows[i].questions) == 1}
+    for places, batch in found:
+        these = [rows[i] for i in places]
+        if all(len(row.questions) == 1 for row in these):
+            batches.append(_plain(model, these, batch))
+            continue
+        joined = _joined(model, these, batch)
+        apart += [row for row, one in zip(these, joined, strict=True) if one is None]
+        kept = [i for i, one in enumerate(joined) if one is not None]
+        if len(kept) < len(these):  # the pixels of the others are among the inputs
+            again = [these[i] for i in kept]
+            more, wrong = build(model, again) if again else ([], {})
+            batches, errors = batches + more, errors | wrong
+            continue
+        batches.append(_shared(model, these, batch, [one for one in joined if one is not None], errors))
+    if apart:
+        alone = [replace(row, questions=(q,), numbers=(n,)) for row in apart for q, n in _pairs(row)]
+        more, wrong = build(model, alone)
+        batches, errors = batches + more, errors | wrong
+    return batches, errors
+
+
+def _pairs(row: PackedRow) -> list[tuple[str, int]]:
+    return list(zip(row.questions, row.numbers, strict=True))
+
+
+def _plain(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) -> Batch:
+    """Rows of one question each. A model that shares is a causal decoder, to which padding on the right
+    is nothing, so that it needs no mask and can use its quickest attention."""
+    inputs = batch.inputs
+    if model.shares:
+        inputs = inputs | {"position_ids": positions(model.network, inputs)}
+        del inputs["attention_mask"]
+    numbers = tuple(row.numbers[0] for row in rows)
+    ends = tuple(length - 1 for length in batch.lengths)
+    return Batch(inputs, tuple(rows), numbers, tuple(range(len(rows))), ends)
+
+
+def _joined(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) -> list[JoinedRow | None]:
+    """Each row's tokens; None where its questions must be shown apart."""
+    longest = model.context * prompts.MAX_QUESTION_CHARACTERS_PER_TOKEN
+    asked = [[Prompt(row.media, question) for question in row.questions] for row in rows]
+    try:
+        texts = render(model, [prompt for row in asked for prompt in row])
+        tokenized = iter(prompts.tokenize(model, texts))
+    except prompts.PROCESSOR_ERRORS:  # one of them; alone each has its own error
+        return [None] * len(rows)
+    media, window = media_tokens(model.processor), window_of(model)
+    found: list[JoinedRow | None] = []
+    for i, row in enumerate(asked):
+        ids = [next(tokenized) for _ in row]
+        expanded = batch.inputs["input_ids"][i, : batch.lengths[i]].tolist()
+        short = all(len(prompt.question) <= longest for prompt in row)
+        joined = join(expanded, ids, media) if short else None
+        found.append(joined if joined is not None and len(joined) <= (window or len(joined)) else None)
+    return found
+
+
+def _shared(
+    model: Model,
+    rows: Sequence[PackedRow],
+    batch: prompts.Processed,
+    joined: Sequence[JoinedRow],
+    errors: dict[int, ItemError],
+) -> Batch:
+    where = positions(model.network, batch.inputs)
+    inputs = lay_out(batch.inputs, joined, where, model.processor.tokenizer.pad_token_id or 0)
+    numbers, lines, ends = [], [], []
+    for line, (row, one) in enumerate(zip(rows, joined, strict=True)):
+        at = len(one.beginning)
+        for number, end in zip(row.numbers, one.ends, strict=True):
+            at += len(end)
+            if len(one.beginning) + len(end) > model.context:
+                errors[number] = prompts.too_long(model, f"{len(one.beginning) + len(end)} tokens")
+                continue
+            numbers.append(number)
+            lines.append(line)
+            ends.append(at - 1)
+    return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends), branches_of(joined))
+
+
+def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
+    """What counts a medium's tokens as the processor does, or estimates them where it does not say."""
+    ask: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
+
+    @lru_cache(SIZES)  # the processor takes longer to say than a small picture takes to be decoded
+    def count(kind: str, size: tuple[int, ...]) -> int:
+        try:
+            return int(ask(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
+        except prompts.PROCESSOR_ERRORS:  # it counts nothing, or not this kind
+            return math.prod(size) // PIXELS_PER_TOKEN
+
+    def tokens(medium: "Image | Video") -> int:
+        if isinstance(medium, Video):
+            return count("video", medium.frames.shape[:3])
+        return count("image", (medium.height, medium.width))
+
+    return tokens

@@ -1,0 +1,135 @@
+"""One forward pass per batch, and only the last token's head vectors leave it.
+
+No logits are computed and no key/value cache is kept.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+from savs.engine.prompts import Processed
+from savs.errors import UnsupportedModel
+from savs.model.branches import branching
+from savs.model.heads import HeadProjection, LayerHeads
+from savs.model.model import Model
+from savs.timings import Marks
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from savs.engine.batches import Batch
+
+
+def read_heads(model: Model, batch: Processed) -> "np.ndarray":
+    """float32 [n, layout.width]: every head's vector at the last token of every prompt.
+
+    A head vector is the head's slice of the input of the attention output projection
+    (arXiv 2412.00142, section 3).
+    """
+    import torch
+
+    last = torch.tensor(batch.lengths) - 1
+    with torch.inference_mode():
+        inputs = onto_device(model, batch.inputs)
+        read = _forward(model, inputs, torch.arange(len(last)), last, model.projections)
+    return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
+
+
+def read_vectors(
+    model: Model, batch: "Batch", layers: Collection[int] | None = None, marks: Marks | None = None
+) -> "torch.Tensor":
+    """float32 [n, width] on the model's device: the head vectors of the batch's n prompts.
+
+    layers  those that are read, of which nothing above the last is run; None for all. The width is
+            that of `model.layout.only(layers)`
+    marks   get the ends of `copy`, `vision` and `language`
+    """
+    import torch
+
+    marks = marks or Marks(model.device)
+    wanted = [p for p in model.projections if layers is None or p.heads.layer in layers]
+    with torch.inference_mode():
+        inputs = onto_device(model, batch.inputs)
+        branches = batch.branches.to(model.device) if batch.branches is not None else None
+        if branches is not None:
+            inputs["attention_mask"] = branches.as_mask(model.device)
+        marks.end("copy")
+        lines, ends = torch.tensor(batch.lines), torch.tensor(batch.ends)
+        with branching(branches):
+            read = _forward(model, inputs, lines, ends, wanted, marks)
+        vectors = torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
+        marks.end("language")
+        return vectors
+
+
+class _Enough(Exception):
+    """Raised inside a forward pass once nothing more of it is needed."""
+
+
+def _forward(
+    model: Model,
+    inputs: dict[str, Any],
+    lines: "torch.Tensor",
+    ends: "torch.Tensor",
+    wanted: Sequence[HeadProjection],
+    marks: Marks | None = None,
+) -> "list[torch.Tensor]":
+    """Per projection in `wanted`, its input [n, width] at the tokens `ends` [n] of the rows `lines` [n].
+    Ends behind the last of them."""
+    rows = inputs["input_ids"].shape[0]
+    read: list[torch.Tensor | None] = [None] * len(wanted)
+
+    def keep(number: int) -> Any:
+        def hook(module: Any, arguments: "tuple[torch.Tensor, ...]") -> None:
+            hidden = arguments[0]
+            _check_width(model, wanted[number].heads, hidden.shape[-1])
+            hidden = hidden.reshape(rows, -1, hidden.shape[-1])
+            read[number] = hidden[lines.to(hidden.device), ends.to(hidden.device)]
+            if all(one is not None for one in read):
+                raise _Enough
+
+        return hook
+
+    with ExitStack() as hooks:
+        for number, projection in enumerate(wanted):
+            hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
+        if marks is not None:
+            decoder, ended = model.network.get_decoder(), marks.end
+            hooks.callback(decoder.register_forward_pre_hook(lambda *_: ended("vision")).remove)
+        with suppress(_Enough):
+            without_head(model.network)(**inputs, use_cache=False)
+    passed = [r for r in read if r is not None]
+    if len(passed) < len(read):
+        silent = [p.heads.layer for p, r in zip(wanted, read, strict=True) if r is None]
+        raise UnsupportedModel(f"{model.name}: nothing passed the heads of layers {silent}")
+    return passed
+
+
+def _check_width(model: Model, heads: LayerHeads, width: int) -> None:
+    if width != heads.width:
+        raise UnsupportedModel(
+            f"{type(model.network).__name__}: layer {heads.layer} was found to be {heads.width} wide and is "
+            f"{width}"
+        )
+
+
+def without_head(network: Any) -> Any:
+    """The part of a network that ends before the language-model head."""
+    base = network.base_model
+    return base if base is not network else network
+
+
+def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A batch's inputs where the model takes them; numbers with a point in its own type."""
+    return {name: onto(value, model) for name, value in inputs.items()}
+
+
+def onto(value: Any, model: Model) -> Any:
+    """`value` where the model is, and as wide as its numbers; what is no tensor as it is."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return value
+    dtype = model.network.dtype if value.is_floating_point() else value.dtype
+    return value.to(model.device, dtype, non_blocking=True)

@@ -1,0 +1,100 @@
+"""Tries a loaded model on two prompts before anything relies on it.
+
+An item's head vectors must not depend on what else is in its batch. Where the attention sees the
+padding, positions count it, or the processor pads on the other side, vectors come out all the same,
+and nothing says that they are useless.
+"""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from savs.engine.forward import read_heads
+from savs.engine.prompts import Prompt, preprocess
+from savs.errors import UnsupportedModel
+from savs.model.model import Model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+# Least cosine, layer by layer, between a prompt's vectors alone and in a padded batch.
+LEAST_COSINE = {"float64": 0.999, "float32": 0.999}
+# In bfloat16 rounding alone gives 0.9999 in tiny models of 28 layers; wider ones round more. 0.99 is as
+# far as a seventh of a vector's length takes it astray.
+LEAST_COSINE_OF_HALVES = 0.99
+SIDE = 64  # pixels of the picture
+
+# What a network that does not take what its own processor makes may raise.
+NETWORK_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
+
+
+def run_self_test(model: Model) -> None:
+    """Compares two prompts, one of them with a picture if the model takes pictures, alone and in one
+    padded batch. Raises UnsupportedModel where a layer's vectors differ, or a prompt is refused.
+    """
+    prompts = [Prompt((), "Is it red?"), _longer(model)]
+    alone = [_read(model, [prompt])[0] for prompt in prompts]
+    together = _read(model, prompts)
+    least = LEAST_COSINE.get(model.dtype, LEAST_COSINE_OF_HALVES)
+    for apart, beside in zip(alone, together, strict=True):
+        for layer, cosine in zip(model.layout.layers, _cosines(model, apart, beside), strict=True):
+            if not cosine >= least:  # nor where it is NaN
+                raise _failed(
+                    model,
+                    f"a prompt alone and the same prompt padded beside a longer one differ: the cosine of "
+                    f"their head vectors in layer {layer.layer} is {cosine:.4f}, and {least} is the least in "
+                    f"{model.dtype}. Labels would depend on what else is in the batch",
+                )
+
+
+def _failed(model: Model, why: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{model.name} ({type(model.network).__name__}): the self-test failed: {why}. Without it, the model "
+        "is loaded all the same: --skip-self-test, or load_model(..., self_test=False)"
+    )
+
+
+def _longer(model: Model) -> Prompt:
+    if hasattr(model.processor, "image_processor"):
+        return Prompt((_picture(),), "Which colours are in this picture, and where are they?")
+    return Prompt((), "Is it red, or green, or blue? " * 4)
+
+
+def _picture() -> "Image":
+    """Red grows to the right, green to the bottom."""
+    import numpy as np
+    from PIL import Image
+
+    ramp = np.linspace(0, 255, SIDE, dtype=np.uint8)
+    red, green = np.broadcast_arrays(ramp[None, :], ramp[:, None])
+    return Image.fromarray(np.stack([red, green, np.full_like(red, 99)], axis=-1))
+
+
+def _read(model: Model, prompts: list[Prompt]) -> "np.ndarray":
+    """float32 [n, layout.width]: the head vectors of `prompts`, in one batch."""
+    import torch
+
+    batches, errors = preprocess(model, prompts)
+    if errors or len(batches) != 1:
+        raise _failed(model, str(next(iter(errors.values()), "it does not take two prompts at a time")))
+    [(_, batch)] = batches
+    try:
+        return read_heads(model, batch)
+    except torch.OutOfMemoryError:
+        raise  # which says nothing about the model
+    except NETWORK_ERRORS as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise _failed(model, f"it refuses what its own processor makes: {reason}") from error
+
+
+def _cosines(model: Model, one: "np.ndarray", other: "np.ndarray") -> "list[float]":
+    """Of every layer's vectors, its heads taken together."""
+    import numpy as np
+
+    ends = np.cumsum([0, *(layer.width for layer in model.layout.layers)])
+    found = []
+    for start, end in pairwise(ends):
+        a, b = one[start:end].astype(np.float64), other[start:end].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a row of zeros, or NaN
+            found.append(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
+    return found

@@ -1,0 +1,101 @@
+"""Tries, when a model is loaded, whether questions about the same media can share a row."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from savs.data.media import Video
+from savs.errors import ItemError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from savs.engine.packing import PackedRow
+    from savs.model.model import Model
+
+log = logging.getLogger("savs.sharing")
+
+EXACT = 0.9999  # cosine with the vectors of prompts alone, of every head, in float32
+EXACT_HALF = 0.99  # in bfloat16 and float16, whose rounding differs from batch to batch
+
+
+def sharing_is_exact(model: "Model") -> bool:
+    """Whether rows of several questions give every head's vector as prompts alone do. Tried on drawn
+    pictures and videos with questions of different length, in a batch."""
+    from PIL import Image
+
+    drawn = Image.linear_gradient("L")
+    tried: list[tuple[Image.Image | Video, ...]] = [
+        tuple(drawn.resize(size).convert("RGB") for size in ((64, 64), (96, 64)))
+    ]
+    if hasattr(model.processor, "video_processor"):
+        tried.append((_long_video(8), _long_video(6)))
+    try:
+        found = [_worst_cosine(model, media) for media in tried]
+    except Exception as error:  # whatever a model's code raises for a mask or positions of this form
+        log.info("%s: a row for each question (%s)", model.name, error)
+        return False
+    bar = EXACT if model.dtype == "float32" else EXACT_HALF
+    for cosine in found:
+        if not cosine >= bar:  # nor is NaN
+            log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, cosine, bar)
+            return False
+    return True
+
+
+def _long_video(frames: int) -> Video:
+    """Small and slow, so that where a model counts positions in time they lie far behind those in space."""
+    import numpy as np
+
+    grey = np.linspace(0, 255, frames * 56 * 28 * 3).astype(np.uint8).reshape(frames, 56, 28, 3)
+    return Video(grey, tuple(range(frames)), fps=1.0, total=frames)
+
+
+def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
+    """Of any head's vectors joined and alone, for several questions about each of two media; NaN where
+    one is, and 1 for videos where the model takes none."""
+    import torch
+
+    from savs.engine.packing import PackedRow
+
+    questions = ("What is it?", "Is there anything else in it, or above it?", "Which?")
+    rows = [PackedRow((media[0],), questions, (0, 1, 2), 0), PackedRow((media[1],), questions[:2], (3, 4), 0)]
+    alone = [
+        PackedRow(row.media, (question,), (number,), 0)
+        for row in rows
+        for question, number in zip(row.questions, row.numbers, strict=True)
+    ]
+    try:
+        plain = [_vectors(replace(model, shares=False), [row]) for row in alone]
+    except ItemError:
+        if isinstance(media[0], Video):
+            return 1.0
+        raise  # without a picture nothing was tried
+    trying = replace(model, shares=True)
+    others = [_vectors(trying, rows), _vectors(trying, alone)]  # joined, and padded without a mask
+    cosines = [
+        torch.cosine_similarity(vector[place], other[number][place], dim=0)
+        for one in plain
+        for number, vector in one.items()
+        for place in model.layout.slices().values()
+        for other in others
+    ]
+    return float(torch.stack(cosines).min())  # which Python's own is not, where one is NaN
+
+
+def _vectors(model: "Model", rows: "list[PackedRow]") -> "dict[int, torch.Tensor]":
+    """Head vectors by request number. Raises ItemError, and ValueError where not all rows stay whole."""
+    from savs.engine.batches import build
+    from savs.engine.forward import read_vectors
+
+    built, errors = build(model, rows)
+    if errors:
+        raise next(iter(errors.values()))
+    if sum(len(batch.rows) for batch in built) != len(rows):
+        raise ValueError("its questions are shown apart")
+    found: dict[int, torch.Tensor] = {}
+    for batch in built:
+        found |= dict(zip(batch.numbers, read_vectors(model, batch).cpu(), strict=True))
+    return found

@@ -1,0 +1,20 @@
+"""Head vectors of several items, and which head each of their numbers belongs to."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savs.model.heads import HeadLayout
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class HeadVectors:
+    """Head vectors of n items: `values` float32 [n, layout.width], divided as `layout` says."""
+
+    layout: HeadLayout
+    values: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.values)

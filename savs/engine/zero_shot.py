@@ -1,0 +1,221 @@
+"""Asks the model itself, without examples: what it says, and how likely it finds each class name.
+
+The baseline that Sparse Attention Vectors are measured against. Greedy generation is the published
+one (its text is compared with the label as it stands); `likeliest` never answers anything but a class.
+Both see the prompts that `extract` sees. Rows are padded on the left here, because every row's next
+token must stand in the same column.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from savs.engine.forward import onto_device
+from savs.engine.prompts import Processed, Prompt, preprocess
+from savs.errors import ItemError, SettingsError, UnsupportedModel, UnusableVectors
+from savs.model.model import Model
+from savs.timings import Timings
+
+if TYPE_CHECKING:
+    import torch
+
+Tokens = tuple[int, ...]
+T = TypeVar("T")
+
+
+def generate(
+    model: Model, prompts: Sequence[Prompt], max_new_tokens: int, timings: Timings | None = None
+) -> list[str | ItemError]:
+    """What the model says to each prompt: greedily, in one batch, up to an end token or `max_new_tokens`.
+
+    The text is stripped, and without special tokens. A prompt that the processor refuses, or behind
+    which so long an answer has no room in the model's context, has its error instead.
+    """
+    return _ask(model, prompts, max_new_tokens, timings, lambda batch: _say(model, batch, max_new_tokens))
+
+
+def likeliest(
+    model: Model, prompts: Sequence[Prompt], classes: Sequence[str], timings: Timings | None = None
+) -> list[dict[str, float] | ItemError]:
+    """How likely each class is as the answer to each prompt, in the classes' order.
+
+    That is the softmax, over the classes, of the summed log-likelihood of the tokens of a class's name
+    right behind the generation prompt. What would follow the name does not count, so a class whose
+    name begins another's is never the less likely of the two.
+
+    One forward pass serves all names of one token. Each longer one takes a short pass more, on the
+    cache of the first, unless another's does for it. Errors as in `generate`; raises UnsupportedModel
+    where a name has no tokens.
+    """
+    if not classes:
+        raise SettingsError("there are no classes to choose from")
+    spelt = [_spell(model, name) for name in classes]
+    longest = max(map(len, spelt))
+    return _ask(model, prompts, longest, timings, lambda batch: _choose(model, batch, classes, spelt))
+
+
+def _ask(
+    model: Model,
+    prompts: Sequence[Prompt],
+    tokens: int,
+    timings: Timings | None,
+    answer: Callable[[Processed], list[T | ItemError]],
+) -> list[T | ItemError]:
+    """Answers of up to `tokens` tokens, of which the model need not take in the last."""
+    timings = timings or Timings()
+    with timings.stage("preprocess"):
+        batches, errors = preprocess(model, prompts, padding_side="left", room=tokens - 1)
+    answers: dict[int, T | ItemError] = dict(errors)
+    for positions, batch in batches:
+        with timings.stage("forward"):
+            answers |= zip(positions, answer(batch), strict=True)
+    return [answers[i] for i in range(len(prompts))]
+
+
+def _say(model: Model, batch: Processed, max_new_tokens: int) -> list[str | ItemError]:
+    import torch
+
+    inputs = onto_device(model, batch.inputs)
+    broken = torch.zeros(len(batch.lengths), dtype=torch.bool)
+
+    def look(logits: torch.Tensor) -> None:
+        broken.logical_or_(logits[:, -1].isnan().any(-1).cpu())
+
+    with _listening(model, look):
+        said = _generate(model, inputs, max_new_tokens).sequences[:, inputs["input_ids"].shape[1] :]
+    ends = set(_ends(model))  # which need not be special tokens
+    texts = model.processor.tokenizer.batch_decode(
+        [list(takewhile(lambda token: token not in ends, row)) for row in said.tolist()],
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+    )
+    return [_unusable(model) if bad else text.strip() for bad, text in zip(broken, texts, strict=True)]
+
+
+def _choose(
+    model: Model, batch: Processed, classes: Sequence[str], spelt: Sequence[Tokens]
+) -> list[dict[str, float] | ItemError]:
+    shares = _log_likelihoods(model, batch, spelt).softmax(-1)
+    return [
+        dict(zip(classes, row.tolist(), strict=True)) if row.isfinite().all() else _unusable(model)
+        for row in shares
+    ]
+
+
+def _spell(model: Model, name: str) -> Tokens:
+    tokens = tuple(model.processor.tokenizer(name, add_special_tokens=False)["input_ids"])
+    if not tokens:
+        raise UnsupportedModel(f"{model.name} has no token for the class {name!r}")
+    return tokens
+
+
+def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) -> "torch.Tensor":
+    """float64 [n, classes]: log p(tokens of the class | prompt)."""
+    import torch
+
+    inputs = onto_device(model, batch.inputs)
+    sums = torch.zeros(len(batch.lengths), len(spelt), dtype=torch.float64)
+    counted: set[Tokens] = set()
+
+    def count(prefix: Tokens, logits: torch.Tensor) -> None:
+        """Adds what `logits` [n, vocabulary] give the tokens behind `prefix`."""
+        if prefix in counted:
+            return
+        counted.add(prefix)
+        at = len(prefix)
+        going_on = [i for i, tokens in enumerate(spelt) if len(tokens) > at and tokens[:at] == prefix]
+        logs = logits.float().log_softmax(-1)[:, [spelt[i][at] for i in going_on]]
+        sums[:, going_on] += logs.cpu().double()
+
+    logits, cache = _pass(model, inputs, 1)
+    count((), logits[:, 0])
+    for path in _paths(spelt):
+        # A copy, because not every kind of cache can be cut back to where the prompts end.
+        logits, _ = _pass(model, _grown(inputs, path), len(path), past_key_values=copy.deepcopy(cache))
+        for at in range(len(path)):
+            count(path[: at + 1], logits[:, at])
+    return sums
+
+
+def _pass(model: Model, inputs: dict[str, Any], keep: int, **more: Any) -> "tuple[torch.Tensor, Any]":
+    """One forward pass: the logits at the last `keep` tokens [n, keep, vocabulary], and the cache.
+
+    `generate` makes it, because it knows every model's positions behind padding and media.
+    """
+    kept: list[torch.Tensor] = []
+    with _listening(model, lambda logits: kept.append(logits[:, -keep:].clone())):
+        cache = _generate(model, inputs, 1, keep, **more).past_key_values
+    return kept[0], cache
+
+
+def _paths(spelt: Sequence[Tokens]) -> list[Tokens]:
+    """All tokens but the last of names that have several, unless another such path begins with them."""
+    paths = {tokens[:-1] for tokens in spelt if len(tokens) > 1}
+    return sorted(paths - {path[:at] for path in paths for at in range(1, len(path))})
+
+
+def _grown(inputs: dict[str, Any], path: Tokens) -> dict[str, Any]:
+    """The inputs with `path` behind every row, without the media, which the cache has seen."""
+    import torch
+
+    grown = {}
+    for name, value in inputs.items():
+        if name in ("input_ids", "attention_mask") or name.endswith("token_type_ids"):
+            fill = path if name == "input_ids" else [int(name == "attention_mask")] * len(path)
+            more = torch.tensor(fill, dtype=value.dtype, device=value.device).expand(len(value), -1)
+            grown[name] = torch.cat([value, more], dim=1)
+    return grown
+
+
+def _generate(model: Model, inputs: dict[str, Any], tokens: int, keep: int = 1, **more: Any) -> Any:
+    """Greedy generation of up to `tokens` tokens. Of the prompts, only the last `keep` tokens get logits,
+    where the model can leave the others out.
+
+    Of the checkpoint's own generation settings (temperatures, penalties, suppressed tokens) only its
+    end tokens count.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    network = model.network
+    if not network.can_generate():
+        raise UnsupportedModel(f"{type(network).__name__} generates no text")
+    if "logits_to_keep" in signature(network.forward).parameters:
+        more["logits_to_keep"] = keep
+    own, ends = network.generation_config, _ends(model)
+    network.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0])
+    try:
+        with torch.inference_mode():
+            return network.generate(
+                **inputs, **more, max_new_tokens=tokens, do_sample=False, return_dict_in_generate=True
+            )
+    finally:
+        network.generation_config = own
+
+
+def _ends(model: Model) -> list[int]:
+    """The tokens that end an answer: the checkpoint's, and its tokenizer's. Raises UnsupportedModel
+    where there is none."""
+    own = model.network.generation_config.eos_token_id
+    found = [*(own if isinstance(own, list) else [own]), model.processor.tokenizer.eos_token_id]
+    ends = list(dict.fromkeys(token for token in found if token is not None))
+    if not ends:
+        raise UnsupportedModel(f"{model.name} has no token that ends an answer")
+    return ends
+
+
+@contextmanager
+def _listening(model: Model, hear: "Callable[[torch.Tensor], None]") -> Iterator[None]:
+    """Tells `hear` the logits [n, tokens, vocabulary] of every forward pass."""
+    hook = model.network.register_forward_hook(lambda module, arguments, out: hear(out.logits))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _unusable(model: Model) -> UnusableVectors:
+    return UnusableVectors(f"{model.name} answered with NaN or infinity")

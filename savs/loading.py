@@ -1,0 +1,136 @@
+"""Loads a Hugging Face image-text-to-text checkpoint and finds its heads.
+
+Only safetensors weights are read, and no code that comes with a checkpoint is ever run.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from savs.data.media import FrameSampling
+from savs.errors import UnsupportedModel
+from savs.model.chat import find_chat
+from savs.model.checkpoint import locate_checkpoint
+from savs.model.fingerprint import fingerprint
+from savs.model.heads import HeadLayout, find_projections
+from savs.model.model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_FRAMES = 16  # frames of a video, as published for LLaVA-OneVision
+QWEN_FPS = 2.0  # frames per second, as published for Qwen2-VL
+GPU_HEADROOM = 0.8  # share of a GPU's memory that weights may take before layers are spread
+
+
+def load_model(
+    name_or_path: str | Path,
+    device: "str | torch.device | None" = None,
+    dtype: "str | torch.dtype | None" = None,
+    sampling: FrameSampling | None = None,
+    self_test: bool = True,
+) -> Model:
+    """Loads a checkpoint: an alias (`demo`, `llava_ov`, `qwen2_vl`, `qwen2.5_vl`), a hub id or a folder.
+
+    device     where it runs; by default a GPU if there is one. A model larger than one GPU is
+               spread over all of them with accelerate.
+    dtype      by default float32 on a CPU and the checkpoint's own on a GPU
+    sampling   frames of a video; by default what the checkpoint was published with
+    self_test  False loads also a model whose vectors depend on what else is in a batch
+
+    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read or the self-test fails.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    folder, revision = locate_checkpoint(str(name_or_path))
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    wanted = dtype or ("float32" if target.type == "cpu" else "auto")
+    if isinstance(wanted, str) and wanted != "auto":
+        wanted = getattr(torch, wanted)
+    options: dict[str, Any] = {"dtype": wanted, "use_safetensors": True, "trust_remote_code": False}
+    if target.type == "cuda" and _larger_than(folder, target):
+        options["device_map"] = "auto"
+    try:
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        network, found = AutoModelForImageTextToText.from_pretrained(
+            folder, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise UnsupportedModel(
+            f"{name_or_path}: not an image-text-to-text checkpoint that transformers can load: {error}"
+        ) from error
+    if found["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise UnsupportedModel(
+            f"{name_or_path}: the checkpoint lacks weights: {', '.join(sorted(found['missing_keys'])[:3])} …"
+        )
+    if "device_map" not in options:
+        network = network.to(target)
+    digest = fingerprint(folder)
+    return wrap(network.eval(), processor, str(name_or_path), revision, digest, sampling, self_test)
+
+
+def wrap(
+    network: Any,
+    processor: Any,
+    name: str,
+    revision: str,
+    digest: str,
+    sampling: FrameSampling | None = None,
+    self_test: bool = True,
+) -> Model:
+    """A `Model` around a network and a processor that are already in memory. Raises UnsupportedModel."""
+    from savs.engine.self_test import run_self_test
+    from savs.engine.sharing_trial import sharing_is_exact
+    from savs.model.branches import attend_in_branches
+    from savs.model.patches import embed_by_product
+    from savs.model.vision_attention import attend_in_chunks
+
+    if not hasattr(processor, "tokenizer"):
+        raise UnsupportedModel(f"{name}: its processor has no tokenizer")
+    projections = tuple(find_projections(network))
+    text = network.config.get_text_config(decoder=True)
+    model = Model(
+        name=name,
+        revision=revision,
+        fingerprint=digest,
+        network=network,
+        processor=processor,
+        chat=find_chat(processor, name),
+        projections=projections,
+        layout=HeadLayout(tuple(p.heads for p in projections)),
+        context=_context(text, processor),
+        sampling=sampling or default_sampling(processor),
+    )
+    attend_in_chunks(network)
+    attend_in_branches()
+    embed_by_product(network)
+    if self_test:
+        run_self_test(model)
+    return replace(model, shares=sharing_is_exact(model))
+
+
+def default_sampling(processor: Any) -> FrameSampling:
+    """The checkpoint's own number of frames or frame rate, else the published one."""
+    video = getattr(processor, "video_processor", None)
+    if frames := getattr(video, "num_frames", None):
+        return FrameSampling(frames=frames)
+    if fps := getattr(video, "fps", None):
+        return FrameSampling(frames=None, fps=float(fps))
+    if type(video).__name__.startswith("Qwen2VL"):
+        return FrameSampling(frames=None, fps=QWEN_FPS)
+    return FrameSampling(frames=DEFAULT_FRAMES)
+
+
+def _context(text: Any, processor: Any) -> int:
+    """Tokens: the smaller of what the positions and the tokenizer allow."""
+    lengths = [getattr(text, "max_position_embeddings", None), processor.tokenizer.model_max_length]
+    return min(int(n) for n in lengths if n)
+
+
+def _larger_than(folder: Path, device: "torch.device") -> bool:
+    import torch
+
+    weights = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
+    return weights > GPU_HEADROOM * torch.cuda.get_device_properties(device).total_memory

@@ -1,0 +1,210 @@
+"""Artifacts: fitted heads on disk or S3, with everything needed to use them again.
+
+An artifact is a folder of two objects, `savs.safetensors` and `manifest.json`. The manifest is
+written last and never replaced, so an artifact that can be seen is whole and stays as it is.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import ValidationError
+
+from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
+from savs.model.model import Model
+from savs.model.pixels import sizes_of, with_sizes
+from savs.readout.fit import Readout
+from savs.readout.manifest import SCHEMA, LayerEntry, Manifest, ModelIdentity, Origin, PromptFormat
+from savs.readout.training_row import TrainingRow
+from savs.storage import Store, open_store
+
+LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Fitted heads and where they come from."""
+
+    manifest: Manifest
+    readout: Readout
+
+    def check(self, model: Model) -> None:
+        """Raises ArtifactMismatch unless `model` is the one that made this artifact, and is shown items
+        in the same way."""
+        self._check_weights(model)
+        made, loaded = self.manifest.origin.prompt, describe(model).prompt
+        if made != loaded:
+            raise ArtifactMismatch(
+                f"artifact {self.manifest.name!r} was made with {made}; {model.name} is set up with {loaded}"
+            )
+
+    def prepared(self, model: Model) -> Model:
+        """`model`, to which items are shown as they were when this artifact was made; `model` itself
+        stays as it is. Raises ArtifactMismatch where another one made it."""
+        self._check_weights(model)
+        made = self.manifest.origin.prompt
+        prepared = replace(model, sampling=made.sampling, processor=with_sizes(model.processor, made.sizes))
+        self.check(prepared)
+        return prepared
+
+    def _check_weights(self, model: Model) -> None:
+        made = self.manifest.origin.model
+        if made.fingerprint != model.fingerprint:
+            raise ArtifactMismatch(
+                f"artifact {self.manifest.name!r} was made with {made.id} "
+                f"({made.fingerprint[:12]}); the loaded model is {model.name} "
+                f"({model.fingerprint[:12]}). Extract again with this model, or load the other one"
+            )
+
+
+def describe(model: Model) -> Origin:
+    """What an artifact must know of the model that its vectors come from."""
+    sizes = sizes_of(model.processor)
+    return Origin(
+        model=ModelIdentity(
+            id=model.name, revision=model.revision, fingerprint=model.fingerprint, dtype=model.dtype
+        ),
+        prompt=PromptFormat(
+            frames=model.sampling.frames,
+            fps=model.sampling.fps,
+            image_size=sizes.get("image_processor"),
+            video_size=sizes.get("video_processor"),
+            chat=model.chat.source,
+        ),
+        layout=tuple(
+            LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in model.layout.layers
+        ),
+    )
+
+
+def make_artifact(
+    name: str,
+    artifact_version: str,
+    readout: Readout,
+    origin: Origin,
+    question: str | None,
+    training: Sequence[TrainingRow],
+    created: datetime,
+) -> Artifact:
+    """An artifact of `readout`, which was fitted on `training`; `origin` is `describe(model)`."""
+    manifest = Manifest(
+        name=name,
+        version=artifact_version,
+        classes=readout.classes,
+        origin=origin,
+        question=question,
+        readout=readout.mode,
+        scores=tuple(readout.scores.tolist()),
+        training=tuple(training),
+        libraries={library: v for library in LIBRARIES if (v := _version(library))},
+        created=created,
+    )
+    return Artifact(manifest, readout)
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def save_artifact(artifact: Artifact, url: str) -> None:
+    """Writes an artifact into the folder or s3:// prefix at `url`; one that is there already stays."""
+    from safetensors.numpy import save
+
+    store = open_store(url)
+    if store.exists("manifest.json"):
+        return
+    store.write("savs.safetensors", save(_tensors(artifact.readout)))
+    store.create("manifest.json", artifact.manifest.model_dump_json(indent=1).encode())
+
+
+def _tensors(readout: Readout) -> dict[str, Any]:
+    """`heads`, and `centroids`; where heads differ in width, a tensor per width and its ranks."""
+    import numpy as np
+
+    tensors: dict[str, Any] = {"heads": np.ascontiguousarray(readout.heads)}
+    widths = sorted({c.shape[1] for c in readout.centroids})
+    for width in widths:
+        ranks = [i for i, c in enumerate(readout.centroids) if c.shape[1] == width]
+        stacked = np.stack([readout.centroids[i] for i in ranks], axis=1)
+        if len(widths) == 1:
+            tensors["centroids"] = np.ascontiguousarray(stacked)
+        else:
+            tensors[f"centroids.{width}"] = np.ascontiguousarray(stacked)
+            tensors[f"ranks.{width}"] = np.array(ranks, dtype=np.int32)
+    return tensors
+
+
+def load_artifact(url: str) -> Artifact:
+    """The artifact at `url`. Raises ArtifactNotFound, ArtifactMismatch (a newer schema) or ArtifactError."""
+    store = open_store(url)
+    manifest = _read_manifest(store)
+    try:
+        data = store.read("savs.safetensors")
+    except NotFound as error:
+        raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
+    return Artifact(manifest, _readout(manifest, data, url))
+
+
+def _read_manifest(store: Store) -> Manifest:
+    try:
+        data = store.read("manifest.json")
+    except NotFound as error:
+        raise ArtifactNotFound(f"no artifact at {store.url}") from error
+    try:
+        row = json.loads(data)
+        found = row.get("schema_version") if isinstance(row, dict) else None
+        if isinstance(found, int) and found > SCHEMA:
+            raise ArtifactMismatch(
+                f"{store.url} has schema {found}; this savs reads {SCHEMA}. Use a newer savs"
+            )
+        return Manifest.model_validate_json(data)
+    except (ValueError, ValidationError, RecursionError) as error:
+        raise ArtifactError(f"{store.url}/manifest.json is not usable: {error}") from error
+
+
+def _readout(manifest: Manifest, data: bytes, url: str) -> Readout:
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+        heads = tensors["heads"]
+        centroids: dict[int, np.ndarray] = {}
+        for name in [n for n in tensors if n == "centroids" or n.startswith("centroids.")]:
+            ranks = tensors.get(name.replace("centroids", "ranks"), np.arange(len(heads)))
+            columns = np.moveaxis(tensors[name], 1, 0)
+            centroids.update({int(r): c for r, c in zip(ranks, columns, strict=True)})
+    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
+        raise ArtifactError(f"{url}/savs.safetensors is not usable: {error}") from error
+    layout = manifest.origin.head_layout()
+    counted = sum(layer.heads for layer in layout.layers) == len(manifest.scores)
+    places = layout.slices() if counted else {}  # a damaged count may be too large to go through
+    sound = (
+        heads.shape[1:] == (2,)
+        and heads.dtype == np.int32
+        and sorted(centroids) == list(range(len(heads)))
+        and len({(layer, head) for layer, head in heads.tolist()}) == len(heads) > 0
+        and len(manifest.scores) == len(places)
+    )
+    for rank, head in enumerate(heads if sound else []):
+        place = places.get((int(head[0]), int(head[1])))
+        expected = (len(manifest.classes), place.stop - place.start) if place else None
+        sound &= centroids[rank].shape == expected and centroids[rank].dtype == np.float32
+        sound &= bool(np.isfinite(centroids[rank]).all())
+    if not sound:
+        raise ArtifactError(f"{url}/savs.safetensors does not fit its manifest")
+    return Readout(
+        mode=manifest.readout,
+        classes=manifest.classes,
+        heads=heads,
+        centroids=tuple(np.ascontiguousarray(centroids[i]) for i in range(len(heads))),
+        scores=np.array(manifest.scores, dtype=np.int32),
+        layout=layout,
+    )

@@ -1,0 +1,134 @@
+"""Chooses the heads that tell the classes apart, from a few labelled examples (arXiv 2412.00142).
+
+Mode `reference` is the published procedure down to its ties: centroids are class means, a head's
+score is how many of the same examples lie nearest to their own class, and the best k heads keep
+their centroids. It does not hold examples out, so scores are optimistic; they only rank heads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savs.engine.vectors import HeadVectors
+from savs.errors import FitError
+from savs.model.heads import HeadLayout
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+DEFAULT_HEADS = 20  # as published
+COMPARISONS_AT_ONCE = 2**25  # numbers in memory while cosines are taken: 128 MiB of float32
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Fitted heads: all that is needed to label head vectors.
+
+    mode       how they were fitted; "reference" is the published way
+    classes    class names in order of first appearance; ties go to the first
+    heads      int32 [k, 2]: (layer, head), best first
+    centroids  k arrays float32 [classes, head_dim], best head first
+    scores     int32 [all heads], layer-major: examples nearest to their own class
+    layout     of the head vectors that were fitted
+    """
+
+    mode: str
+    classes: tuple[str, ...]
+    heads: "np.ndarray"
+    centroids: "tuple[np.ndarray, ...]"
+    scores: "np.ndarray"
+    layout: HeadLayout
+
+
+def fit(
+    vectors: HeadVectors,
+    labels: Sequence[str],
+    heads: int = DEFAULT_HEADS,
+    mode: str = "reference",
+    classes: Sequence[str] | None = None,
+) -> Readout:
+    """Fits class centroids and chooses the `heads` best heads.
+
+    vectors  n rows
+    labels   n class names
+    classes  their order; by default as they first appear in `labels`
+
+    Raises FitError: fewer than two classes, a class without examples, more heads than the model
+    has, NaN or infinite vectors, or as many labels as there are not vectors.
+    """
+    import numpy as np
+    import torch
+
+    order = _checked(vectors, labels, heads, mode, classes)
+    numbers = torch.tensor([order.index(label) for label in labels])
+    values = torch.from_numpy(np.ascontiguousarray(vectors.values, dtype=np.float32))
+    places = vectors.layout.slices()
+    means = torch.stack([values[numbers == c].mean(0) for c in range(len(order))])
+    centroids = {head: means[:, columns].contiguous() for head, columns in places.items()}
+    scores = np.zeros(len(places), dtype=np.int64)
+    for i, (head, columns) in enumerate(places.items()):
+        scores[i] = int((nearest(values[:, columns], centroids[head]) == numbers).sum())
+    # NumPy's default sort is not stable, and its order of equal counts is the published one.
+    top = np.argsort(scores)[-heads:][::-1]
+    chosen = [list(places)[i] for i in top]
+    return Readout(
+        mode=mode,
+        classes=tuple(order),
+        heads=np.array(chosen, dtype=np.int32).reshape(-1, 2),
+        centroids=tuple(centroids[head].numpy() for head in chosen),
+        scores=scores.astype(np.int32),
+        layout=vectors.layout,
+    )
+
+
+def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor":
+    """int64 [n]: the centroid with the largest cosine, the first of equals.
+
+    vectors float32 [n, d], centroids float32 [classes, d], or [n, classes, d] where each vector has its
+    own. The cosine is PyTorch's own, because float32 rounding decides between centroids that are all but
+    equal, as in the published code.
+    """
+    import torch
+
+    step = max(1, COMPARISONS_AT_ONCE // max(1, centroids.shape[-2] * centroids.shape[-1]))
+    own = centroids if centroids.ndim == 3 else centroids.expand(len(vectors), *centroids.shape)
+    blocks = [
+        torch.nn.functional.cosine_similarity(some[:, None, :], theirs, dim=-1).argmax(-1)
+        for some, theirs in zip(torch.split(vectors, step), torch.split(own, step), strict=True)
+    ]
+    return torch.cat(blocks)
+
+
+def _checked(
+    vectors: HeadVectors,
+    labels: Sequence[str],
+    heads: int,
+    mode: str,
+    classes: Sequence[str] | None,
+) -> list[str]:
+    """The order of the classes, if everything can be fitted."""
+    import numpy as np
+
+    if mode != "reference":
+        raise FitError(f"{mode!r} is no readout; there is: reference")
+    if len(vectors) != len(labels):
+        raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; there must be one label each")
+    available = len(vectors.layout.heads())
+    if not 1 <= heads <= available:
+        raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
+    order = list(classes) if classes is not None else list(dict.fromkeys(labels))
+    if len(set(order)) != len(order):
+        raise FitError("a class is named twice")
+    unknown = sorted(set(labels) - set(order))
+    if unknown:
+        raise FitError(f"labels that are no class: {', '.join(map(repr, unknown[:5]))}")
+    empty = [name for name in order if name not in set(labels)]
+    if empty:
+        raise FitError(f"no example of class {', '.join(map(repr, empty[:5]))}")
+    if len(order) < 2:
+        raise FitError(f"at least two classes are needed; the labels name {order or 'none'}")
+    broken = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
+    if len(broken):
+        raise FitError(f"vectors with NaN or infinity in {len(broken)} rows, the first is row {broken[0]}")
+    return order

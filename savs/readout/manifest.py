@@ -1,0 +1,82 @@
+"""What an artifact's `manifest.json` holds: everything that is needed to use its heads again."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from savs.data.media import FrameSampling
+from savs.model.heads import HeadLayout, LayerHeads
+from savs.model.pixels import Size
+from savs.readout.training_row import ManifestEntry, TrainingRow
+
+SCHEMA: Literal[1] = 1
+
+
+class ModelIdentity(ManifestEntry):
+    """Which model made an artifact. `fingerprint` is what counts; the rest is for people."""
+
+    id: str
+    revision: str
+    fingerprint: str
+    dtype: str
+
+
+class PromptFormat(ManifestEntry):
+    """How items are shown: frames of a video, or frames per second; the processor's sizes, which are
+    pixel budgets where it has them (see `savs.model.pixels`); and whose chat template writes the prompts
+    ("fallback": the checkpoint has none)."""
+
+    frames: int | None
+    fps: float | None
+    image_size: Size | None
+    video_size: Size | None
+    chat: Literal["processor", "tokenizer", "fallback"] = "processor"
+
+    @property
+    def sampling(self) -> FrameSampling:
+        return FrameSampling(self.frames, self.fps)
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """As `savs.model.pixels.sizes_of` has them."""
+        both = {"image_processor": self.image_size, "video_processor": self.video_size}
+        return {part: size for part, size in both.items() if size}
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptFormat":
+        _ = self.sampling  # raises ValueError where the two numbers cannot be
+        return self
+
+
+class LayerEntry(ManifestEntry):
+    layer: Annotated[int, Field(ge=0)]
+    heads: Annotated[int, Field(gt=0)]
+    head_dim: Annotated[int, Field(gt=0)]
+
+
+class Origin(ManifestEntry):
+    """Where head vectors come from: the model, how items were shown to it, and its heads."""
+
+    model: ModelIdentity
+    prompt: PromptFormat
+    layout: tuple[LayerEntry, ...]
+
+    def head_layout(self) -> HeadLayout:
+        return HeadLayout(tuple(LayerHeads(x.layer, x.heads, x.head_dim) for x in self.layout))
+
+
+class Manifest(ManifestEntry):
+    """`manifest.json`. `question` is there when all training rows share it."""
+
+    schema_version: Literal[1] = SCHEMA
+    name: str
+    version: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    origin: Origin
+    question: str | None
+    readout: str
+    scores: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
+    training: tuple[TrainingRow, ...]
+    libraries: dict[str, str]
+    created: datetime

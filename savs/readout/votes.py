@@ -1,0 +1,83 @@
+"""A fitted readout where the model is: the votes of a batch, over all heads and classes at once.
+
+One einsum gives the cosines of every item with every class under every head. Where two of them are so
+close that rounding could decide, on a CPU they are taken again as the published code takes them
+(`fitting.nearest`), because there the first of equal classes wins.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savs.model.heads import HeadLayout
+from savs.readout.fit import Readout, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+CLOSE = 1e-5  # difference of cosines below which float32 rounding may decide; it is about 1e-7
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The chosen heads of one width: their ranks, where their numbers lie, and their centroids as they
+    are [heads, classes, width] and of length one."""
+
+    ranks: "torch.Tensor"
+    columns: "torch.Tensor"
+    centroids: "torch.Tensor"
+    directions: "torch.Tensor"
+
+
+@dataclass(frozen=True)
+class DeviceReadout:
+    """`readout` on a device, for vectors in `layout`."""
+
+    readout: Readout
+    layout: HeadLayout
+    groups: tuple[_Group, ...]
+
+    @classmethod
+    def of(
+        cls, readout: Readout, layout: HeadLayout, device: "torch.device | str" = "cpu"
+    ) -> "DeviceReadout":
+        """Raises KeyError where `layout` lacks a head of the readout."""
+        import torch
+
+        places = layout.slices()
+        widths = sorted({c.shape[1] for c in readout.centroids})
+        groups = []
+        for width in widths:
+            ranks = [i for i, c in enumerate(readout.centroids) if c.shape[1] == width]
+            spans = [places[int(layer), int(head)] for layer, head in readout.heads[ranks]]
+            columns = torch.tensor([[*range(span.start, span.stop)] for span in spans])
+            centroids = torch.stack([torch.from_numpy(readout.centroids[i]) for i in ranks])
+            parts = (
+                torch.tensor(ranks),
+                columns,
+                centroids,
+                torch.nn.functional.normalize(centroids, dim=-1),
+            )
+            groups.append(_Group(*(part.to(device) for part in parts)))
+        return cls(readout, layout, tuple(groups))
+
+    def named(self, vectors: "torch.Tensor") -> "torch.Tensor":
+        """int64 [n, k]: the class number that each chosen head names, best head first.
+
+        vectors  float32 [n, layout.width], on the ballot's device
+        """
+        import torch
+
+        names = vectors.new_zeros((len(vectors), len(self.readout.heads)), dtype=torch.int64)
+        for group in self.groups:
+            own = vectors[:, group.columns]  # [n, heads, width]
+            cosines = torch.einsum(
+                "nhd,hcd->nhc", torch.nn.functional.normalize(own, dim=-1), group.directions
+            )
+            most = cosines.amax(-1, keepdim=True)
+            # The first of equal classes, which argmax does not promise on a GPU.
+            chosen = (cosines == most).int().cummax(-1).values.sum(-1).sub(cosines.shape[-1]).abs()
+            if not vectors.is_cuda:
+                items, heads = ((cosines >= most - CLOSE).sum(-1) > 1).nonzero(as_tuple=True)
+                chosen[items, heads] = nearest(own[items, heads], group.centroids[heads])
+            names[:, group.ranks] = chosen
+        return names

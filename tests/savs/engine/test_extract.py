@@ -1,0 +1,158 @@
+"""A run: what memory or the network refuses is cut in two, and results do not depend on it."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import savs
+from savs.engine.batches import build
+from savs.engine.engine import Built
+from savs.engine.extract import stream
+from savs.engine.packing import Budget, PackedRow
+from savs.engine.windows import Request
+from savs.errors import UnusablePrompt
+from savs.timings import Timings
+
+
+@pytest.fixture
+def model(qwen2_vl: Path) -> savs.Model:
+    """One that a test may break."""
+    return savs.load_model(qwen2_vl, device="cpu")
+
+
+def refusing(model: savs.Model, error: Exception, rows: int) -> list[int]:
+    """Makes the network raise `error` for more than `rows` rows; the sizes of the batches it is given."""
+    seen: list[int] = []
+    real = model.network.model.forward
+
+    def forward(*arguments: object, **inputs: object) -> object:
+        ids = inputs["input_ids"]
+        assert isinstance(ids, torch.Tensor)
+        seen.append(len(ids))
+        if len(ids) > rows:
+            raise error
+        return real(*arguments, **inputs)
+
+    model.network.model.forward = forward
+    return seen
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved_and_so_are_all_after_it(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    calm = savs.extract(model, corner_pictures)
+    seen = refusing(model, torch.OutOfMemoryError("no memory"), 3)
+    budget = Budget(8 * 50, 10**9)
+
+    found = savs.extract(model, corner_pictures, budget=budget)
+
+    assert found.samples == calm.samples and not found.errors
+    assert np.allclose(found.vectors.values, calm.vectors.values, atol=1e-3)
+    assert max(seen[1:]) <= 8 and seen[-1] <= 3
+
+
+def test_a_single_item_that_does_not_fit_into_memory_is_no_fault_of_the_item(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    refusing(model, torch.OutOfMemoryError("no memory"), 0)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        savs.extract(model, corner_pictures[:2])
+
+
+def test_an_item_that_the_network_refuses_costs_its_row(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    real = model.network.model.forward
+    word = model.processor.tokenizer("crescent")["input_ids"][-1]
+
+    def forward(*arguments: object, **inputs: object) -> object:
+        ids = inputs["input_ids"]
+        assert isinstance(ids, torch.Tensor)
+        if (ids == word).any():
+            raise ValueError("no such thing")
+        return real(*arguments, **inputs)
+
+    model.network.model.forward = forward
+    rows = [*corner_pictures[:3], savs.Sample(3, "3", corner_pictures[3].media, "Is it a crescent")]
+
+    found = savs.extract(model, rows)
+
+    assert found.samples == tuple(rows[:3])
+    assert isinstance(found.errors[3], UnusablePrompt) and "no such thing" in str(found.errors[3])
+
+
+def test_every_request_comes_once_in_whatever_order(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    requests = [Request(7 * n, s, s.question) for n, s in enumerate(corner_pictures)]
+
+    parts = list(stream(model, requests, Timings(), budget=Budget(100, 10**9)))
+
+    numbers = [n for part in parts for n in (*part.numbers, *part.errors)]
+    assert sorted(numbers) == [7 * n for n in range(len(requests))]
+    assert sorted(n for part in parts for n in part.digests) == sorted(numbers)
+
+
+def test_the_same_requests_give_the_same_numbers_to_the_last_bit(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    one, other = (savs.extract(model, corner_pictures, budget=Budget(200, 10**9)) for _ in range(2))
+
+    assert np.array_equal(one.vectors.values, other.vectors.values)
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def preparing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether batches are prepared one after the other, as on a CPU, or ahead, as on a GPU."""
+    if request.param == "gpu":
+        monkeypatch.setattr("savs.engine.extract._preparing", lambda model: ThreadPoolExecutor(1))
+    return str(request.param)
+
+
+def test_batches_that_are_prepared_ahead_give_the_same_vectors(
+    model: savs.Model, corner_pictures: list[savs.Sample], preparing: str
+) -> None:
+    few_at_once = savs.extract(model, corner_pictures, budget=Budget(4 * 50, 10**9))
+
+    one_by_one = [savs.extract(model, [sample]).vectors.values[0] for sample in corner_pictures]
+    assert np.allclose(few_at_once.vectors.values, one_by_one, atol=1e-5)
+
+
+def test_one_thread_alone_calls_the_processor_whatever_is_cut_in_two(
+    model: savs.Model,
+    corner_pictures: list[savs.Sample],
+    monkeypatch: pytest.MonkeyPatch,
+    preparing: str,
+) -> None:
+    # because tokenizers that two threads use at once raise, as if an item were at fault
+    threads = set()
+
+    def watched(model: savs.Model, rows: Sequence[PackedRow]) -> Built:
+        threads.add(threading.current_thread())
+        return build(model, rows)
+
+    monkeypatch.setattr("savs.engine.engine.build", watched)
+    seen = refusing(model, torch.OutOfMemoryError("no memory"), 1)
+
+    found = savs.extract(model, corner_pictures, budget=Budget(4 * 50, 10**9))
+
+    assert not found.errors and max(seen) > 1
+    assert len(threads) == 1 and (threading.current_thread() in threads) == (preparing == "cpu")
+
+
+def test_a_fault_of_what_reads_the_vectors_is_no_fault_of_the_items(
+    model: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    def broken(vectors: torch.Tensor) -> torch.Tensor:
+        raise ValueError("a bug")
+
+    requests = [Request(n, s, s.question) for n, s in enumerate(corner_pictures)]
+
+    with pytest.raises(ValueError, match="a bug"):
+        list(stream(model, requests, Timings(), read=broken))
