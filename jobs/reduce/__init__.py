@@ -1,0 +1,1 @@
+"""From commits to results: sums, summary, status, failures, comparison, and the brake."""

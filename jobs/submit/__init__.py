@@ -1,0 +1,1 @@
+"""From a user's request to jobs in the ledger: plans, splits, estimates, retries."""

@@ -1,0 +1,1 @@
+"""From samples to head vectors: windows, packing, prompts, batches and forward passes."""

@@ -1,0 +1,1 @@
+"""From head vectors to labels: fit, votes, artifacts, and the leak check."""

@@ -1,0 +1,1 @@
+"""Prints for people: summaries, tables and progress bars."""
