@@ -1,4 +1,4 @@
-"""Writes the survey down as the section of docs/models.md."""
+"""Writes the survey as the section of docs/models.md."""
 
 import textwrap
 from collections import Counter
@@ -17,16 +17,16 @@ def section() -> str:
     """The section, from its title to its last row, without a line break at its end."""
     read = [name for name in TYPES if not look(name).refusal]
     refused = [name for name in TYPES if look(name).refusal]
-    words = f"""What the rule makes of the {len(TYPES)} image-text-to-text types of transformers
+    words = f"""The result of the rule for the {len(TYPES)} image-text-to-text types of transformers
         {transformers.__version__}, each built from its default config without weights; released checkpoints
-        mostly have other numbers. `python -m tests.survey` prints this section, and a test says that it is
-        true. {len(read)} types are read. For each of them another test runs a small decoder with random
-        weights, notes what its attention functions return, and finds these very numbers in the head vectors:
-        of every head, of every self-attention layer, and nothing else. Layers that mix tokens in other ways
-        have no heads. *Gated* says that the model multiplies or normalises each head by itself before the
-        projection; what is read is what comes of that. All this is about heads: some types cannot be used
-        for other reasons, because they want a picture in every prompt (blip-2, instructblip, idefics,
-        kosmos-2), or see none (evolla, mistral4)."""
+        mostly have other sizes. `python -m tests.survey` prints this section, and a test compares it.
+        {len(read)} types can be read. For each of them another test runs a small decoder with random
+        weights, records the outputs of its attention functions, and finds exactly these values in the head
+        vectors: of every head, of every self-attention layer, and nothing else. Layers that mix tokens in
+        other ways have no heads. *Gated* means that the model multiplies or normalises each head on its own
+        before the projection; the result of that is what is read. The table is about heads only: some types
+        cannot be used for other reasons, because they require an image in every prompt (blip-2,
+        instructblip, idefics, kosmos-2) or see none (evolla, mistral4)."""
     return "\n".join(
         [
             TITLE,
@@ -65,7 +65,7 @@ def _sizes(found: Found) -> str:
 def _notes(name: str) -> str:
     notes = [NOTES[relation] for relation in dict.fromkeys(x.relation for x in compare(name).layers)]
     if name in INCOMPLETE:
-        notes.append(f"the default config cannot be built: {INCOMPLETE[name][0]}; tried with that mended")
+        notes.append(f"the default config cannot be built: {INCOMPLETE[name][0]}; tested with that fixed")
     if name in NEED_TIMM:
-        notes.append("needs timm; tried without its vision tower")
+        notes.append("needs timm; tested without its vision tower")
     return "; ".join(note for note in notes if note)
