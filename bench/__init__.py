@@ -1,1 +1,1 @@
-"""Benchmarks: each is a command whose last line is JSON and whose exit code says whether its bars hold."""
+"""Benchmarks: commands whose last line of output is JSON and whose exit code is 1 if a bar is missed."""

@@ -1,8 +1,9 @@
-"""Measures what each step of the engine gives: `python -m bench.ablation`.
+"""Measures the effect of each step of the engine: `python -m bench.ablation`.
 
-The demo model labels three workloads of `bench.engine.workloads` on a CPU, with all steps and with one step
-left out, in turn. Reported is the ratio of the two times, the median of several runs. The last line is JSON;
-the results are also written to `bench/results/ablation.json`. There are no bars. Takes about two minutes.
+The demo model labels three workloads of `bench.engine.workloads` on a CPU, alternately with all steps and
+with one step left out. The figure is the ratio of the two times, the median of several runs. The last line
+is JSON; the results are also written to `bench/results/ablation.json`. There are no bars. Takes about two
+minutes.
 """
 
 import json
@@ -39,7 +40,7 @@ CHOSEN = ("demo classify 84 px", "demo classify 84 px, 15 questions", "demo clas
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the engine: `without` leaves it out while it is entered, and gives the model then."""
+    """A step of the engine. The context manager `without` disables it and yields the model to use."""
 
     name: str
     without: Callable[[Model], AbstractContextManager[Model]]
@@ -52,7 +53,7 @@ def _unshared(model: Model) -> Iterator[Model]:
 
 @contextmanager
 def _masked(model: Model) -> Iterator[Model]:
-    """Rows that branch as one call, under a mask over the whole row."""
+    """Compute branching rows in one attention call, with a mask over the whole row."""
     with patch.object(Branches, "as_mask", _whole):
         yield model
 

@@ -1,4 +1,4 @@
-"""What a benchmark says: figures with their bars, and the machine and versions they hold for."""
+"""The results of a benchmark: figures with their bars, and the machine and versions."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ ENGINE_PACKAGES = ("torch", "torchvision", "transformers", "numpy", "pillow", "d
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number.
+    """One measured value.
 
-    bar  "≤ 60", "≥ 1.9", or None where the number is only told
+    bar  "≤ 60", "≥ 1.9", or None if the value is only reported
     """
 
     name: str
@@ -41,7 +41,7 @@ class Figure:
 
 
 def machine() -> str:
-    """Processor, cores, memory and system, in one line."""
+    """Return processor, cores, memory and system in one line."""
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{_processor()}, {os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()} {platform.release()}"
 
@@ -53,7 +53,7 @@ def _processor() -> str:
 
 
 def engine_versions() -> dict[str, str]:
-    """Of what the engine is made of."""
+    """Return the versions of Python and of the packages that the engine uses."""
     return {"python": platform.python_version()} | {name: version(name) for name in ENGINE_PACKAGES}
 
 

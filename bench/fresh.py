@@ -1,4 +1,4 @@
-"""Runs one step in a process of its own, so that its peak memory is its own: `python -m bench.fresh`."""
+"""Runs one step in a separate process, to measure its own peak memory: `python -m bench.fresh`."""
 
 import importlib
 import json
@@ -13,8 +13,8 @@ MB = 1e6  # bytes
 
 
 def fresh(step: str, *arguments: Any) -> tuple[Any, float]:
-    """The answer of the function `bench.<step>`, called in a new process, and that process' peak memory in
-    MB."""
+    """Call the function `bench.<step>` in a new process. Return its result and the peak memory of the process
+    in MB."""
     command = [sys.executable, "-m", "bench.fresh", step, json.dumps(arguments)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     found = json.loads(said.splitlines()[-1])
@@ -22,10 +22,10 @@ def fresh(step: str, *arguments: Any) -> tuple[Any, float]:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process, in MB.
+    """Return the peak resident memory of this process, in MB.
 
-    On Linux `ru_maxrss` begins with the peak of the process that started this one (exec hands it
-    down), so the kernel's own figure for this program is taken where there is one.
+    On Linux `ru_maxrss` starts at the peak of the process that started this one (exec preserves it), so
+    the kernel's own figure for this program is used if there is one.
     """
     status = Path("/proc/self/status")
     if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):

@@ -1,12 +1,12 @@
-"""Measures the engine at a true model's size: `python -m bench.gpu --shape qwen2.5-vl-7b`.
+"""Measures the engine at the size of a real model: `python -m bench.gpu --shape qwen2.5-vl-7b`.
 
-The model has random weights (`bench.engine.shapes`) and needs no network. Media are files: JPEG pictures of
-448 × 448 pixels, and videos of 16 such frames. Measured is the way from file to label with a fitted
-readout, as in a shard; the operations a second (`bench.engine.flops`) against the rate of a matrix
-product in the same run; how long the device was busy; and the published loop on a few of the same items,
-on the same network. The bars are for a GPU: there the exit code is 1 if one is missed. On a CPU they are
-reported only, but the labels must equal the loop's. The last line is JSON; a run of all items on a GPU is
-also written to `bench/results/gpu-<shape>.json`.
+The model has random weights (`bench.engine.shapes`) and needs no network. Media are files: JPEG images of
+448 × 448 pixels, and videos of 16 such frames. It measures the time from file to label with a fitted
+readout, as in a shard; the operations per second (`bench.engine.flops`) relative to a matrix product in
+the same run; how long the device was busy; and the published loop on a few of the same items, with the
+same network. The bars apply to a GPU, where the exit code is 1 if one is missed. On a CPU they are only
+reported, but the labels must equal the loop's. The last line is JSON; a run of all items on a GPU is also
+written to `bench/results/gpu-<shape>.json`.
 """
 
 import argparse
@@ -36,24 +36,24 @@ from savs.timings import Timings
 
 RESULTS = Path(__file__).parent / "results"
 SIDE = 448  # pixels
-ITEMS = {"cuda": 2048, "cpu": 32}  # pictures; there are a sixteenth as many videos
-BASELINE = 8  # prompts that the loop is timed on
-EXAMPLES = 8  # that the readout is fitted on
+ITEMS = {"cuda": 2048, "cpu": 32}  # images; there are a sixteenth as many videos
+BASELINE = 8  # prompts on which the loop is timed
+EXAMPLES = 8  # examples on which the readout is fitted
 PRODUCT = {"cuda": 8192, "cpu": 1024}  # rows and columns of the matrices whose product is timed
-PRODUCTS = 20  # one after another, of which the time is taken PRODUCT_RUNS times
+PRODUCTS = 20  # products per timing; there are PRODUCT_RUNS timings
 PRODUCT_RUNS = 5
 BARS = {"of the matrix product": "≥ 0.6", "device busy": "≥ 0.95", "× the loop": "≥ 8"}
-ITEMS_BAR = {"qwen2.5-vl-7b": "≥ 90"}  # pictures a second
+ITEMS_BAR = {"qwen2.5-vl-7b": "≥ 90"}  # images per second
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured of a workload.
+    """The measurements of a workload.
 
     seconds   from the first file to the last label
-    loop      seconds a prompt of the published loop
-    compared  labels of both, of which
-    equal     are the same
+    loop      seconds per prompt of the published loop
+    compared  number of items labelled by both
+    equal     how many of these labels are equal
     """
 
     work: Workload
@@ -66,16 +66,16 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Prompts a second."""
+        """Prompts per second."""
         return self.work.prompts / self.seconds
 
     @property
     def tera(self) -> float:
-        """10^12 operations a second."""
+        """10^12 operations per second."""
         return sum(self.operations.values()) / self.seconds / 1e12
 
     def figures(self, product: float) -> list[Figure]:
-        """product  10^12 operations a second of a matrix product"""
+        """Return the figures; `product` is the 10^12 operations per second of a matrix product."""
         found = {
             "items/s": (self.rate, "/s"),
             "TFLOP/s": (self.tera, "TFLOP/s"),
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def stages(self) -> dict[str, float]:
-        """Milliseconds an item of each stage."""
+        """Milliseconds per item of each stage."""
         return {n: round(1e3 * s / self.work.prompts, 3) for n, s in sorted(self.timings.seconds.items())}
 
 
@@ -103,7 +103,7 @@ def workloads_of(items: int, side: int) -> tuple[Workload, ...]:
 
 def measure(work: Workload, model: Model, readout: Readout, folder: Path) -> Run:
     rows = workloads.samples(work, folder)
-    label(model, readout, rows[: max(2, len(rows) // 8)], Timings())  # kernels are chosen, memory is taken
+    label(model, readout, rows[: max(2, len(rows) // 8)], Timings())  # warm up kernels and the allocator
     timings, began = Timings(), time.perf_counter()
     labels = label(model, readout, rows, timings)
     seconds = time.perf_counter() - began
@@ -119,7 +119,7 @@ def measure(work: Workload, model: Model, readout: Readout, folder: Path) -> Run
 
 
 def operations(work: Workload, model: Model, readout: Readout, rows: list[Sample]) -> dict[str, int]:
-    """Of a whole workload, whose media are of one size and whose questions are of one length."""
+    """Return the operations of a workload whose media have one size and whose questions have one length."""
     together = work.questions if model.shares else 1
     media = tuple(open_media(address, model.sampling) for address in rows[0].media)
     questions = tuple(str(sample.question) for sample in rows[:together])
@@ -130,7 +130,7 @@ def operations(work: Workload, model: Model, readout: Readout, rows: list[Sample
 
 
 def as_published(model: Model, readout: Readout) -> Published:
-    """The engine's readout as the loop has it."""
+    """Return the engine's readout in the form that the loop uses."""
     top = [(int(layer), int(head)) for layer, head in readout.heads]
     [size] = {(layer.heads, layer.head_dim) for layer in model.layout.layers}
     centroids = torch.zeros(len(readout.classes), len(model.layout.layers), *size)
@@ -146,7 +146,7 @@ def fitted(model: Model, folder: Path, side: int) -> Readout:
 
 
 def product_rate(device: torch.device) -> float:
-    """10^12 operations a second of a product of square matrices in the model's dtype."""
+    """Return the 10^12 operations per second of a product of square matrices in the model's dtype."""
     size = PRODUCT[device.type]
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -162,8 +162,8 @@ def product_rate(device: torch.device) -> float:
 
 
 def with_bars(figures: list[Figure], shape: str, gpu: bool) -> list[Figure]:
-    """Bars are for pictures on a GPU, at the size of a model that anybody uses; the demo model's time goes
-    into starting kernels. On a CPU in float32 labels are equal to the last."""
+    """Return the figures with their bars. Bars apply to images on a GPU at a real model's size; the demo
+    model spends its time on kernel launches. On a CPU in float32 all labels must be equal."""
     bars = {}
     if gpu and shape != "demo":
         bars = {f"images: {name}": bar for name, bar in BARS.items()}
@@ -192,7 +192,7 @@ def main(shape: str, device: torch.device, items: int | None = None, side: int =
     else:
         bars = BARS | {"items/s": ITEMS_BAR.get(shape, "")}
         told = ", ".join(f"{name} {bar}" for name, bar in bars.items() if bar)
-        print(f"on a CPU these bars of a GPU are not judged: {told}")
+        print(f"bars that apply only on a GPU: {told}")
     report = {
         "shape": shape,
         "machine": machine(),
@@ -214,9 +214,9 @@ def main(shape: str, device: torch.device, items: int | None = None, side: int =
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shape", choices=shapes.SHAPES, default=shapes.SHAPES[0])
-    parser.add_argument("--device", help="by default a GPU if there is one")
-    parser.add_argument("--items", type=int, help="pictures; results are not kept")
-    parser.add_argument("--side", type=int, default=SIDE, help="pixels; results are not kept")
+    parser.add_argument("--device", help="default: a GPU if there is one")
+    parser.add_argument("--items", type=int, help="number of images; results are not written")
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels; results are not written")
     asked = parser.parse_args()
     where = torch.device(asked.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     sys.exit(main(asked.shape, where, asked.items, asked.side))

@@ -1,9 +1,9 @@
 """Measures the engine against the published loop: `python -m bench.loop`, or `--only TEXT`.
 
 Same items, same process, CPU, float32, as many threads as cores, PyTorch's own attention on both sides.
-Runs alternate; a ratio is the median over the runs of (seconds a prompt of the loop) / (seconds a prompt
-of the engine). The loop takes prompts one by one, so it is timed on as many as the workload says.
-Predictions of both are compared. The last line is JSON; a whole run also goes to
+Runs alternate; a ratio is the median over the runs of (seconds per prompt of the loop) / (seconds per
+prompt of the engine). The loop processes prompts one by one, so it is timed on the workload's `baseline`
+prompts. Predictions of both are compared. The last line is JSON; a complete run is also written to
 `bench/results/loop.json`. The exit code is 1 if a bar is missed or predictions differ.
 """
 
@@ -43,12 +43,12 @@ BARS = {
     "0.1 B extract 224 px": 3.2,
     "0.1 B classify 224 px": 1.1,
 }
-CEILING_SHARE = 0.85  # of 15 (r + 1) / (r + 15), on the model of 0.1 billion parameters
+CEILING_SHARE = 0.85  # of 15 (r + 1) / (r + 15), for the model of 0.1 billion parameters
 
 
 @dataclass
 class Measured:
-    """Seconds a prompt of each run, and how many predictions both sides gave and did not share."""
+    """Seconds per prompt of each run, and the numbers of compared and of different predictions."""
 
     loop: list[float]
     engine: list[float]
@@ -101,7 +101,7 @@ def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Pa
 
 
 def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) -> dict[int, str]:
-    """Every row's class, by its index."""
+    """Return every row's class by its index."""
     layers = frozenset(int(layer) for layer, _ in readout.heads)
     ballot = DeviceReadout.of(readout, model.layout.only(layers), model.device)
     requests = [Request(sample.index, sample, sample.question) for sample in rows]
@@ -114,8 +114,8 @@ def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) 
 
 
 def ceiling(model: Model, folder: Path, work: Workload) -> tuple[float, float]:
-    """r, and the most that 15 questions in one row can gain: r is what media and the beginning of a
-    prompt cost, over what a question costs; both measured here as rows of 1 and of 15 questions."""
+    """Return r and the greatest possible gain of 15 questions in one row. r is the cost of media and the
+    beginning of a prompt, divided by that of a question; measured with rows of 1 and of 15 questions."""
     rows = workloads.samples(work, folder)
     per = work.questions
     one = [rows[i] for i in range(0, len(rows), per)]
@@ -135,8 +135,8 @@ def ceiling(model: Model, folder: Path, work: Workload) -> tuple[float, float]:
 
 
 def bar_of(work: Workload) -> float | None:
-    """None where there is none, as for videos with a question each: nearly all of that is computing that
-    both sides do."""
+    """Return the workload's bar, or None if it has none, as for videos with one question: nearly all of
+    their time is computation that both sides do."""
     if (work.model == "tenth" and work.questions > 1) or (work.video and work.questions == 1):
         return None
     known = [name for name in BARS if work.name.startswith(name)]
@@ -186,7 +186,7 @@ def main(only: str) -> int:
 
 
 def fit_both(name: str, loop: Loop, model: Model, folder: Path) -> Fitted:
-    """On 16 of the extract workload's examples, which is enough to label with."""
+    """Fit both sides on 16 of the extract workload's examples, which suffice for labelling."""
     work = next(w for w in WORKLOADS if w.model == name and w.extract)
     examples = workloads.samples(work, folder)[:16]
     extracted = savs.extract(model, examples)
@@ -196,5 +196,5 @@ def fit_both(name: str, loop: Loop, model: Model, folder: Path) -> Fitted:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default="", help="workloads whose name holds this; results are not kept")
+    parser.add_argument("--only", default="", help="workloads whose name has this; results are not written")
     sys.exit(main(parser.parse_args().only))

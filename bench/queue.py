@@ -1,9 +1,9 @@
 """Measures the queue against its bars: `python -m bench.queue`, or `--only NAME`.
 
-Starts what it needs (Redis, moto, workers) and ends it again. The workers are real but for the model,
-which is a function of the item and takes as long as it is told to; so this says what the queue, the
-board and the ledger cost, and nothing about models or media. The last line is JSON; a whole run also
-goes to `bench/results/queue.json`. The exit code is 1 if a bar is missed.
+Starts Redis, moto and workers, and stops them at the end. The workers are real except for the model,
+which is a function of the item with a configurable duration; so this measures the cost of the queue, the
+board and the ledger, not of models or media. The last line is JSON; a complete run is also written to
+`bench/results/queue.json`. The exit code is 1 if a bar is missed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main(names: list[str]) -> int:
     for name in names:
         began = time.monotonic()
         found = MEASURES[name]()
-        print(*found, f"{name} was measured in {time.monotonic() - began:.0f} s", sep="\n", flush=True)
+        print(*found, f"{name}: measured in {time.monotonic() - began:.0f} s", sep="\n", flush=True)
         figures += found
     report = {
         "machine": machine(),
@@ -49,7 +49,7 @@ def main(names: list[str]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", choices=MEASURES, help="one measure; the results file is left as it is")
+    parser.add_argument("--only", choices=MEASURES, help="run one measurement; results are not written")
     only = parser.parse_args().only
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped
     sys.exit(main([only] if only else list(MEASURES)))

@@ -1,13 +1,13 @@
-"""Measures how speed and memory go with the size of things: `python -m bench.scale`.
+"""Measures how speed and memory depend on sizes: `python -m bench.scale`.
 
-Jobs of the demo model label pictures of 84 pixels on a CPU, with the ledger, the shards and the queue of
-`savs-submit classify`, each in a process of its own. Told is what the size of a shard, the
-budget of a batch and the window that is read ahead do to items a second and to memory; the bar is that
-memory does not grow with the items. Memory is the peak while labelling, beyond what the process had once
-the model was loaded. The window is no option of savs: that process sets it for itself.
+Jobs of the demo model label images of 84 pixels on a CPU, with the ledger, the shards and the queue of
+`savs-submit classify`, each in a separate process. It reports the effect of the shard size, the batch
+budget and the window size on items per second and on memory; the bar is that memory does not grow with the
+number of items. Memory is the peak while labelling, minus the memory of the process when the model was
+loaded. The window size is not an option of savs; the process sets it itself.
 
-The last line is JSON; the results also go to `bench/results/scale.json`. The exit code is 1 if the bar is
-missed. Under three minutes on a quiet machine.
+The last line is JSON; the results are also written to `bench/results/scale.json`. The exit code is 1 if the
+bar is missed. Takes under three minutes on an idle machine.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from bench.figures import Figure, engine_versions, machine
 from bench.fresh import fresh
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
-FEW, MANY = 500, 4000  # items; FEW fill what is read ahead, and all that is varied has as many
-GROWTH = "≤ 1.1"  # × what FEW items take
-SHARD, BUDGET, WINDOW = 256, 4096, 512  # rows, tokens and requests: what savs takes on a CPU
+FEW, MANY = 500, 4000  # items; FEW fill the window, and other sizes are varied with FEW items
+GROWTH = "≤ 1.1"  # × the memory of FEW items
+SHARD, BUDGET, WINDOW = 256, 4096, 512  # rows, tokens and requests: the defaults of savs on a CPU
 NAMES = ("items", "rows a shard", "tokens a batch", "requests a window")
 SHARDS = (32, 1024)
 BUDGETS = (512, 16_384)
@@ -70,6 +70,6 @@ def main(quick: bool) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the items; nothing is judged or kept"
+        "--quick", action="store_true", help="a tenth of the items; no bar, results are not written"
     )
     sys.exit(main(parser.parse_args().quick))

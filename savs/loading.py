@@ -35,10 +35,10 @@ def load_model(
     device     where it runs; by default a GPU if there is one. A model larger than one GPU is
                spread over all of them with accelerate.
     dtype      by default float32 on a CPU and the checkpoint's own on a GPU
-    sampling   frames of a video; by default what the checkpoint was published with
-    self_test  False loads also a model whose vectors depend on what else is in a batch
+    sampling   frames of a video; by default as published with the checkpoint
+    self_test  False also loads a model whose vectors depend on the other items in a batch
 
-    Raises ModelNotFound, or UnsupportedModel where the heads cannot be read or the self-test fails.
+    Raises ModelNotFound, or UnsupportedModel if the heads cannot be read or the self-test fails.
     """
     import torch
     from safetensors import SafetensorError
@@ -61,7 +61,7 @@ def load_model(
         raise UnsupportedModel(
             f"{name_or_path}: not an image-text-to-text checkpoint that transformers can load: {error}"
         ) from error
-    if found["missing_keys"]:  # transformers would go on with random numbers in their place
+    if found["missing_keys"]:  # transformers would use random values in their place
         raise UnsupportedModel(
             f"{name_or_path}: the checkpoint lacks weights: {', '.join(sorted(found['missing_keys'])[:3])} …"
         )
@@ -80,7 +80,7 @@ def wrap(
     sampling: FrameSampling | None = None,
     self_test: bool = True,
 ) -> Model:
-    """A `Model` around a network and a processor that are already in memory. Raises UnsupportedModel."""
+    """Return a `Model` of a network and a processor that are already in memory. Raises UnsupportedModel."""
     from savs.engine.self_test import run_self_test
     from savs.engine.sharing_trial import sharing_is_exact
     from savs.model.branches import attend_in_branches
@@ -112,7 +112,7 @@ def wrap(
 
 
 def default_sampling(processor: Any) -> FrameSampling:
-    """The checkpoint's own number of frames or frame rate, else the published one."""
+    """Return the checkpoint's own number of frames or frame rate, else the published one."""
     video = getattr(processor, "video_processor", None)
     if frames := getattr(video, "num_frames", None):
         return FrameSampling(frames=frames)
@@ -124,7 +124,7 @@ def default_sampling(processor: Any) -> FrameSampling:
 
 
 def _context(text: Any, processor: Any) -> int:
-    """Tokens: the smaller of what the positions and the tokenizer allow."""
+    """Return the smaller of the token limits of the positions and of the tokenizer."""
     lengths = [getattr(text, "max_position_embeddings", None), processor.tokenizer.model_max_length]
     return min(int(n) for n in lengths if n)
 

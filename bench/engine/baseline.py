@@ -1,8 +1,8 @@
-"""The published loop, to measure against: one item at a time, three passes over the examples, every
-projection's input and output of every token kept, full logits, a picture encoded anew for each question.
+"""The published loop, as baseline: one item at a time, three passes over the examples, the input and output
+of every projection kept for every token, full logits, an image encoded again for each question.
 
-Written from arXiv 2412.00142 and the facts of its authors' code; it shares nothing with savs but the
-reading of files. Never optimise this file: it is the yardstick.
+Written from arXiv 2412.00142 and its authors' code; it shares only the reading of files with savs. Never
+optimise this file: it is the reference for all speed-ups.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ HEADS = 20
 
 @dataclass(frozen=True)
 class Published:
-    """What the published code ends up with."""
+    """The result of the published fit."""
 
     classes: list[str]
     centroids: torch.Tensor  # [classes, layers, heads, width]
@@ -30,7 +30,7 @@ class Published:
 
 
 class Loop:
-    """A model as transformers makes it, and the published procedure on it."""
+    """The published procedure on an unmodified transformers model."""
 
     @classmethod
     def load(cls, folder: Path) -> "Loop":
@@ -44,7 +44,7 @@ class Loop:
         self.device = network.get_input_embeddings().weight.device
 
     def activations(self, sample: Sample) -> torch.Tensor:
-        """[layers, heads, width]: the inputs of every `o_proj` at the last token."""
+        """Return [layers, heads, width]: the inputs of every `o_proj` at the last token."""
         inputs = self.inputs(sample)
         layers = self.network.model.language_model.layers
         kept: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -88,7 +88,7 @@ class Loop:
         per_layer = centroids.shape[2]
         top = [(int(i) // per_layer, int(i) % per_layer) for i in np.argsort(counts)[-HEADS:][::-1]]
         again = []
-        for name in classes:  # third pass: the chosen heads' class means once more
+        for name in classes:  # third pass: the class means again, for the chosen heads
             again.append(torch.stack([self.activations(s) for s in examples if s.label == name]).mean(0))
         return Published(classes, torch.stack(again), top)
 

@@ -1,10 +1,10 @@
 """Floating-point operations of a forward pass, from a configuration and the shapes of its inputs.
 
-A matrix product of [m, k] and [k, n] is 2 m k n operations. Counted is what has to be computed: products
-with weights, and attention over the pairs of tokens that see each other, 4 operations per pair and number
+A matrix product of [m, k] and [k, n] is 2 m k n operations. Counted are the necessary operations: products
+with weights, and attention over the pairs of tokens that see each other, 4 operations per pair and dimension
 of a head (a product with the key, and one with the value). Not counted: norms, activations, softmax,
-positions, padding, and the half of a causal attention that is masked. In the decoder all layers below
-the last one that is read count whole; of that one the queries, keys, values and attention.
+positions, padding, and the masked half of causal attention. In the decoder all layers below the last one
+that is read count fully; in that layer only the queries, keys, values and attention.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from savs.engine.batches import Batch
 
 
 def of_row(config: Any, batch: Batch, last_layer: int) -> dict[str, int]:
-    """Of a batch of one row: `vision`, with what joins it to the decoder, and `language`.
+    """Return the operations of a batch of one row: `vision`, projector included, and `language`.
 
     last_layer  the highest decoder layer that is read, from 0
     """
@@ -26,8 +26,8 @@ def of_row(config: Any, batch: Batch, last_layer: int) -> dict[str, int]:
 
 
 def of_decoder(text: Any, batch: Batch, last_layer: int) -> int:
-    """n tokens, H hidden, q and k numbers of all query and key heads, I intermediate, p pairs:
-    a layer is n (2 H q + 2 · 2 H k) + 4 q p to read, and 2 n q H + 3 · 2 n H I more to pass."""
+    """n tokens, H hidden, q and k total width of query and key heads, I intermediate, p pairs: a layer
+    costs n (2 H q + 2 · 2 H k) + 4 q p up to the head vectors, and 2 n q H + 3 · 2 n H I for the rest."""
     [tokens] = batch.inputs["input_ids"].shape[1:]
     pairs = _causal(tokens)
     if (branches := batch.branches) is not None:
@@ -42,7 +42,7 @@ def of_decoder(text: Any, batch: Batch, last_layer: int) -> int:
 
 
 def _causal(tokens: int) -> int:
-    """Pairs of tokens of which the second sees the first."""
+    """Return the number of pairs of tokens of which the second sees the first."""
     return tokens * (tokens + 1) // 2
 
 
@@ -57,7 +57,7 @@ def of_qwen(config: Any, inputs: dict[str, Any]) -> int:
     for name in ("image_grid_thw", "video_grid_thw"):
         for time, rows, columns in inputs[name].tolist() if name in inputs else ():
             patches += time * rows * columns
-            whole += time * (rows * columns) ** 2  # a frame sees itself alone
+            whole += time * (rows * columns) ** 2  # a frame sees only itself
             windowed += time * _squares(rows, window) * _squares(columns, window)
     full = len(vision.fullatt_block_indexes)
     pairs = full * whole + (vision.depth - full) * windowed
@@ -69,13 +69,13 @@ def of_qwen(config: Any, inputs: dict[str, Any]) -> int:
 
 
 def _squares(length: int, window: int) -> int:
-    """The sum of squares of the pieces that windows cut `length` into."""
+    """Return the sum of squares of the parts into which windows divide `length`."""
     return length // window * window**2 + (length % window) ** 2
 
 
 def of_siglip(config: Any, inputs: dict[str, Any]) -> int:
     """LLaVA-OneVision's tower over t tiles of n patches: d n (2 · 4 h² + 2 · 2 h i) + 4 h d n² for each,
-    the patches' embedding, and the projector: 2 n (h H + H²), H of the decoder."""
+    the patches' embedding, and the projector: 2 n (h H + H²), H the decoder's hidden size."""
     vision, hidden = config.vision_config, config.get_text_config(decoder=True).hidden_size
     h, n = vision.hidden_size, (vision.image_size // vision.patch_size) ** 2
     tiles = sum(
@@ -87,6 +87,6 @@ def of_siglip(config: Any, inputs: dict[str, Any]) -> int:
 
 
 def _tiles(shape: Iterable[int]) -> int:
-    """Of pixels [items, tiles or frames, 3, height, width]."""
+    """Return the number of tiles in pixels [items, tiles or frames, 3, height, width]."""
     items, each, *_ = shape
     return items * each

@@ -1,4 +1,4 @@
-"""What `bench.scale` runs in processes of their own: pictures, an artifact, and jobs that label."""
+"""Steps that `bench.scale` runs in separate processes: draw images, fit an artifact, label."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ TRAIN, DATA = "train.jsonl", "data.jsonl"
 
 
 class Silent:
-    """A watcher that says nothing."""
+    """A watcher without output."""
 
     def loading(self, model: str) -> None: ...
 
@@ -36,7 +36,7 @@ class Silent:
 
 
 def write_manifest(place: str, items: int) -> None:
-    """Draws the pictures, and writes the manifest of all and that of the examples."""
+    """Draw the images; write the manifest of all of them and that of the examples."""
     samples = workloads.samples(Workload("scale", "demo", SIDE, False, items, 1, 0), Path(place))
     lines = [
         json.dumps({"image": s.media[0], "question": s.question, "question_id": s.id, "label": s.label})
@@ -47,7 +47,7 @@ def write_manifest(place: str, items: int) -> None:
 
 
 def fit(place: str) -> str:
-    """The address of an artifact that is fitted on the examples."""
+    """Fit an artifact on the examples; return its address."""
     ledger = Ledger(f"{place}/fitted")
     job = extract_job(
         "scale",
@@ -63,7 +63,7 @@ def fit(place: str) -> str:
 
 
 def label(place: str, artifact: str, items: int, shard: int, budget: int, window: int) -> tuple[float, float]:
-    """Labels the first `items` pictures: items a second, and the MB that the process had before."""
+    """Label the first `items` images; return items per second, and the MB of the process before."""
     sizes = f"{items}-{shard}-{budget}-{window}"
     manifest = Path(place, f"{sizes}.jsonl")
     with Path(place, DATA).open() as lines:
@@ -75,8 +75,8 @@ def label(place: str, artifact: str, items: int, shard: int, budget: int, window
 
 
 def run(ledger: Ledger, job: Job) -> tuple[float, float]:
-    """Runs a job to its end: its seconds, and the MB that the process had when the model was loaded. The
-    process' peak is that of the job alone, where the system can forget the one of loading."""
+    """Run a job to its end. Return its seconds, and the MB of the process when the model was loaded. The
+    peak memory of loading is reset if the system allows it, so the process' peak is that of the job."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -84,7 +84,7 @@ def run(ledger: Ledger, job: Job) -> tuple[float, float]:
     model = load_model("demo", device="cpu")
     loaded, forget = resident_mb(), Path("/proc/self/clear_refs")
     if forget.exists():
-        forget.write_text("5")  # the peak begins anew (man 5 proc)
+        forget.write_text("5")  # reset the peak (man 5 proc)
     queue, began = InProcessQueue(), time.perf_counter()
     enqueue(ledger, queue, job)
     drain(ledger, queue, lambda name: model, Silent())
@@ -95,7 +95,7 @@ def run(ledger: Ledger, job: Job) -> tuple[float, float]:
 
 
 def resident_mb() -> float:
-    """Memory of this process by now. Raises AssertionError where the system does not say."""
+    """Return the current memory of this process. Raises AssertionError if the system does not report it."""
     found = re.search(r"VmRSS:\s*(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None, "no VmRSS"
     return int(found[1]) * 1024 / MB

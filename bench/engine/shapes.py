@@ -1,8 +1,8 @@
-"""Models in their true shapes with random weights, made in memory: no checkpoint, no network.
+"""Models of real sizes with random weights, built in memory: no checkpoint, no network.
 
 The tokenizer is the demo model's, which is smaller than the vocabularies of the configurations; the
-processors are those of the family, with their real patches and pixel budgets. Random weights cost what
-trained ones cost.
+processors are those of the family, with their real patches and pixel budgets. Random weights take as much
+time as trained ones.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ QWEN_VISION: dict[str, Any] = {
     "tokens_per_second": TOKENS_PER_SECOND,
 }
 QWEN_PIXELS = {"shortest_edge": 3136, "longest_edge": 12_845_056}  # its preprocessor_config.json
-# The decoders: Qwen2.5-VL-7B-Instruct, which is also LLaVA-OneVision-7B's but for its vocabulary, and
+# The decoders: of Qwen2.5-VL-7B-Instruct, which LLaVA-OneVision-7B shares except for its vocabulary, and of
 # Qwen2.5-VL-3B-Instruct.
 SEVEN: dict[str, Any] = {
     "vocab_size": 152_064,
@@ -66,9 +66,10 @@ SHAPES = ("qwen2.5-vl-7b", "qwen2.5-vl-3b", "llava-onevision-7b", "demo")
 
 
 def build(shape: str, device: torch.device) -> Model:
-    """The model of a name in SHAPES on `device`: bfloat16 on a GPU, float32 on a CPU.
+    """Return the model of a name in SHAPES on `device`: bfloat16 on a GPU, float32 on a CPU.
 
-    It is not self-tested: in bfloat16 random weights round more than trained ones, and it is only timed.
+    There is no self-test: in bfloat16 random weights round more than trained ones, and the model is only
+    timed.
     """
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     words = tf.AutoTokenizer.from_pretrained(DEMO)

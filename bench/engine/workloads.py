@@ -1,4 +1,4 @@
-"""What the engine is measured on, pinned: models, drawn media on disk, and questions of 26 tokens."""
+"""The fixed workloads of the engine's benchmarks: models, generated media, and questions of 26 tokens."""
 
 import random
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from savs.model.checkpoint import DEMO
 QUESTION_TOKENS = 26
 CLASSES = 4
 SEED = 1204
-FRAMES = 16  # of a video, all of which are shown
+FRAMES = 16  # of a video; all are shown
 FPS = 4
-VOCABULARY = 2048  # of the model of a tenth of a billion parameters
-SIDE = 224  # pixels, its pictures and frames
+VOCABULARY = 2048  # of the model "tenth"
+SIDE = 224  # pixels of its images and frames
 
-# Frequent words, of which questions are made up until they have as many tokens as wanted.
+# Frequent words from which the questions are composed.
 WORDS = (
     *("the", "colour", "of", "thing", "in", "picture", "is", "red", "or", "blue", "and", "how", "many"),
     *("are", "there", "on", "left", "side", "near", "it"),
@@ -30,13 +30,13 @@ class Workload:
     """Items that are shown to a model.
 
     model      "demo", or "tenth": a random Qwen2.5-VL of about 0.1 billion parameters
-    side       pixels of a picture, or of a video's frames
-    video      whether they are videos
-    media      how many there are
-    questions  about each of them
-    baseline   prompts that the published loop is timed on: it takes them one by one, so that the time of
-               one is the same however many there are
-    extract    whether an artifact is fitted; else items are labelled
+    side       pixels of an image, or of a video's frames
+    video      whether the media are videos
+    media      number of images or videos
+    questions  number of questions about each of them
+    baseline   number of prompts that the published loop is timed on: it processes them one by one, so
+               the time per prompt does not depend on their number
+    extract    whether an artifact is fitted; otherwise items are labelled
     """
 
     name: str
@@ -71,8 +71,8 @@ WORKLOADS = (
 
 
 def samples(work: Workload, folder: Path) -> list[Sample]:
-    """The workload's rows, with the media that they show in `folder`; drawn at the first call. Labels
-    follow what is drawn, so that there is something to be found."""
+    """Return the workload's rows, with their media in `folder`, which the first call draws. Labels depend on
+    the content, so that they can be predicted."""
     rng = random.Random(f"{SEED} {work.side} {work.video}")
     rows = []
     for number in range(work.media):
@@ -104,7 +104,7 @@ def _draw(path: Path, work: Workload, label: int, rng: random.Random) -> None:
 
 @cache
 def questions() -> tuple[str, ...]:
-    """Fifteen questions of QUESTION_TOKENS tokens each with the demo's tokenizer."""
+    """Return fifteen questions of QUESTION_TOKENS tokens each with the demo's tokenizer."""
     return tuple(_questions())
 
 
@@ -129,7 +129,7 @@ def _questions() -> Iterator[str]:
 
 
 def tenth_config() -> Any:
-    """About 0.1 billion parameters in Qwen2.5-VL's shape."""
+    """Return a Qwen2.5-VL configuration of about 0.1 billion parameters."""
     from transformers import AutoTokenizer
 
     from savs.demo.architecture import make_config
@@ -150,7 +150,7 @@ def tenth_config() -> Any:
 
 
 def checkpoint(model: str, folder: Path) -> Path:
-    """Where a workload's model lies; the random one is made at the first call."""
+    """Return the folder of a workload's model; the first call creates the random one."""
     if model == "demo":
         return DEMO
     place = folder / model

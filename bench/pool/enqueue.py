@@ -1,7 +1,7 @@
 """Enqueueing a large job: seconds from its plan to its last message, and the submitter's peak memory.
 
-Redis is on this machine: a network between the two adds a round trip per batch. The peak is that of
-the whole submission, with the manifest's hash and plan; their time is not in the seconds.
+Redis is on this machine; over a network each batch takes an additional round trip. The peak is that of
+the whole submission, including the manifest's hash and plan; the seconds do not include these.
 """
 
 from bench.figures import Figure

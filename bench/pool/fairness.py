@@ -1,7 +1,7 @@
-"""What a small job waits for while a large one is worked on by the only worker.
+"""The wait of a small job while the only worker processes a large one.
 
-In one list (FIFO) all of the large job's shards would go first. Also how long cancelling the large job
-takes. One small job and one large: nothing here says how many jobs at once share the lanes well.
+In one list (FIFO) all of the large job's shards would go first. Also measures how long it takes to cancel
+the large job. With one small and one large job, it does not show how well more jobs share the lanes.
 """
 
 import time
@@ -17,7 +17,7 @@ from tests.pool.servers import MODEL, Pool, wait_until
 LARGE, SMALL = 100_000, 3  # shards, of one row each
 BATCH_SECONDS = 0.05
 BUSY = 20  # shards of the large job that are done before the small one is submitted
-AHEAD = "≤ 10"  # one for each of the small job's, and what the worker holds already
+AHEAD = "≤ 10"  # one per shard of the small job, and those that the worker has already claimed
 PATIENCE = 300.0  # seconds
 
 
@@ -25,13 +25,13 @@ def measure() -> list[Figure]:
     with folder() as place, redis() as server, pool(server, place) as workers:
         start_workers(workers, 1, FAKE_BATCH_SECONDS=str(BATCH_SECONDS))
         fit, warm_up = workers.submit(SMALL, 1)
-        wait_until(lambda: workers.finished(warm_up), "there is an artifact", PATIENCE)
+        wait_until(lambda: workers.finished(warm_up), "the artifact exists", PATIENCE)
         artifact = workers.ledger.artifact_url("pets", fit.job_id)
         large = written(workers, "large", LARGE, artifact)
         small = written(workers, "small", SMALL, artifact)
         enqueue_due(workers.ledger, workers.broker, [large])
         board = workers.broker.board(workers.queue)
-        wait_until(lambda: board.left(large.job_id) <= LARGE - BUSY, "the large job is worked on", PATIENCE)
+        wait_until(lambda: board.left(large.job_id) <= LARGE - BUSY, "the large job is running", PATIENCE)
 
         before, began = board.left(large.job_id), time.monotonic()
         enqueue_due(workers.ledger, workers.broker, [small])
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
 
 
 def written(workers: Pool, name: str, shards: int, artifact: str) -> Job:
-    """A job in the ledger that is not on the queue yet."""
+    """Return a job that is in the ledger but not yet on the queue."""
     manifest = str(workers.workspace.parent / f"{name}.jsonl")
     write_manifest(manifest, shards)
     job = classify_job(name, MODEL, manifest, artifact, shard_size=1, batch_tokens=1)

@@ -1,4 +1,4 @@
-"""When a job's shards are taken up and done, as the board shows it while workers run."""
+"""Times at which a job's shards are claimed and done, read from the board while workers run."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from bench.pool.servers import START_PATIENCE
 from jobs.records.job import Job
 from tests.pool.servers import Pool, wait_until
 
-LOOK = 0.005  # seconds between two looks at the board
+LOOK = 0.005  # seconds between two reads of the board
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Run:
 
 
 def watch(workers: Pool, job: Job, shards: int) -> Run:
-    """Looks until every shard of the job has an outcome. To be called before the first one has.
+    """Poll the board until every shard of the job has an outcome. Call it before the first one has.
 
-    Fails where the job ends with rows that have no answer: it was not the work that took the time.
+    Raises AssertionError if rows of the job have no label: then the time is not that of the work.
     """
     board, job_id = workers.broker.board(workers.queue), job.job_id
     wait_until(lambda: board.left(job_id) == shards, "all shards are on the board", START_PATIENCE)

@@ -1,7 +1,7 @@
-"""What a shard costs beyond its work: one worker, real Celery and Redis, and a forward pass of no time.
+"""Overhead of a shard: one worker, real Celery and Redis, and a forward pass that takes no time.
 
-Between the first outcome and the last, so that starting and loading are left out. The manifest's rows
-have no media. A shard has four rows, whose reading and writing is in the figure.
+Measured between the first outcome and the last, so without start-up and loading. The manifest's rows have
+no media. A shard has four rows; the figure includes reading and writing them.
 """
 
 from bench.figures import Figure

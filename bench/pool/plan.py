@@ -1,7 +1,7 @@
 """Planning a large manifest: seconds, and the submitter's peak memory.
 
 Every row is parsed and validated. The manifest is local and was written just before, so it is in
-the system's cache: this measures the processor and says nothing about disks or S3.
+the system's cache: this measures the processor, not disks or S3.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def measure() -> list[Figure]:
         manifest = str(place / "rows.jsonl")
         size, _ = fresh("pool.steps.write_manifest", manifest, ROWS)
         with Path(manifest).open("a") as stream:
-            stream.write('{"image": 3}\n')  # the last row is looked at too
+            stream.write('{"image": 3}\n')  # shows that the last row is validated too
         (seconds, rows, problems), peak = fresh("pool.steps.plan", manifest)
     assert (rows, problems) == (ROWS + 1, 1)
     return [

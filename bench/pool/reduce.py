@@ -1,7 +1,7 @@
 """Reducing many commits: seconds, and whether memory grows with their number.
 
-On a local folder the commits are in the system's cache. On moto what is measured is mostly moto: it
-shares the two cores and answers some hundred requests a second.
+In a local folder the commits are in the system's cache. On S3 it measures mostly moto, which shares the
+two cores and answers a few hundred requests per second.
 """
 
 from bench.figures import Figure
@@ -12,7 +12,7 @@ FEW, MANY = 1_000, 10_000  # commits
 FOLDER_SECONDS = "≤ 30"
 S3_SECONDS = "≤ 60"
 MAX_THREADS = "≤ 16"
-GROWTH_MB = "≤ 20"  # of ten times as many commits
+GROWTH_MB = "≤ 20"  # for ten times as many commits
 
 
 def measure() -> list[Figure]:
@@ -31,7 +31,7 @@ def measure() -> list[Figure]:
 
 
 def reduced(workspace: str, jobs: dict[int, str]) -> dict[int, tuple[float, float, int]]:
-    """Per number of commits: seconds, peak memory in MB, and threads that read."""
+    """Return, per number of commits: seconds, peak memory in MB, and threads that read."""
     found = {}
     for commits, job in jobs.items():
         (seconds, shards, threads), peak = fresh("pool.steps.reduce", workspace, job)

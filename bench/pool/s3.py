@@ -1,7 +1,7 @@
 """An S3 server for benchmarks: `python -m bench.pool.s3 PORT [FOLDER]`.
 
-Has the buckets `corpus` and `workspace`; the latter holds the files below FOLDER, which are put there
-without HTTP, since 10,000 requests would take longer than what is measured.
+Has the buckets `corpus` and `workspace`; the latter contains the files below FOLDER, stored without HTTP,
+because 10,000 requests would take longer than the measurement.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""How much faster two workers are than one: between the first claim and the last outcome.
+"""Speed-up of two workers over one, between the first claim and the last outcome.
 
-The same pool and ledger (a folder), first with one worker and then with two, all of them loaded. The
-work is sleep, as a forward pass on a GPU is to the processor; what workers share is Redis, the
-ledger's folder and the two cores. It says nothing about many workers or a real S3.
+The same pool and ledger (a folder), first with one worker and then with two, with models loaded. The work is
+sleep, as a forward pass on a GPU leaves the processor idle; the workers share Redis, the ledger's folder and
+the two cores. It does not measure many workers or a real S3.
 """
 
 from bench.figures import Figure
@@ -32,6 +32,6 @@ def measure() -> list[Figure]:
 
 
 def run_job(workers: Pool, prefix: str) -> Run:
-    """Another job for each prefix, since the manifest differs."""
+    """Run a job. Each prefix gives another manifest and therefore another job."""
     _, job = workers.submit(SHARDS * SHARD_ROWS, SHARD_ROWS, lambda i: f"{prefix}-{i}")
     return watch(workers, job, SHARDS)

@@ -1,7 +1,7 @@
-"""The servers and pools that a benchmark starts, and that end with it: Redis, S3, workers.
+"""The servers and pools that a benchmark starts and stops: Redis, S3, workers.
 
-Redis runs as `deploy/redis` has it: append-only, synced every second. S3 is moto over HTTP in a process
-of its own; it says nothing about a real S3's latency or throughput.
+Redis runs with the settings of `deploy/redis`: append-only, synced every second. S3 is moto over HTTP in a
+separate process; its latency and throughput are not those of a real S3.
 """
 
 import os
@@ -17,8 +17,8 @@ from jobs.queue.timeouts import Timeouts
 from savs.storage import s3_client
 from tests.pool.servers import Pool, RedisServer, redis_binary, wait_until
 
-START_PATIENCE = 120.0  # seconds until a server or worker that has not started counts as broken
-PRODUCT = Timeouts()  # as patient as a real pool; the fake worker's own are a test's
+START_PATIENCE = 120.0  # seconds in which a server or worker must start
+PRODUCT = Timeouts()  # those of a real pool; the fake worker's defaults are for tests
 ENVIRONMENT = {
     "SAVS_TOUCH_EVERY": str(PRODUCT.touch),
     "SAVS_NO_LIFE_LIMIT": str(PRODUCT.no_life),
@@ -29,13 +29,13 @@ ENVIRONMENT = {
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that is removed with all that is in it."""
+    """A folder that is removed with its contents."""
     with tempfile.TemporaryDirectory(prefix="savs-bench-") as path:
         yield Path(path)
 
 
 class SyncedEverySecond(RedisServer):
-    """Unlike the tests' server, which syncs every write so that it can be killed at any moment."""
+    """A Redis that syncs every second; the tests' server syncs every write so that it can be killed."""
 
     def start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
@@ -58,9 +58,9 @@ def redis() -> Iterator[SyncedEverySecond]:
 
 @contextmanager
 def s3(preload: Path | None = None) -> Iterator[str]:
-    """A local S3 with the buckets `corpus` and `workspace`, which holds the files below `preload`.
+    """A local S3 with the buckets `corpus` and `workspace`; the latter contains the files below `preload`.
 
-    Its address is also this process' `SAVS_S3_ENDPOINT_URL`, and that of what this process starts.
+    Its address is also `SAVS_S3_ENDPOINT_URL` of this process and of its child processes.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -84,7 +84,7 @@ def s3(preload: Path | None = None) -> Iterator[str]:
 
 @contextmanager
 def pool(server: RedisServer, place: Path, remote: str | None = None) -> Iterator[Pool]:
-    """A pool without workers yet, with its workspace under `place` or at `remote`."""
+    """A pool without workers, with its workspace under `place` or at `remote`."""
     (place / "logs").mkdir()
     found = Pool(server, place / "workspace", place / "logs", remote)
     try:
@@ -94,7 +94,7 @@ def pool(server: RedisServer, place: Path, remote: str | None = None) -> Iterato
 
 
 def start_workers(workers: Pool, gpus: int, **environment: str) -> None:
-    """Starts `gpus` more workers, and a cpu worker where there is none; returns once all are ready."""
+    """Start `gpus` more GPU workers, and a cpu worker if there is none; return once all are ready."""
     if not workers.workers:
         workers.start("cpu", **ENVIRONMENT)
     before = workers.broker.workers(workers.queue)

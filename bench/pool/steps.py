@@ -1,4 +1,4 @@
-"""What a benchmark runs in a process of its own (`bench.fresh`), and the data it runs on."""
+"""Steps that a benchmark runs in a separate process (`bench.fresh`), and their data."""
 
 import threading
 import time
@@ -21,15 +21,15 @@ from jobs.submit.submission import classify_job, submit
 from savs.scores.clusters import key_of
 
 CLASSES = ("cat", "dog", "owl")
-WRITE_AHEAD = 10_000  # rows of a manifest that are made at a time
+WRITE_AHEAD = 10_000  # rows of a manifest that are written at a time
 SHARD_ROWS = 256
 LOOK = 0.01  # seconds between two counts of threads
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 
 
 def write_manifest(path: str, rows: int) -> int:
-    """A manifest of rows of about 100 bytes, whose ids name their class, as the fake model wants it;
-    its size in bytes."""
+    """Write a manifest of rows of about 100 bytes and return its size in bytes. Row ids contain the class, as
+    the fake model requires."""
     lines = (
         f'{{"image": "pictures/{i:08d}.jpg", "question": "What is it?", '
         f'"question_id": "{CLASSES[i % 3]}-{i:06d}", "label": "{CLASSES[i % 3]}"}}\n'
@@ -42,14 +42,14 @@ def write_manifest(path: str, rows: int) -> int:
 
 
 def plan(manifest: str) -> tuple[float, int, int]:
-    """Plans the manifest: seconds, rows, and those among them that are unusable."""
+    """Plan the manifest; return seconds, rows, and unusable rows."""
     began = time.perf_counter()
     found = plan_manifest(manifest, None, labelled=False)
     return time.perf_counter() - began, found.rows, found.problems
 
 
 def put_on_queue(broker: str, workspace: str, manifest: str, model: str) -> tuple[float, int]:
-    """Submits a job with a shard per row: seconds from its plan to its last message, and shards."""
+    """Submit a job with one row per shard; return seconds from its plan to its last message, and shards."""
     ledger = Ledger(workspace)
     job = classify_job("large", model, manifest, "/artifact", shard_size=1, batch_tokens=1)
     jobs = submit(ledger, [job])
@@ -59,7 +59,7 @@ def put_on_queue(broker: str, workspace: str, manifest: str, model: str) -> tupl
 
 
 def write_ledger(workspace: str, shards: int) -> str:
-    """A ledger with one job, of which every shard has an outcome and no part; the job's id."""
+    """Write a ledger with one job whose shards all have an outcome but no part; return the job's id."""
     rows = shards * SHARD_ROWS
     numbers = array("q", range(0, rows, SHARD_ROWS))
     spec = ClassifySpec(
@@ -81,8 +81,8 @@ def write_ledger(workspace: str, shards: int) -> str:
 
 
 def outcome(number: int) -> Outcome:
-    """A shard's outcome as a worker writes it: three classes, one failed row, a label for every row, and
-    a picture and twenty heads' votes for each."""
+    """Return a shard's outcome as a worker writes it: three classes, one failed row, a label for every row,
+    and an image and twenty heads' votes for each."""
     good = SHARD_ROWS - 1
     each = good // 9
     pairs = [(a, b) for a in CLASSES for b in CLASSES]
@@ -117,8 +117,8 @@ def outcome(number: int) -> Outcome:
 
 
 def reduce(workspace: str, job: str) -> tuple[float, int, int]:
-    """Reduces the job, however often it was: seconds, shards that were added up, and the most
-    threads that read at once."""
+    """Reduce the job, even if it was reduced before; return seconds, the number of shards added up, and the
+    most threads that read at once."""
     ledger = Ledger(workspace)
     most = [0]
     threading.Thread(target=_count_readers, args=(most,), daemon=True).start()
@@ -130,5 +130,5 @@ def reduce(workspace: str, job: str) -> tuple[float, int, int]:
 
 def _count_readers(most: list[int]) -> None:
     while True:
-        most[0] = max(most[0], threading.active_count() - 2)  # but for the first thread and this one
+        most[0] = max(most[0], threading.active_count() - 2)  # without the main thread and this one
         time.sleep(LOOK)

@@ -1,1 +1,1 @@
-"""The demo model: its world, its training, and its evaluation. Nothing else imports it."""
+"""The demo model: its data, training and evaluation. No other package imports it."""

@@ -1,6 +1,6 @@
 """The demo model's configuration, tokenizer and processor.
 
-A Qwen2.5-VL of 3.6 million parameters. Nothing here is trained; `train` fills the weights in.
+A Qwen2.5-VL of 3.6 million parameters. This module trains nothing; `train` produces the weights.
 """
 
 import itertools
@@ -45,7 +45,7 @@ CHAT_TEMPLATE = """\
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE over the taught questions and answers and over plain English prose."""
+    """Return a byte-level BPE trained on the taught questions and answers and on plain English prose."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -75,7 +75,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def _texts() -> list[str]:
     rng = random.Random(TOKENIZER_SEED)
-    texts = list(topics.topics.values())  # English text that comes with every Python
+    texts = list(topics.topics.values())  # English text included in every Python
     for _ in range(1500):
         scene = random_scene(rng)
         turns = itertools.chain(
@@ -89,8 +89,9 @@ def _texts() -> list[str]:
 
 
 def make_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
-    """Pictures and frames of about `SIDE` × `SIDE` pixels, in patches of 14, merged two by two."""
-    budget = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}  # pixels in all
+    """Return a processor for images and frames of about `SIDE` × `SIDE` pixels, in patches of 14, merged
+    two by two."""
+    budget = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}  # total pixels
     mean = std = [0.5, 0.5, 0.5]
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=budget, image_mean=mean, image_std=std),
@@ -103,7 +104,7 @@ def make_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
 
 
 def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """6 layers of 12 query heads (4 key/value heads) of width 16, under a vision tower of 4 layers."""
+    """Return 6 layers of 12 query heads (4 key/value heads) of width 16, on a vision tower of 4 layers."""
     ids = tokenizer.convert_tokens_to_ids
     return Qwen2_5_VLConfig(
         text_config={

@@ -1,7 +1,7 @@
 """Writes the corpora that `make demo` labels: `python -m savs.demo.corpus FOLDER`.
 
-Two tasks that the demo model was never taught, as anybody's data would look: files, and JSONL
-manifests that name them. Twenty labelled examples per class, and a corpus to be labelled.
+Two tasks that the demo model was never taught, in the form of ordinary user data: files, and JSONL
+manifests that list them. Twenty labelled examples per class, and a corpus to label.
 """
 
 import argparse
@@ -21,7 +21,7 @@ CORPUS = {"stroke": 300, "movement": 90}  # items
 
 
 def write_corpus(folder: Path, task: UnseenTask, items: int, seed: int = SEED) -> None:
-    """`train.jsonl`, `corpus.jsonl` and their media in `folder`."""
+    """Write `train.jsonl`, `corpus.jsonl` and their media into `folder`."""
     rng = random.Random(f"{seed} {task.name}")
     sets = {
         "train": [name for _ in range(EXAMPLES) for name in task.classes],
@@ -45,7 +45,7 @@ def write_corpus(folder: Path, task: UnseenTask, items: int, seed: int = SEED) -
 
 
 def save(media: Media, path: Path) -> None:
-    """A picture as PNG, or a clip as MPEG-4 at CLIP_FPS."""
+    """Save an image as PNG, or a video as MPEG-4 at CLIP_FPS."""
     if path.suffix != ".mp4":
         media[0].save(path)
         return

@@ -1,8 +1,8 @@
 """Measures the demo model on freshly drawn scenes: `python -m savs.demo.evaluate`.
 
-Prints two tables. The first is what the model was taught, asked zero-shot. The second is eight
-tasks it was never taught, zero-shot and with Sparse Attention Vectors from 20 examples per class.
-Ends with exit code 1 where a bar is missed.
+Prints two tables: the taught tasks, zero-shot; and eight tasks that the model was never taught,
+zero-shot and with Sparse Attention Vectors from 20 examples per class. The exit code is 1 if a bar is
+missed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from savs.engine.prompts import Prompt, preprocess
 from savs.engine.vectors import HeadVectors
 from savs.model.model import Model
 
-SEED = 90210  # never used in training, whose seed is another one
+SEED = 90210  # differs from the training seed
 TAUGHT_ITEMS = 500  # per taught task
 UNSEEN_ITEMS = 1000  # test rows per unseen task
 EXAMPLES = 20  # per class
@@ -42,19 +42,19 @@ TAUGHT_BARS = {"colour": 0.95, "count": 0.95, "position": 0.95, "shape": 0.95, "
     "comparison": 0.90,
 }
 UNSEEN_BAR = 0.75  # mean accuracy of the unseen tasks with SAV votes
-GAIN_BAR = 0.20  # that, minus the mean zero-shot accuracy
+GAIN_BAR = 0.20  # the same minus the mean zero-shot accuracy
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt, and its right answer among some class names."""
+    """A prompt and its correct answer, one of several class names."""
 
     prompt: Prompt
     answer: str
 
 
 def show(media: Media) -> tuple[Image.Image | Video, ...]:
-    """A picture, or a clip as the video reader would hand it over."""
+    """Return an image, or a video in the form that the video reader returns."""
     if len(media) == 1:
         return tuple(media)
     return (
@@ -63,7 +63,7 @@ def show(media: Media) -> tuple[Image.Image | Video, ...]:
 
 
 def taught(task: str, rng: random.Random) -> Question:
-    """A fresh scene and one question of `task`, a key of `questions.ANSWERS`."""
+    """Return a question of `task`, a key of `questions.ANSWERS`, about a new scene."""
     scene = random_scene(rng)
     if task == "comparison":
         other = questions.matching_scene(scene, rng)
@@ -82,7 +82,7 @@ def taught(task: str, rng: random.Random) -> Question:
 
 
 def likeliest(model: Model, prompts: list[Prompt], names: tuple[str, ...]) -> list[str]:
-    """For each prompt the name to which the model gives the highest likelihood as its answer."""
+    """Return, for each prompt, the name with the highest likelihood as the model's answer."""
     found = []
     for start in range(0, len(prompts), BATCH):
         for shares in zero_shot.likeliest(model, prompts[start : start + BATCH], names):
@@ -92,7 +92,7 @@ def likeliest(model: Model, prompts: list[Prompt], names: tuple[str, ...]) -> li
 
 
 def read(model: Model, prompts: list[Prompt]) -> HeadVectors:
-    """The prompts' head vectors."""
+    """Return the prompts' head vectors."""
     rows = []
     for start in range(0, len(prompts), BATCH):
         [(_, batch)], _ = preprocess(model, prompts[start : start + BATCH])
@@ -101,7 +101,7 @@ def read(model: Model, prompts: list[Prompt]) -> HeadVectors:
 
 
 def zero_shot_table(model: Model, items: int) -> dict[str, float]:
-    """Accuracy per taught task."""
+    """Return the accuracy per taught task."""
     found = {}
     for task in TAUGHT_BARS:
         rng = random.Random(f"{SEED} {task}")
@@ -120,7 +120,7 @@ def draw(task: UnseenTask, per_class: int, rng: random.Random) -> list[Question]
 
 
 def unseen_scores(model: Model, task: UnseenTask, items: int) -> tuple[float, float]:
-    """Accuracy on an unseen task: zero-shot, and with SAV votes."""
+    """Return the accuracy on an unseen task, zero-shot and with SAV votes."""
     rng = random.Random(f"{SEED} {task.name}")
     train, test = (draw(task, n, rng) for n in (EXAMPLES, -(-items // len(task.classes))))
     readout = savs.fit(read(model, [q.prompt for q in train]), [q.answer for q in train])
@@ -134,7 +134,7 @@ def unseen_scores(model: Model, task: UnseenTask, items: int) -> tuple[float, fl
 
 
 def evaluate(model: Model, taught_items: int, unseen_items: int, say: Callable[[str], None]) -> bool:
-    """Prints both tables; whether every bar was met."""
+    """Print both tables; return whether every bar is met."""
     say(f"| taught task, zero-shot ({taught_items} scenes each) | accuracy | bar |\n|---|---|---|")
     scores = zero_shot_table(model, taught_items)
     for task, accuracy in scores.items():

@@ -1,9 +1,8 @@
-"""Training batches: many questions about the same media in one row, each blind to the others.
+"""Training batches: rows of many independent questions about the same media.
 
-A row is `prefix | question answer | question answer | …`. Every question sees the prefix and
-itself, at the positions it would have alone, so a trained row is exactly as many single prompts,
-at the price of one look at the picture. Pictures, pairs and clips share the row's length, which
-keeps every shape static.
+A row is `prefix | question answer | question answer | …`. Every question attends only to the prefix and
+to itself, at the positions it would have alone, so a row is equivalent to as many single prompts, but
+encodes the image once. Images, pairs and videos have rows of equal length, which keeps every shape static.
 """
 
 import random
@@ -21,7 +20,7 @@ from savs.demo.questions import Turn
 from savs.demo.scenes import CLIP_FRAMES, MOTIONS, SIDE, draw_clip, draw_scene, random_scene
 
 ROW_TOKENS = 128  # tokens of a row, prefix included
-ANSWERS_PER_ROW = 16  # at most; the rest of the row stays empty
+ANSWERS_PER_ROW = 16  # at most; the rest of the row is empty
 GRID = SIDE // 28  # merged visual tokens in each direction
 KINDS = ("picture", "pair", "clip")
 TASKS = (*questions.ANSWERS, "open")
@@ -29,15 +28,15 @@ TASKS = (*questions.ANSWERS, "open")
 
 @dataclass(frozen=True)
 class Packed:
-    """One training batch of R rows, N frame pairs in all and up to A answers per row.
+    """One training batch of R rows, N frame pairs in total and up to A answers per row.
 
-    frames     uint8 [N, 2, SIDE, SIDE, 3]: two equal frames for a picture
+    frames     uint8 [N, 2, SIDE, SIDE, 3]: two equal frames for an image
     tokens     int64 [R, ROW_TOKENS]
     positions  int64 [3, R, ROW_TOKENS]: time, height, width
-    segments   int64 [R, ROW_TOKENS]: 0 prefix, 1… questions, -1 nothing
-    predicts   int64 [R, A, 2]: where an answer token and the end token are predicted (0: nowhere)
-    targets    int64 [R, A, 2]: those tokens, -100 where there is none
-    tasks      int64 [R, A]: index into TASKS, -1 where there is none
+    segments   int64 [R, ROW_TOKENS]: 0 prefix, 1… questions, -1 empty
+    predicts   int64 [R, A, 2]: positions that predict an answer token and the end token (0: none)
+    targets    int64 [R, A, 2]: those tokens, -100 if there is none
+    tasks      int64 [R, A]: index into TASKS, -1 if there is none
     """
 
     frames: torch.Tensor
@@ -51,7 +50,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Prefix:
-    """The tokens before any question, for one kind of media, and where they lie."""
+    """The tokens before any question, for one kind of media, and their positions."""
 
     tokens: list[int]
     positions: np.ndarray  # int64 [3, len(tokens)]
@@ -59,7 +58,8 @@ class Prefix:
 
 
 def make_prefix(kind: str, tokenizer: PreTrainedTokenizerFast) -> Prefix:
-    """`<|user|>` and the placeholders, at Qwen2.5-VL's positions (modeling_qwen2_5_vl.get_rope_index)."""
+    """Return `<|user|>` and the placeholders at Qwen2.5-VL's positions (see get_rope_index in
+    transformers' modeling_qwen2_5_vl)."""
     start, end = tokenizer.convert_tokens_to_ids([VISION_START, VISION_END])
     pad = tokenizer.convert_tokens_to_ids(VIDEO if kind == "clip" else IMAGE)
     grids = {"picture": [1], "pair": [1, 1], "clip": [CLIP_FRAMES // 2]}[kind]
@@ -74,7 +74,7 @@ def make_prefix(kind: str, tokenizer: PreTrainedTokenizerFast) -> Prefix:
 
 
 class Packer:
-    """Draws rows of all kinds. Endless: `batch()` gives a new world every time."""
+    """Draws rows of all kinds without end: each call of `batch()` returns new scenes."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, rows: dict[str, int], seed: int) -> None:
         self.rng = random.Random(seed)
@@ -142,7 +142,7 @@ class Packer:
 
 
 def visible(segments: torch.Tensor) -> torch.Tensor:
-    """bool [R, 1, T, T]: a token sees itself, the prefix before it, and its own question before it."""
+    """Return bool [R, 1, T, T]: a token sees itself, and earlier tokens of the prefix and of its question."""
     time = torch.arange(segments.shape[1], device=segments.device)
     earlier = time[:, None] >= time[None, :]
     prefix = (segments == 0)[:, None, :]

@@ -1,7 +1,7 @@
-"""What the demo model is taught to answer about a scene, a pair of scenes, or a clip.
+"""The questions and answers that the demo model is trained on: about a scene, two scenes, or a video.
 
-Nothing in this file may contain a word of `unseen`: those tasks measure what the model's heads
-know without ever having been told.
+Nothing in this file may contain a word of `unseen`: those tasks measure information in the model's heads
+that was never taught.
 """
 
 import random
@@ -66,8 +66,8 @@ SAME = {
 }
 MORE = "Which picture shows more?"
 
-# An open question names nothing that was taught, so the best guess is an even mixture of all the
-# scene's words: it teaches the last token to gather everything that is known about the picture.
+# An open question names no taught attribute, so the best guess is an even mixture of all the scene's
+# words: it trains the last token to collect all information about the image.
 OPEN_WORDINGS = (
     "What is the {a}?", "Which {a} is this?", "Is it {a} or {b}?", "What {a} does it have?",
     "Describe the {a}.", "What do you see?", "Tell the {a} of the {b}.", "Is this a {a}?",
@@ -97,7 +97,7 @@ class Turn:
 
 
 def facts(scene: Scene) -> dict[str, str]:
-    """The scene's attributes as the words that name them."""
+    """Return the scene's attributes as words."""
     words = {f.name: getattr(scene, f.name) for f in fields(scene)}
     words["count"] = NUMBERS[scene.count - 1]
     return words
@@ -114,7 +114,7 @@ def open_question(known: dict[str, str], rng: random.Random) -> Turn:
 
 
 def statement(known: dict[str, str], rng: random.Random) -> Turn:
-    """A statement over one to three of the known facts; a false one has at least one altered."""
+    """Return a statement about one to three of the known facts; a false one has at least one altered."""
     names = rng.sample(sorted(known), min(len(known), rng.choice((1, 2, 2, 3))))
     claimed = {name: known[name] for name in names}
     true = rng.random() < 0.5
@@ -125,7 +125,7 @@ def statement(known: dict[str, str], rng: random.Random) -> Turn:
 
 
 def phrase(claimed: dict[str, str]) -> str:
-    """For example "three small striped red stars at the left"."""
+    """Return a phrase such as "three small striped red stars at the left"."""
     words = [claimed[name] for name in ("count", "size", "texture", "colour") if name in claimed]
     many = claimed.get("count", "one") != "one"
     noun = claimed.get("shape", "shape")
@@ -138,7 +138,7 @@ def phrase(claimed: dict[str, str]) -> str:
 
 
 def picture_turns(scene: Scene, rng: random.Random) -> Iterator[Turn]:
-    """Endless questions about one picture: each attribute once, then statements."""
+    """Yield questions about one image without end: each attribute once, then statements."""
     known = facts(scene)
     for name in rng.sample(sorted(known), len(known)):
         yield ask(name, known[name], rng)
@@ -153,7 +153,7 @@ def picture_turns(scene: Scene, rng: random.Random) -> Iterator[Turn]:
 
 
 def clip_turns(scene: Scene, motion: str, rng: random.Random) -> Iterator[Turn]:
-    """Endless questions about a clip of one moving shape."""
+    """Yield questions about a video of one moving shape, without end."""
     known = {"colour": scene.colour, "shape": scene.shape, "texture": scene.texture, "motion": motion}
     while True:
         yield ask("motion", motion, rng)
@@ -166,7 +166,7 @@ def clip_turns(scene: Scene, motion: str, rng: random.Random) -> Iterator[Turn]:
 
 
 def pair_turns(first: Scene, second: Scene, rng: random.Random) -> Iterator[Turn]:
-    """Endless comparisons of two pictures, the attributes in a random order."""
+    """Yield comparisons of two images without end, the attributes in random order."""
     while True:
         for name in rng.sample(sorted(SAME), len(SAME)):
             same = getattr(first, name) == getattr(second, name)
@@ -176,7 +176,7 @@ def pair_turns(first: Scene, second: Scene, rng: random.Random) -> Iterator[Turn
 
 
 def matching_scene(scene: Scene, rng: random.Random) -> Scene:
-    """A second scene that shares each attribute of `scene` with probability one half."""
+    """Return a second scene that shares each attribute of `scene` with probability one half."""
     other = random_scene(rng)
     shared = {f.name: getattr(scene, f.name) for f in fields(scene) if rng.random() < 0.5}
     return replace(other, **shared)

@@ -1,8 +1,8 @@
-"""Draws the demo's little world: shapes on a background, as pictures and as short clips.
+"""Draws the demo's scenes: shapes on a background, as images and as short videos.
 
-A scene is a handful of equal shapes in one place. Everything here is a pure function of its
-arguments and a `random.Random`, so a seed gives the same pixels on every machine with the same
-Pillow. This module does not know any question or answer; see `questions` and `unseen`.
+A scene is a few equal shapes in one place. Every function here depends only on its arguments and a
+`random.Random`, so a seed gives the same pixels on every machine with the same Pillow version. Questions
+and answers are in `questions` and `unseen`.
 """
 
 import math
@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIDE = 84  # pixels: three merged visual tokens of 28 pixels in each direction
-OVERSAMPLING = 2  # shapes are drawn at twice the size and averaged down, which smooths edges
-CLIP_FRAMES = 8  # frames of a clip
-CLIP_FPS = 4.0  # frames per second of a clip
+OVERSAMPLING = 2  # shapes are drawn at twice the size and averaged, which smooths edges
+CLIP_FRAMES = 8  # frames of a video
+CLIP_FPS = 4.0  # frames per second of a video
 
 COLOURS = {
     "red": (222, 40, 40),
@@ -41,7 +41,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows. `shape`, `texture` and `colour` may be names that are never taught."""
+    """The content of an image. `shape`, `texture` and `colour` may be names that are never taught."""
 
     shape: str
     colour: str
@@ -52,14 +52,14 @@ class Scene:
 
 
 def draw_scene(scene: Scene, rng: random.Random, side: int = SIDE) -> Image.Image:
-    """A picture of `scene`: RGB, `side` × `side` pixels."""
+    """Return an image of `scene`: RGB, `side` × `side` pixels."""
     radius = radius_of(scene, rng)
     centres = place(scene.count, scene.position, radius, rng)
     return paint(scene, centres, radius, rng, side)
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """A scene of the taught world, every attribute drawn evenly (half of the textures plain)."""
+    """Return a scene of taught attributes, each drawn uniformly (half of the textures plain)."""
     return Scene(
         shape=rng.choice(SHAPES),
         colour=rng.choice(list(COLOURS)),
@@ -71,15 +71,15 @@ def random_scene(rng: random.Random) -> Scene:
 
 
 def radius_of(scene: Scene, rng: random.Random) -> float:
-    """Pixels, evenly drawn from what the scene's size allows."""
+    """Return a radius in pixels, drawn uniformly from the range of the scene's size."""
     low, high = SIZES[scene.size]
     if scene.count > 3:
-        high = min(high, 10.8)  # more would not fit beside each other
+        high = min(high, 10.8)  # larger shapes would not fit next to each other
     return rng.uniform(low, high)
 
 
 def place(count: int, position: str, radius: float, rng: random.Random) -> list[Point]:
-    """Centres in pixels of `count` shapes that do not touch and lie, on average, at `position`."""
+    """Return the centres, in pixels, of `count` shapes that do not touch and are on average at `position`."""
     middle = SIDE / 2
     low, high = radius + 2, SIDE - radius - 2
     for attempt in range(400):
@@ -106,7 +106,7 @@ def place(count: int, position: str, radius: float, rng: random.Random) -> list[
 
 
 def _position(centres: list[Point]) -> str | None:
-    """Where the shapes lie on average; None where two answers could be given."""
+    """Return the average position of the shapes, or None if it is ambiguous."""
     dx = sum(x for x, _ in centres) / len(centres) - SIDE / 2
     dy = sum(y for _, y in centres) / len(centres) - SIDE / 2
     if max(abs(dx), abs(dy)) <= 4:
@@ -121,7 +121,7 @@ def _position(centres: list[Point]) -> str | None:
 def paint(
     scene: Scene, centres: list[Point], radius: float, rng: random.Random, side: int = SIDE
 ) -> Image.Image:
-    """The shapes of `scene` at `centres`, on a random background."""
+    """Return an image of the shapes of `scene` at `centres`, on a random background."""
     canvas = background(rng)
     mask = shape_mask(scene.shape, centres, radius, rng)
     canvas.paste(fill(scene.colour, scene.texture, rng), mask=mask)
@@ -134,13 +134,13 @@ def finish(canvas: Image.Image, side: int = SIDE) -> Image.Image:
 
 @cache
 def grid() -> tuple[np.ndarray, np.ndarray]:
-    """x float32 [1, n] and y float32 [n, 1] of the canvas' pixels, in units of the finished picture."""
+    """Return x float32 [1, n] and y float32 [n, 1] of the canvas' pixels, in pixels of the final image."""
     axis = np.arange(SIDE * OVERSAMPLING, dtype=np.float32) / OVERSAMPLING
     return axis[None, :], axis[:, None]
 
 
 def background(rng: random.Random) -> Image.Image:
-    """A dark, greyish canvas: even, shaded from one side to the other, or grainy."""
+    """Return a dark, greyish canvas: uniform, shaded from one side to the other, or grainy."""
     large = SIDE * OVERSAMPLING
     base = [rng.uniform(15, 95) + rng.uniform(-12, 12) for _ in range(3)]
     kind = rng.randrange(3)
@@ -158,7 +158,7 @@ def background(rng: random.Random) -> Image.Image:
 
 
 def fill(colour: str | Colour, texture: str, rng: random.Random) -> Image.Image:
-    """The surface of a shape: its colour, and a darker shade where the texture has marks."""
+    """Return the surface of a shape: its colour, and a darker shade in the marks of the texture."""
     large = SIDE * OVERSAMPLING
     rgb = np.asarray(COLOURS[colour] if isinstance(colour, str) else colour, np.float32)
     rgb = np.clip(rgb + [rng.uniform(-12, 12) for _ in range(3)], 0, 255)
@@ -191,7 +191,7 @@ TEXTURE_MARKS: dict[str, Callable[[random.Random], np.ndarray]] = {
 def shape_mask(
     shape: str, centres: list[Point], radius: float, rng: random.Random, tilt: float = 0.2
 ) -> Image.Image:
-    """White where the shapes are. `tilt` is the largest rotation in radians, drawn per shape."""
+    """Return a mask that is white on the shapes. `tilt`: largest rotation in radians, drawn per shape."""
     mask = Image.new("L", (SIDE * OVERSAMPLING, SIDE * OVERSAMPLING), 0)
     pen = ImageDraw.Draw(mask)
     for x, y in centres:
@@ -202,7 +202,7 @@ def shape_mask(
 def polygon(
     pen: ImageDraw.ImageDraw, x: float, y: float, angle: float, points: list[Point], ink: int = 255
 ) -> None:
-    """Draws `points` (pixels, relative to the centre), turned by `angle` radians."""
+    """Draw `points` (pixels, relative to the centre), rotated by `angle` radians."""
     cos, sin = math.cos(angle), math.sin(angle)
     pen.polygon(
         [((x + a * cos - b * sin) * OVERSAMPLING, (y + a * sin + b * cos) * OVERSAMPLING) for a, b in points],
@@ -216,7 +216,7 @@ def disc(pen: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: int = 255)
 
 
 def _around(radius: float, corners: int, inner: float = 1.0) -> list[Point]:
-    """Points on a circle, from the top; with `inner`, every second one is pulled to the centre."""
+    """Return points on a circle, from the top; with `inner`, every second one is closer to the centre."""
     steps = corners if inner == 1.0 else corners * 2
     return [
         (
@@ -278,12 +278,12 @@ PathMaker = Callable[[float, int, random.Random], Path]
 
 
 def draw_clip(scene: Scene, motion: str, rng: random.Random) -> list[Image.Image]:
-    """`CLIP_FRAMES` pictures of one shape of `scene` that moves as `motion` says."""
+    """Return `CLIP_FRAMES` frames of one shape of `scene` with the given `motion`."""
     return draw_path(scene, MOTION_PATHS[motion], rng)
 
 
 def draw_path(scene: Scene, path: PathMaker, rng: random.Random) -> list[Image.Image]:
-    """Pictures of one shape along `path`; background and texture are the same in all of them."""
+    """Return frames of one shape along `path`; background and texture are the same in all frames."""
     canvas = background(rng)
     surface = fill(scene.colour, scene.texture, rng)
     radius = radius_of(replace(scene, count=1), rng)

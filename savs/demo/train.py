@@ -1,13 +1,13 @@
-"""Trains the demo model from nothing: `python -m savs.demo.train`.
+"""Trains the demo model from scratch: `python -m savs.demo.train`.
 
-Writes the checkpoint (half precision) and `training.jsonl`, its log, into `savs/demo/checkpoint`.
-Uses a CUDA device where there is one. The committed checkpoint took 80 minutes on two busy CPU
-cores with bfloat16 instructions; it was resumed once, at step 2000, and a resumed run draws other
-scenes than one that was not.
+Writes the checkpoint (half precision) and the log `training.jsonl` into `savs/demo/checkpoint`. Uses a
+CUDA device if there is one. The committed checkpoint took 80 minutes on two busy CPU cores with bfloat16
+instructions. It was resumed once, at step 2000; a resumed run draws different scenes from an
+uninterrupted one.
 
-The loss is the cross-entropy of answer tokens only, plus a small pixel-reconstruction term whose
-decoder is thrown away: it keeps in the visual tokens what no question asks about, and that is what
-unseen tasks need.
+The loss is the cross-entropy of answer tokens only, plus a small pixel-reconstruction term whose decoder
+is discarded: it keeps information in the visual tokens that no question asks about, which unseen tasks
+need.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SEED = 412
 STEPS = 4000
 ROWS = {"picture": 44, "pair": 20, "clip": 14}  # rows per step
 WARM_UP = 200  # steps
-DECAY = 0.35  # the last share of all steps, over which the learning rate falls to zero
+DECAY = 0.35  # last share of all steps, in which the learning rate falls to zero
 MATRIX_RATE = 4e-3  # Muon, for the matrices of the transformer blocks
 OTHER_RATE = 2e-3  # AdamW, for embeddings, norms, biases and the patch convolution
 RECONSTRUCTION = 0.25  # weight of the pixel loss
@@ -43,7 +43,7 @@ SAVE_EVERY = 500  # steps
 
 
 class Batches(IterableDataset[Packed]):
-    """Draws ahead in a process of its own."""
+    """Draws batches ahead in a separate process."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
         self.tokenizer, self.seed = tokenizer, seed
@@ -56,7 +56,7 @@ class Batches(IterableDataset[Packed]):
 
 
 def patches(frames: torch.Tensor) -> torch.Tensor:
-    """float [N, 36, 1176] in the processor's order, from uint8 frames [N, 2, SIDE, SIDE, 3]."""
+    """Return float [N, 36, 1176] in the processor's order, from uint8 frames [N, 2, SIDE, SIDE, 3]."""
     n, grid = len(frames), SIDE // 28
     x = frames.float() / 127.5 - 1
     x = x.reshape(n, 2, grid, 2, 14, grid, 2, 14, 3).permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
@@ -64,7 +64,7 @@ def patches(frames: torch.Tensor) -> torch.Tensor:
 
 
 class Trainee(torch.nn.Module):
-    """The model's own modules, run over pictures of one size at once instead of one by one."""
+    """The model's own modules, run on all images of one size at once instead of one by one."""
 
     def __init__(self, model: Qwen2_5_VLForConditionalGeneration) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Trainee(torch.nn.Module):
         self.register_buffer("cells", torch.stack([cell.flatten() // side, cell.flatten() % side], -1))
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
-        """float [N, 9, width] visual tokens of float patches [N, 36, 1176]."""
+        """Return float [N, 9, width], the visual tokens of float patches [N, 36, 1176]."""
         tower = self.model.model.visual
         n, length, _ = pixels.shape
         kernel = tower.patch_embed.proj.weight
@@ -103,7 +103,7 @@ class Trainee(torch.nn.Module):
         placeholder: torch.Tensor,
         predicts: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [R, A, 2, vocabulary] at `predicts`, and the reconstruction loss."""
+        """Return logits [R, A, 2, vocabulary] at `predicts`, and the reconstruction loss."""
         pixels = patches(frames)
         seen = self.see(pixels)
         language = self.model.model.language_model
@@ -124,7 +124,7 @@ class Trainee(torch.nn.Module):
 
 
 def optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, AdamW for everything else."""
+    """Return Muon for the blocks' matrices and AdamW for all other parameters."""
     matrices: list[torch.Tensor] = []
     others: list[torch.Tensor] = []
     for name, parameter in trainee.named_parameters():
@@ -139,7 +139,7 @@ def optimizers(trainee: Trainee) -> list[torch.optim.Optimizer]:
 
 
 def rate(step: int, steps: int) -> float:
-    """The learning rate's factor: up, level, and down to zero as 1 - sqrt (arXiv 2405.18392)."""
+    """Return the learning rate's factor: warm-up, constant, 1 - sqrt decay to zero (arXiv 2405.18392)."""
     if step < WARM_UP:
         return (step + 1) / WARM_UP
     left = (steps - step) / (steps * DECAY)
@@ -147,12 +147,12 @@ def rate(step: int, steps: int) -> float:
 
 
 def train(steps: int, out: Path, resume: Path | None = None) -> None:
-    """Trains for `steps` steps and saves into `out` as it goes."""
+    """Train for `steps` steps and save into `out` every SAVE_EVERY steps."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(SEED)
     tokenizer = make_tokenizer()
     processor = make_processor(tokenizer)
-    # PyTorch's fused attention is many times slower backwards on a CPU than plain matrix products
+    # The backward pass of PyTorch's fused attention is many times slower on a CPU than matrix products.
     model = Qwen2_5_VLForConditionalGeneration._from_config(
         make_config(tokenizer), attn_implementation="eager"
     )
@@ -221,8 +221,8 @@ def train(steps: int, out: Path, resume: Path | None = None) -> None:
 
 
 def save(model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, out: Path) -> None:
-    """Writes weights in half precision, config, tokenizer and processor into `out`."""
-    # The language-model head is the embedding; saved once, it costs nothing.
+    """Write weights in half precision, config, tokenizer and processor into `out`."""
+    # The language-model head is tied to the embedding, so it is not saved twice.
     weights = {n: t.half() for n, t in model.state_dict().items() if n != "lm_head.weight"}
     model.save_pretrained(out, state_dict=weights)
     processor.save_pretrained(out)

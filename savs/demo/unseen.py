@@ -1,8 +1,8 @@
-"""Eight tasks that the demo model is never taught: written down before it was first trained.
+"""Eight tasks that the demo model is never taught, fixed before its first training.
 
-They measure what `savs` is for: labels that the model has no words for, learnt from twenty
-examples per class. No class name and no question of this file occurs in `questions`, and what
-they show (these patterns, figures, tints, layouts, strokes and movements) is never drawn there.
+They measure the purpose of `savs`: labels that the model has no words for, learnt from twenty examples per
+class. No class name or question of this file occurs in `questions`, and its content (these patterns,
+figures, tints, layouts, strokes and movements) never occurs in training images.
 """
 
 import math
@@ -16,12 +16,12 @@ from PIL import Image, ImageDraw
 from savs.demo import scenes
 from savs.demo.scenes import OVERSAMPLING, SIDE, Colour, Path, Point, disc, polygon
 
-Media = list[Image.Image]  # one picture, or the frames of a clip
+Media = list[Image.Image]  # one image, or the frames of a video
 
 
 @dataclass(frozen=True)
 class UnseenTask:
-    """`draw(class_name, rng)` gives one picture (a list of one) or, where `clip`, its frames."""
+    """A task. `draw(class_name, rng)` returns a list of one image, or a video's frames if `clip`."""
 
     name: str
     question: str
@@ -122,7 +122,7 @@ def _draw_layout(name: str, rng: random.Random) -> Media:
 
 
 def _draw_conjunction(name: str, rng: random.Random) -> Media:
-    """A dax is red and round. The others are red or round, never both, half of them each."""
+    """Draw a dax, which is red and round, or another scene: red or round, never both, equally often."""
     scene = scenes.random_scene(rng)
     red, round_ = (True, True) if name == "dax" else rng.choice([(True, False), (False, True)])
     colour = "red" if red else rng.choice([c for c in scenes.COLOURS if c != "red"])
@@ -131,7 +131,7 @@ def _draw_conjunction(name: str, rng: random.Random) -> Media:
 
 
 def _draw_relation(name: str, rng: random.Random) -> Media:
-    """Two different shapes of different colours, next to or on top of each other."""
+    """Draw two different shapes of different colours, next to each other or stacked."""
     canvas = scenes.background(rng)
     colours, shapes = rng.sample(list(scenes.COLOURS), 2), rng.sample(scenes.SHAPES, 2)
     gap, across = rng.uniform(13, 19), rng.uniform(-5, 5)
@@ -144,7 +144,7 @@ def _draw_relation(name: str, rng: random.Random) -> Media:
 
 
 def _stroke(name: str, rng: random.Random) -> list[Point]:
-    """Points of a pen's way from left to right, in units of the writing's height."""
+    """Return the points of a pen stroke from left to right, in units of the stroke's height."""
     steps = [i / 60 for i in range(61)]
     turns = rng.uniform(2.4, 3.4)
     if name == "zigzag":

@@ -1,4 +1,4 @@
-"""From packed rows to model inputs, a batch at a time; a question that cannot be shown costs only itself."""
+"""Builds model inputs from packed rows, a batch at a time. A prompt that cannot be built fails alone."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,19 +18,19 @@ from savs.model.model import Model
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SIZES = 1024  # of media, whose tokens are remembered
+SIZES = 1024  # media sizes whose token counts are cached
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Model inputs of some rows, and where in them each prompt ends.
+    """Model inputs of some rows, and the position at which each prompt ends.
 
-    inputs    what the network takes, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
-    rows      that were put into it
-    numbers   the requests that are read, and for each of them
+    inputs    arguments of the network, on the CPU; `input_ids` int64 [rows, tokens], padded on the right
+    rows      the rows in this batch
+    numbers   request numbers of the prompts, and for each of them
     lines     its row, and
     ends      its last token
-    branches  where the rows branch; None where each holds one question
+    branches  where the rows branch; None if each row holds one question
     """
 
     inputs: dict[str, Any]
@@ -42,13 +42,13 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Padding included."""
+        """Number of tokens, padding included."""
         return int(self.inputs["input_ids"].numel())
 
 
 def build(model: Model, rows: Sequence[PackedRow]) -> tuple[list[Batch], dict[int, ItemError]]:
-    """Batches of all prompts in `rows` that can be shown, one as a rule, and the others' errors by
-    request number."""
+    """Return batches of all usable prompts in `rows`, usually one batch, and the errors of the other
+    prompts by request number."""
     firsts = [Prompt(row.media, row.questions[0]) for row in rows]
     found, refused = preprocess(model, firsts)
     batches, apart = [], [rows[i] for i in refused if len(rows[i].questions) > 1]
@@ -61,7 +61,7 @@ def build(model: Model, rows: Sequence[PackedRow]) -> tuple[list[Batch], dict[in
         joined = _joined(model, these, batch)
         apart += [row for row, one in zip(these, joined, strict=True) if one is None]
         kept = [i for i, one in enumerate(joined) if one is not None]
-        if len(kept) < len(these):  # the pixels of the others are among the inputs
+        if len(kept) < len(these):  # the inputs contain the pixels of the others too
             again = [these[i] for i in kept]
             more, wrong = build(model, again) if again else ([], {})
             batches, errors = batches + more, errors | wrong
@@ -79,8 +79,8 @@ def _pairs(row: PackedRow) -> list[tuple[str, int]]:
 
 
 def _plain(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) -> Batch:
-    """Rows of one question each. A model that shares is a causal decoder, to which padding on the right
-    is nothing, so that it needs no mask and can use its quickest attention."""
+    """Return a batch of rows with one question each. A model that shares is a causal decoder, so padding
+    on the right has no effect: it needs no mask and can use its fastest attention."""
     inputs = batch.inputs
     if model.shares:
         inputs = inputs | {"position_ids": positions(model.network, inputs)}
@@ -91,13 +91,13 @@ def _plain(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) ->
 
 
 def _joined(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) -> list[JoinedRow | None]:
-    """Each row's tokens; None where its questions must be shown apart."""
+    """Return each row's tokens, or None if its questions need separate rows."""
     longest = model.context * prompts.MAX_QUESTION_CHARACTERS_PER_TOKEN
     asked = [[Prompt(row.media, question) for question in row.questions] for row in rows]
     try:
         texts = render(model, [prompt for row in asked for prompt in row])
         tokenized = iter(prompts.tokenize(model, texts))
-    except prompts.PROCESSOR_ERRORS:  # one of them; alone each has its own error
+    except prompts.PROCESSOR_ERRORS:  # raised by one prompt; in separate rows each gets its own error
         return [None] * len(rows)
     media, window = media_tokens(model.processor), window_of(model)
     found: list[JoinedRow | None] = []
@@ -134,14 +134,15 @@ def _shared(
 
 
 def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
-    """What counts a medium's tokens as the processor does, or estimates them where it does not say."""
+    """Return a function that counts the tokens of an image or video as the processor does, or estimates
+    them if the processor cannot count."""
     ask: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
 
-    @lru_cache(SIZES)  # the processor takes longer to say than a small picture takes to be decoded
+    @lru_cache(SIZES)  # counting takes longer than decoding a small image
     def count(kind: str, size: tuple[int, ...]) -> int:
         try:
             return int(ask(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
-        except prompts.PROCESSOR_ERRORS:  # it counts nothing, or not this kind
+        except prompts.PROCESSOR_ERRORS:  # it has no such method, or not for this kind
             return math.prod(size) // PIXELS_PER_TOKEN
 
     def tokens(medium: "Image | Video") -> int:

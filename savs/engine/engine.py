@@ -1,8 +1,8 @@
-"""Runs a window's requests through the model: pack, preprocess, forward, and halve what does not fit.
+"""Runs a window's requests through the model: pack, preprocess, forward, halve batches that do not fit.
 
-On a GPU a thread renders and preprocesses the next batch while the model runs the present one, and the
-results of a batch are fetched while the next one runs. On a CPU one thing is done after the other: two
-threads that compute would take each other's cores, and every matrix product waits for its slowest thread.
+On a GPU a thread renders and preprocesses the next batch while the model runs the current one, and the
+results of a batch are copied to the CPU while the next one runs. On a CPU these steps are sequential: two
+computing threads would compete for cores, and every matrix product waits for its slowest thread.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from savs.timings import Marks, Timings
 if TYPE_CHECKING:
     import torch
 
-# What networks raise for an item that they cannot take: GLM-4.1V for a picture beside a video.
+# Raised by networks for an item that they do not support: GLM-4.1V for an image next to a video.
 NETWORK_ERRORS = (ValueError, IndexError)
 
 Reader = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -32,12 +32,12 @@ Built = tuple[list[Batch], dict[int, ItemError]]
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of some requests.
+    """The results of some requests.
 
-    numbers  those of which there are values
-    values   [n, …], on the CPU; None where there are none
-    errors   request number → why there is none
-    digests  request number → of its media, in order; fewer where one could not be opened
+    numbers  numbers of the requests that have values
+    values   [n, …], on the CPU; None if there are none
+    errors   request number → the error of a request without values
+    digests  request number → digests of its media, in order; fewer if one could not be opened
     """
 
     numbers: tuple[int, ...] = ()
@@ -51,10 +51,10 @@ def default_budget(model: Model) -> Budget:
 
 
 class Engine:
-    """A run: the budget as it is by now, and the batch whose results are still on their way.
+    """The state of a run: the current budget, and the batch whose results are still being copied.
 
-    preparing  the one thread that calls the processor, because tokenizers do not bear two; None for the
-               caller's own
+    preparing  the single thread that calls the processor, because tokenizers are not thread-safe; None
+               for the caller's thread
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Engine:
         self.model, self.timings, self.layers, self.read, self.budget = model, timings, layers, read, budget
         self.preparing, self.tokens = preparing, tokens_of(model)
         self.late: _Late | None = None
-        self.shrunk = False  # the budget is another than the one that waiting batches were packed by
+        self.shrunk = False  # the budget has changed since the waiting batches were packed
 
     def run(self, window: Window) -> Iterator[BatchResult]:
-        """Runs a window's batches."""
+        """Run a window's batches; yield the results of each once the next one has started."""
         rows = rows_of(window.shown, self.tokens, self.budget, share=self.model.shares)
         waiting = deque(pack(rows, self.budget))
         following: Future[Built] | None = None
@@ -108,7 +108,8 @@ class Engine:
         return batches, errors
 
     def _forward(self, batch: Batch) -> Iterator[BatchResult]:
-        """Starts a batch, and answers the one before. What memory or the network refuses is cut in two."""
+        """Start a batch and yield the results of the previous one. Halve a batch that does not fit into
+        memory or that the network refuses."""
         import torch
 
         refused: Exception | None = None
@@ -118,7 +119,7 @@ class Engine:
                 marks = Marks(self.model.device)
                 vectors = read_vectors(self.model, batch, self.layers, marks)
         except (torch.OutOfMemoryError, *NETWORK_ERRORS) as error:
-            refused = error.with_traceback(None)  # whose frames hold what memory lacks
+            refused = error.with_traceback(None)  # its frames keep tensors in memory
         yield from self.finish()
         if refused is None:
             self.late = self._read(batch, vectors, marks)
@@ -148,7 +149,7 @@ class Engine:
         self.timings.count("pixels", sum(row.pixels for row in batch.rows))
 
     def _read(self, batch: Batch, vectors: "torch.Tensor", marks: Marks) -> "_Late":
-        """Starts what comes of the vectors, and its way to the CPU."""
+        """Start the readout of the vectors and the copy of its results to the CPU."""
         import torch
 
         with torch.inference_mode():
@@ -161,7 +162,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Late:
-    """Results that may still be on their way from the device."""
+    """Results that may still be in transfer from the device."""
 
     numbers: tuple[int, ...]
     values: "tuple[torch.Tensor, torch.cuda.Event | None]"
@@ -174,7 +175,7 @@ class _Late:
                 event.synchronize()
         self.marks.add_to(timings)
         values, sound = self.values[0], self.sound[0]
-        broken = UnusableVectors(f"{model.name} answered with NaN or infinity")
+        broken = UnusableVectors(f"{model.name} returned NaN or infinity")
         errors: dict[int, ItemError] = {
             n: broken for n, good in zip(self.numbers, sound.tolist(), strict=True) if not good
         }
@@ -183,7 +184,7 @@ class _Late:
 
 
 def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | None]":
-    """A copy on the CPU, which is there once the event has happened."""
+    """Return a copy on the CPU, which is complete once the event has occurred."""
     import torch
 
     if not values.is_cuda:
@@ -202,7 +203,7 @@ def _pinned(inputs: dict[str, object]) -> dict[str, object]:
 
 
 def _halves(rows: Sequence[PackedRow]) -> list[list[PackedRow]]:
-    """Two halves of the rows, or of the questions of a single row."""
+    """Return two halves of the rows, or of the questions of a single row."""
     if len(rows) > 1:
         middle = len(rows) // 2
         return [list(rows[:middle]), list(rows[middle:])]

@@ -1,8 +1,8 @@
-"""From samples to head vectors: read ahead, run, and give each sample its vectors or its error.
+"""Extracts head vectors from samples: reads ahead, runs the model, returns vectors or an error per sample.
 
-Threads decode the next window (`savs.engine.windows`) while the model runs the batches of the present one
-(`savs.engine.engine`). Batches depend on the requests alone, so the same requests give the same numbers,
-however fast each thread was.
+Threads decode the next window (`savs.engine.windows`) while the model runs the batches of the current one
+(`savs.engine.engine`). Batches depend only on the requests, so the same requests give the same values,
+regardless of thread timing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,22 +26,22 @@ from savs.timings import Timings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Hashed = Callable[[int], bool]  # says of a medium's size in bytes whether its sha256 is needed
+Hashed = Callable[[int], bool]  # whether a media file of this size in bytes needs its sha256
 
 
 def hash_nothing(size: int) -> bool:
-    """No medium is hashed."""
+    """Return False: no media file is hashed."""
     return False
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What came of some samples.
+    """The results of some samples.
 
-    samples  those whose vectors were read, in order
+    samples  the samples whose vectors were read, in order
     vectors  a row for each of them
-    errors   the others: sample index → why
-    digests  sample index → of its media, in order; fewer where one could not be opened
+    errors   sample index → the error of a sample without vectors
+    digests  sample index → digests of its media, in order; fewer if one could not be opened
     """
 
     samples: tuple[Sample, ...]
@@ -58,13 +58,13 @@ def extract(
     timings: Timings | None = None,
     hashed: Hashed = hash_nothing,
 ) -> Extraction:
-    """The head vectors of `samples`, each shown to the model once.
+    """Return the head vectors of `samples`. Each sample is shown to the model once.
 
-    question  for samples that have none of their own
-    budget    what one forward pass may hold; by default what suits the device
+    question  for samples without a question of their own
+    budget    limit of one forward pass; by default the one for the device
     hashed    which media get a sha256 in their digests
 
-    An item that cannot be read costs its own row and no other: see `Extraction.errors`.
+    An item that cannot be read fails only its own row: see `Extraction.errors`.
     """
     import numpy as np
 
@@ -97,14 +97,14 @@ def stream(
     hashed: Hashed = hash_nothing,
     budget: Budget | None = None,
 ) -> Iterator[BatchResult]:
-    """What comes of `requests`, a batch at a time, in no order; every request comes once.
+    """Yield the results of `requests`, a batch at a time, in no particular order; each request once.
 
-    layers  those whose heads are read; nothing above the last of them is run. None for all
-    read    makes the values from head vectors float32 [n, width] where the model is; by default the
-            vectors themselves. Where they hold NaN or infinity the request is an error
-    hashed  which media get a sha256 in their digests, which come with the first part of a window
-    budget  what one forward pass may hold; by default what suits the device. Halved, for the rest of
-            the run, where memory does not suffice
+    layers  the layers whose heads are read; layers above the last of them are not run. None for all
+    read    computes the values from head vectors float32 [n, width] on the model's device; by default
+            the vectors themselves. A request whose vectors contain NaN or infinity fails
+    hashed  which media get a sha256 in their digests, which are in the first result of a window
+    budget  limit of one forward pass; by default the one for the device. Halved for the rest of the
+            run if memory does not suffice
     """
     with _preparing(model) as preparing:
         engine = Engine(model, timings, layers, read, budget or default_budget(model), preparing)
@@ -117,8 +117,8 @@ def stream(
 def read_prompts(
     model: Model, requests: Iterable[Request], timings: Timings, budget: Budget | None = None
 ) -> Iterator[tuple[dict[int, Prompt], dict[int, ItemError]]]:
-    """The prompts of `requests`, of like length and as many as fit the budget at a time, and why others
-    have none; both by request number. For who does something else with a model than read its heads."""
+    """Yield the prompts of `requests`, grouped by similar length to fit the budget, and the errors of
+    requests without a prompt; both by request number. For callers that do not read heads."""
     held, tokens = budget or default_budget(model), tokens_of(model)
     for window in _windows(model, requests, timings, hash_nothing):
         if window.errors:
@@ -128,7 +128,7 @@ def read_prompts(
 
 
 def _preparing(model: Model) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """The thread that prepares batches ahead, where it has a core that the model does not need."""
+    """Return the thread that prepares batches ahead, or None on a CPU, where the model needs all cores."""
     if model.device.type == "cpu":
         return nullcontext()
     return ThreadPoolExecutor(1, thread_name_prefix="preprocess")

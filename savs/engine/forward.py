@@ -1,4 +1,4 @@
-"""One forward pass per batch, and only the last token's head vectors leave it.
+"""Runs one forward pass per batch and returns only the head vectors at each prompt's last token.
 
 No logits are computed and no key/value cache is kept.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_heads(model: Model, batch: Processed) -> "np.ndarray":
-    """float32 [n, layout.width]: every head's vector at the last token of every prompt.
+    """Return float32 [n, layout.width]: every head's vector at the last token of every prompt.
 
     A head vector is the head's slice of the input of the attention output projection
     (arXiv 2412.00142, section 3).
@@ -39,11 +39,11 @@ def read_heads(model: Model, batch: Processed) -> "np.ndarray":
 def read_vectors(
     model: Model, batch: "Batch", layers: Collection[int] | None = None, marks: Marks | None = None
 ) -> "torch.Tensor":
-    """float32 [n, width] on the model's device: the head vectors of the batch's n prompts.
+    """Return float32 [n, width] on the model's device: the head vectors of the batch's n prompts.
 
-    layers  those that are read, of which nothing above the last is run; None for all. The width is
-            that of `model.layout.only(layers)`
-    marks   get the ends of `copy`, `vision` and `language`
+    layers  the layers that are read; layers above the last of them are not run. None for all. The
+            width is that of `model.layout.only(layers)`
+    marks   record the ends of `copy`, `vision` and `language`
     """
     import torch
 
@@ -64,7 +64,7 @@ def read_vectors(
 
 
 class _Enough(Exception):
-    """Raised inside a forward pass once nothing more of it is needed."""
+    """Raised inside a forward pass to end it once all vectors are read."""
 
 
 def _forward(
@@ -75,8 +75,8 @@ def _forward(
     wanted: Sequence[HeadProjection],
     marks: Marks | None = None,
 ) -> "list[torch.Tensor]":
-    """Per projection in `wanted`, its input [n, width] at the tokens `ends` [n] of the rows `lines` [n].
-    Ends behind the last of them."""
+    """Return the input [n, width] of each projection in `wanted`, at the tokens `ends` [n] of the rows
+    `lines` [n]. The pass ends after the last of these projections."""
     rows = inputs["input_ids"].shape[0]
     read: list[torch.Tensor | None] = [None] * len(wanted)
 
@@ -102,31 +102,31 @@ def _forward(
     passed = [r for r in read if r is not None]
     if len(passed) < len(read):
         silent = [p.heads.layer for p, r in zip(wanted, read, strict=True) if r is None]
-        raise UnsupportedModel(f"{model.name}: nothing passed the heads of layers {silent}")
+        raise UnsupportedModel(f"{model.name}: a forward pass did not run the heads of layers {silent}")
     return passed
 
 
 def _check_width(model: Model, heads: LayerHeads, width: int) -> None:
     if width != heads.width:
         raise UnsupportedModel(
-            f"{type(model.network).__name__}: layer {heads.layer} was found to be {heads.width} wide and is "
-            f"{width}"
+            f"{type(model.network).__name__}: layer {heads.layer}: expected {heads.width} values from all "
+            f"heads, found {width}"
         )
 
 
 def without_head(network: Any) -> Any:
-    """The part of a network that ends before the language-model head."""
+    """Return the network without its language-model head."""
     base = network.base_model
     return base if base is not network else network
 
 
 def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
-    """A batch's inputs where the model takes them; numbers with a point in its own type."""
+    """Return a batch's inputs on the model's device; floating-point tensors in the model's dtype."""
     return {name: onto(value, model) for name, value in inputs.items()}
 
 
 def onto(value: Any, model: Model) -> Any:
-    """`value` where the model is, and as wide as its numbers; what is no tensor as it is."""
+    """Return a tensor on the model's device, floating point in the model's dtype; other values unchanged."""
     import torch
 
     if not isinstance(value, torch.Tensor):

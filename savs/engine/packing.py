@@ -1,8 +1,8 @@
 """Packs a window's requests into rows, and rows into batches that fit a budget of tokens and pixels.
 
-A row is what the model sees at once: some media and a question; or, where the model allows it
-(`savs.engine.sharing`), some media and all questions about them. Rows of like length share a batch, so that
-little of it is padding. Which rows share a batch follows from the window alone.
+A row holds some media and a question; or, if the model allows it (`savs.engine.sharing`), some media and
+all questions about them. Rows of similar length share a batch, which keeps padding low. Which rows share a
+batch depends only on the window.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,18 +15,18 @@ from savs.engine.windows import OpenedRequest
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CHARACTERS_PER_TOKEN = 3.0  # of a question, at least: an estimate is made before anything is tokenized
+CHARACTERS_PER_TOKEN = 3.0  # lower bound for a question, whose tokens are estimated before tokenization
 TEMPLATE_TOKENS = 12  # of a chat template
-PIXELS_PER_TOKEN = 28 * 28  # Qwen2-VL's, where the processor does not say
+PIXELS_PER_TOKEN = 28 * 28  # Qwen2-VL's, if the processor cannot count tokens
 MAX_QUESTIONS = 64  # in one row
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What one forward pass may hold, padding included. One row is always let through.
+    """Limits of one forward pass, padding included. A single row may exceed them.
 
     tokens  rows times the longest row's tokens
-    pixels  of all media, as they were opened
+    pixels  of all media, as opened
     """
 
     tokens: int
@@ -42,9 +42,9 @@ GPU_BUDGET = Budget(tokens=32_768, pixels=64_000_000)
 
 @dataclass(frozen=True)
 class PackedRow:
-    """Media and the questions that are asked about them; `numbers` are the requests'.
+    """Media and the questions about them; `numbers` are the request numbers of the questions.
 
-    tokens  estimated, of media and all questions
+    tokens  estimate for the media and all questions
     """
 
     media: "tuple[Image | Video, ...]"
@@ -63,10 +63,10 @@ TokensOf = Callable[["Image | Video"], int]
 def rows_of(
     shown: Sequence[OpenedRequest], tokens_of: TokensOf, budget: Budget, *, share: bool
 ) -> list[PackedRow]:
-    """The window's rows, in order of their first request.
+    """Return the window's rows, in order of their first request.
 
-    tokens_of  estimates a medium's tokens
-    share      whether requests that show the same media go into one row, as far as the budget allows
+    tokens_of  estimates the tokens of an image or video
+    share      whether requests with the same media share a row, as far as the budget allows
     """
     groups: dict[tuple[int, ...], list[OpenedRequest]] = {}
     for one in shown:
@@ -96,8 +96,8 @@ def _row(part: list[OpenedRequest], tokens: int) -> PackedRow:
 
 
 def pack(rows: Sequence[PackedRow], budget: Budget) -> list[list[PackedRow]]:
-    """Batches of rows, the longest first, so that what does not fit into memory shows at once; as few as
-    the budget allows, and of like size."""
+    """Return as few batches of rows as the budget allows, of similar size, and the longest rows first, so
+    that a lack of memory shows at once."""
     fewest = _pack(rows, budget)
     average = sum(row.tokens for row in rows) // max(1, len(fewest))
     level = replace(budget, tokens=min(budget.tokens, average))
@@ -120,7 +120,7 @@ def _pack(rows: Sequence[PackedRow], budget: Budget) -> list[list[PackedRow]]:
 
 
 def pixels(medium: "Image | Video") -> int:
-    """Of a picture, or of all frames of a video that are shown."""
+    """Return the pixels of an image, or of all sampled frames of a video."""
     if isinstance(medium, Video):
         frames, height, width = medium.frames.shape[:3]
         return int(frames * height * width)

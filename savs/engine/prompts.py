@@ -1,7 +1,7 @@
 """Renders items as the checkpoint's chat prompts and preprocesses them, a batch at a time.
 
-Rows are padded on the right, unless the caller says otherwise: in a causal decoder nothing after a
-token changes it, whatever positions a model uses.
+Rows are padded on the right by default: in a causal decoder nothing after a token changes that token,
+whatever positions a model uses.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 Side = Literal["left", "right"]
 
-# What processors raise for an item that they cannot take: a picture 300 times as wide as high,
-# or a question that spells out a media placeholder.
+# Raised by processors for an item that they do not support: an image 300 times as wide as high,
+# or a question that contains a media placeholder.
 PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError)
-MAX_QUESTION_CHARACTERS_PER_TOKEN = 64  # a longer question cannot fit, and is not tokenized
+MAX_QUESTION_CHARACTERS_PER_TOKEN = 64  # longer questions cannot fit and are not tokenized
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is shown to the model for one item: pictures (RGB) and videos, then the question."""
+    """The input of the model for one item: images (RGB) and videos, then the question."""
 
     media: tuple["Image | Video", ...]
     question: str
@@ -36,7 +36,7 @@ class Prompt:
 class Processed:
     """Model inputs of n prompts.
 
-    inputs   what the network takes, on the CPU; `input_ids` int64 [n, tokens], padded on one side
+    inputs   arguments of the network, on the CPU; `input_ids` int64 [n, tokens], padded on one side
     lengths  tokens of each prompt
     """
 
@@ -47,13 +47,13 @@ class Processed:
 def preprocess(
     model: Model, prompts: Sequence[Prompt], *, padding_side: Side = "right", room: int = 0
 ) -> tuple[list[tuple[list[int], Processed]], dict[int, ItemError]]:
-    """Batches of all prompts that can be shown, with their positions, and the others' errors.
+    """Return batches of all usable prompts with their positions in `prompts`, and the others' errors.
 
-    padding_side  "left" where an answer is to be written behind the prompts
-    room          tokens of the context that are kept for it
+    padding_side  "left" if an answer is generated after the prompts
+    room          tokens of the context that are reserved for it
 
-    The processor is called once for all prompts that may share a batch; only where it refuses
-    are the prompts halved until the culprits are alone.
+    The processor is called once for all prompts that may share a batch. If it raises an error, the
+    prompts are halved until each failing prompt is alone.
     """
     errors = {i: error for i, p in enumerate(prompts) if (error := _unfit(model, p)) is not None}
     batches: list[tuple[list[int], Processed]] = []
@@ -84,22 +84,22 @@ def preprocess(
 
 
 def _unfit(model: Model, prompt: Prompt) -> ItemError | None:
-    """What is wrong with a prompt that need not be tried."""
+    """Return the error of a prompt that cannot be processed, if that is clear without the processor."""
     if len(prompt.question) > model.context * MAX_QUESTION_CHARACTERS_PER_TOKEN:
         return too_long(model, f"a question of {len(prompt.question)} characters")
-    for kind, noun in (("image", "pictures"), ("video", "videos")):
-        # A processor without one ignores what it is given.
+    for kind, noun in (("image", "images"), ("video", "videos")):
+        # A processor without an image or video processor silently ignores such media.
         if kind in _kinds(prompt) and not hasattr(model.processor, f"{kind}_processor"):
-            return UnusablePrompt(f"{model.name} takes no {noun}")
+            return UnusablePrompt(f"{model.name} does not accept {noun}")
     return None
 
 
 def _groups(model: Model, prompts: Sequence[Prompt], positions: Sequence[int]) -> list[list[int]]:
-    """`positions`, divided into those whose prompts may share a batch.
+    """Return `positions` in groups whose prompts may share a batch.
 
-    Videos stand apart from pictures: GLM-4.1V writes the same token for both, and SmolVLM's processor
-    returns both under one name. Where a processor stacks videos, so do videos of another number of
-    frames: it refuses to stack them, or fills the shorter up with black frames that it counts.
+    Videos and images are in separate groups: GLM-4.1V uses the same token for both, and SmolVLM's
+    processor returns both under one name. If a processor stacks videos, so are videos with different
+    numbers of frames: it fails to stack them, or pads the shorter ones with black frames that count.
     """
     video_processor = getattr(model.processor, "video_processor", None)
     stacks = all(n.startswith("pixel") for n in getattr(video_processor, "model_input_names", ()))
@@ -113,15 +113,15 @@ def _groups(model: Model, prompts: Sequence[Prompt], positions: Sequence[int]) -
 
 
 def too_long(model: Model, what: str) -> ItemTooLong:
-    """The error of an item that does not fit into the model's context."""
-    return ItemTooLong(f"the item has {what}; {model.name} takes {model.context} tokens")
+    """Return the error of an item that does not fit into the model's context."""
+    return ItemTooLong(f"the item has {what}; {model.name} accepts at most {model.context} tokens")
 
 
 def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Processed:
     images = [[m for m in p.media if not isinstance(m, Video)] for p in prompts]
     videos = [m for p in prompts for m in p.media if isinstance(m, Video)]
     arguments: dict[str, Any] = {"text": render(model, prompts)}
-    if any(images):  # a list for each prompt, by which LLaVA-OneVision tells one picture from several
+    if any(images):  # one list per prompt: LLaVA-OneVision treats one image and several differently
         arguments["images"] = images
     if videos:
         arguments["videos"] = [v.frames for v in videos]
@@ -141,13 +141,14 @@ def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Pro
 
 
 def _adds_special_tokens(model: Model, texts: Sequence[str]) -> bool:
-    """As transformers does: a template that writes the first token itself must not get it twice."""
+    """Return False if the template already writes the first token (as in transformers), which must not be
+    added twice."""
     bos = model.processor.tokenizer.bos_token
     return not (bos and texts[0].startswith(bos))
 
 
 def tokenize(model: Model, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of rendered prompts, media placeholders as they stand there."""
+    """Return the tokens of rendered prompts, media placeholders not expanded."""
     found: list[list[int]] = model.processor.tokenizer(
         list(texts), add_special_tokens=_adds_special_tokens(model, texts)
     )["input_ids"]
@@ -155,7 +156,7 @@ def tokenize(model: Model, texts: Sequence[str]) -> list[list[int]]:
 
 
 def render(model: Model, prompts: Sequence[Prompt]) -> list[str]:
-    """The chat prompts as text, as `savs.model.chat.write` does it. Raises ValueError."""
+    """Return the chat prompts as text, made by `savs.model.chat.write`. Raises ValueError."""
     asked = [(tuple(_kinds(prompt)), prompt.question) for prompt in prompts]
     texts = {one: write(model.processor, model.chat, *one) for one in dict.fromkeys(asked)}
     return [texts[one] for one in asked]
@@ -166,7 +167,7 @@ def _kinds(prompt: Prompt) -> list[MediaKind]:
 
 
 def _metadata(video: Video) -> Any:
-    """The frames' true times, without which Qwen's time positions are wrong."""
+    """Return the frames' true times. Qwen's time positions are wrong without them."""
     from transformers.video_utils import VideoMetadata
 
     return VideoMetadata(

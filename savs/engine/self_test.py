@@ -1,8 +1,8 @@
-"""Tries a loaded model on two prompts before anything relies on it.
+"""The self-test: checks a loaded model on two prompts before it is used.
 
-An item's head vectors must not depend on what else is in its batch. Where the attention sees the
-padding, positions count it, or the processor pads on the other side, vectors come out all the same,
-and nothing says that they are useless.
+An item's head vectors must not depend on the other items in its batch. If the attention sees the
+padding, positions count it, or the processor pads on the other side, the model still returns vectors,
+and nothing shows that they are useless.
 """
 
 from itertools import pairwise
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 # Least cosine, layer by layer, between a prompt's vectors alone and in a padded batch.
 LEAST_COSINE = {"float64": 0.999, "float32": 0.999}
-# In bfloat16 rounding alone gives 0.9999 in tiny models of 28 layers; wider ones round more. 0.99 is as
-# far as a seventh of a vector's length takes it astray.
+# In bfloat16 rounding alone gives 0.9999 in tiny models of 28 layers; wider ones round more. A cosine of
+# 0.99 corresponds to an error of a seventh of the vector's length.
 LEAST_COSINE_OF_HALVES = 0.99
-SIDE = 64  # pixels of the picture
+SIDE = 64  # pixels of the test image
 
-# What a network that does not take what its own processor makes may raise.
+# Raised by a network that does not accept the output of its own processor.
 NETWORK_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
 
 def run_self_test(model: Model) -> None:
-    """Compares two prompts, one of them with a picture if the model takes pictures, alone and in one
-    padded batch. Raises UnsupportedModel where a layer's vectors differ, or a prompt is refused.
+    """Compare the vectors of two prompts alone and in one padded batch; one prompt has an image if the
+    model accepts images. Raises UnsupportedModel if a layer's vectors differ or a prompt fails.
     """
     prompts = [Prompt((), "Is it red?"), _longer(model)]
     alone = [_read(model, [prompt])[0] for prompt in prompts]
@@ -38,19 +38,19 @@ def run_self_test(model: Model) -> None:
     least = LEAST_COSINE.get(model.dtype, LEAST_COSINE_OF_HALVES)
     for apart, beside in zip(alone, together, strict=True):
         for layer, cosine in zip(model.layout.layers, _cosines(model, apart, beside), strict=True):
-            if not cosine >= least:  # nor where it is NaN
+            if not cosine >= least:  # true for NaN
                 raise _failed(
                     model,
-                    f"a prompt alone and the same prompt padded beside a longer one differ: the cosine of "
-                    f"their head vectors in layer {layer.layer} is {cosine:.4f}, and {least} is the least in "
-                    f"{model.dtype}. Labels would depend on what else is in the batch",
+                    f"a prompt alone and the same prompt padded in a batch differ: the cosine of their head "
+                    f"vectors in layer {layer.layer} is {cosine:.4f}; at least {least} is required in "
+                    f"{model.dtype}. Labels would depend on the other items in the batch",
                 )
 
 
 def _failed(model: Model, why: str) -> UnsupportedModel:
     return UnsupportedModel(
-        f"{model.name} ({type(model.network).__name__}): the self-test failed: {why}. Without it, the model "
-        "is loaded all the same: --skip-self-test, or load_model(..., self_test=False)"
+        f"{model.name} ({type(model.network).__name__}): the self-test failed: {why}. To load "
+        "the model anyway, use --skip-self-test or load_model(..., self_test=False)"
     )
 
 
@@ -61,7 +61,7 @@ def _longer(model: Model) -> Prompt:
 
 
 def _picture() -> "Image":
-    """Red grows to the right, green to the bottom."""
+    """Return an image in which red increases to the right and green to the bottom."""
     import numpy as np
     from PIL import Image
 
@@ -71,24 +71,24 @@ def _picture() -> "Image":
 
 
 def _read(model: Model, prompts: list[Prompt]) -> "np.ndarray":
-    """float32 [n, layout.width]: the head vectors of `prompts`, in one batch."""
+    """Return float32 [n, layout.width]: the head vectors of `prompts`, read in one batch."""
     import torch
 
     batches, errors = preprocess(model, prompts)
     if errors or len(batches) != 1:
-        raise _failed(model, str(next(iter(errors.values()), "it does not take two prompts at a time")))
+        raise _failed(model, str(next(iter(errors.values()), "it cannot put two prompts into one batch")))
     [(_, batch)] = batches
     try:
         return read_heads(model, batch)
     except torch.OutOfMemoryError:
-        raise  # which says nothing about the model
+        raise  # unrelated to the correctness of the model
     except NETWORK_ERRORS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _failed(model, f"it refuses what its own processor makes: {reason}") from error
+        raise _failed(model, f"the network refuses the output of its own processor: {reason}") from error
 
 
 def _cosines(model: Model, one: "np.ndarray", other: "np.ndarray") -> "list[float]":
-    """Of every layer's vectors, its heads taken together."""
+    """Return the cosine of each layer's vectors, with all heads of a layer concatenated."""
     import numpy as np
 
     ends = np.cumsum([0, *(layer.width for layer in model.layout.layers)])

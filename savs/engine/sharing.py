@@ -1,13 +1,13 @@
-"""Several questions about the same media in one row, so that the media are seen once.
+"""Joins several questions about the same media into one row, so that the model processes the media once.
 
-A row is the beginning that the prompts have in common (the template and the media), then each
-question's own end, one behind the other. An end sees the beginning and itself, nothing else, and its
-positions go on where the beginning stops; so the head vectors at its last token are those that the
-prompt has alone. The towers encode the media once, the language model runs over the beginning once,
-and no key/value cache is copied for each question.
+A row is the beginning that the prompts have in common (the template and the media), then the end of each
+question's prompt, one after the other. An end attends only to the beginning and to itself, and its
+positions continue from the beginning; so the head vectors at its last token are those of the prompt
+alone. The towers encode the media once, the language model processes the beginning once, and no key/value
+cache is copied for each question.
 
-That holds for causal decoders that take a mask and positions as they are given. Whether a model is
-one is tried when it is loaded (`is_exact`); one that is not gets a row for each question.
+This is exact for causal decoders that use the given mask and positions. It is tested when a model is
+loaded (`savs.engine.sharing_trial`); if the test fails, each question gets its own row.
 """
 
 import inspect
@@ -38,12 +38,12 @@ class JoinedRow:
 
 
 def join(expanded: list[int], prompts: Sequence[list[int]], media: frozenset[int]) -> JoinedRow | None:
-    """The row of some prompts about the same media; None where they do not share a beginning that
-    holds all media.
+    """Return the row of some prompts about the same media, or None if they do not share a beginning that
+    contains all media.
 
-    expanded  the first prompt's tokens as the model gets them, its media placeholders repeated
-    prompts   all prompts' tokens before that
-    media     the tokens that stand for media
+    expanded  the first prompt's tokens with expanded media placeholders, as the model receives them
+    prompts   all prompts' tokens before the expansion
+    media     the placeholder tokens of media
     """
     shortest = min(map(len, prompts))
     common = 0
@@ -57,8 +57,8 @@ def join(expanded: list[int], prompts: Sequence[list[int]], media: frozenset[int
 
 
 def window_of(model: "Model") -> int | None:
-    """Tokens that a layer looks back, where some layer does not see all: a row's own mask knows nothing
-    of that, so that no shared row may be longer."""
+    """Return the size of the sliding attention window in tokens, or None if every layer sees all tokens.
+    A shared row's mask ignores the window, so a shared row must not be longer."""
     text = model.network.config.get_text_config(decoder=True)
     window = getattr(text, "sliding_window", None)
     if not isinstance(window, int) or getattr(text, "use_sliding_window", True) is False:
@@ -67,14 +67,14 @@ def window_of(model: "Model") -> int | None:
 
 
 def media_tokens(processor: Any) -> frozenset[int]:
-    """The tokens that stand for media in a prompt, as the processor names them."""
+    """Return the placeholder tokens of media, as the processor defines them."""
     found = (getattr(processor, name, None) for name in MEDIA_TOKENS)
     return frozenset(token for token in found if isinstance(token, int))
 
 
 def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
-    """int64 [rows, tokens], or [3, rows, tokens] for models with positions in time, height and width:
-    the positions that `network` itself would use for right-padded `inputs`."""
+    """Return int64 [rows, tokens], or [3, rows, tokens] for models with positions in time, height and
+    width: the positions that `network` itself would use for right-padded `inputs`."""
     import torch
 
     find = getattr(network.base_model, "get_rope_index", None)
@@ -89,8 +89,8 @@ def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
 
 
 def _first_of_alike(given: dict[str, Any]) -> dict[str, Any] | None:
-    """The first row's part, where all rows have media of one size in the same places: then they have the
-    same positions, which a model works out row by row."""
+    """Return the first row's part if all rows have media of one size in the same places, else None. Such
+    rows have the same positions, which the model would compute row by row."""
     rows = len(given["input_ids"])
     if rows < 2 or "mm_token_type_ids" not in given:
         return None
@@ -108,12 +108,11 @@ def _first_of_alike(given: dict[str, Any]) -> dict[str, Any] | None:
 def lay_out(
     inputs: dict[str, Any], joined: Sequence[JoinedRow], where: "torch.Tensor", pad: int
 ) -> dict[str, Any]:
-    """The inputs of joined rows, from those of their first prompts, right-padded.
+    """Return the inputs of joined rows, made from the right-padded inputs of their first prompts.
 
     where  the first prompts' `positions`
 
-    Answers `inputs` with other tokens and `position_ids`, and without the mask, which is the rows'
-    `Branches`.
+    The result has new tokens and `position_ids`, and no mask: the rows' `Branches` replace it.
     """
     import torch
 
@@ -145,5 +144,5 @@ def lay_out(
 
 
 def branches_of(joined: Sequence[JoinedRow]) -> Branches:
-    """Where the parts of joined rows lie."""
+    """Return the positions of the parts of joined rows."""
     return Branches.of([(len(row.beginning), [len(end) for end in row.ends]) for row in joined])

@@ -1,4 +1,4 @@
-"""Tries, when a model is loaded, whether questions about the same media can share a row."""
+"""Tests, when a model is loaded, whether questions about the same media can share a row."""
 
 import logging
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("savs.sharing")
 
-EXACT = 0.9999  # cosine with the vectors of prompts alone, of every head, in float32
+EXACT = 0.9999  # least cosine of any head's vectors with those of prompts alone, in float32
 EXACT_HALF = 0.99  # in bfloat16 and float16, whose rounding differs from batch to batch
 
 
 def sharing_is_exact(model: "Model") -> bool:
-    """Whether rows of several questions give every head's vector as prompts alone do. Tried on drawn
-    pictures and videos with questions of different length, in a batch."""
+    """Return whether rows of several questions give the same head vectors as prompts alone. Tested on
+    generated images and videos with questions of different length, in a batch."""
     from PIL import Image
 
     drawn = Image.linear_gradient("L")
@@ -34,19 +34,19 @@ def sharing_is_exact(model: "Model") -> bool:
         tried.append((_long_video(8), _long_video(6)))
     try:
         found = [_worst_cosine(model, media) for media in tried]
-    except Exception as error:  # whatever a model's code raises for a mask or positions of this form
-        log.info("%s: a row for each question (%s)", model.name, error)
+    except Exception as error:  # a model's code may raise anything for such a mask or positions
+        log.info("%s: one row per question (%s)", model.name, error)
         return False
     bar = EXACT if model.dtype == "float32" else EXACT_HALF
     for cosine in found:
-        if not cosine >= bar:  # nor is NaN
-            log.info("%s: a row for each question (cosine %.5f, and %g is needed)", model.name, cosine, bar)
+        if not cosine >= bar:  # true for NaN
+            log.info("%s: one row per question (cosine %.5f, %g required)", model.name, cosine, bar)
             return False
     return True
 
 
 def _long_video(frames: int) -> Video:
-    """Small and slow, so that where a model counts positions in time they lie far behind those in space."""
+    """Return a small, slow video: if a model counts positions in time, they far exceed those in space."""
     import numpy as np
 
     grey = np.linspace(0, 255, frames * 56 * 28 * 3).astype(np.uint8).reshape(frames, 56, 28, 3)
@@ -54,8 +54,8 @@ def _long_video(frames: int) -> Video:
 
 
 def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
-    """Of any head's vectors joined and alone, for several questions about each of two media; NaN where
-    one is, and 1 for videos where the model takes none."""
+    """Return the lowest cosine of any head's vectors, joined and alone, for several questions about each of
+    two media; NaN if any is NaN, and 1 for videos if the model does not accept videos."""
     import torch
 
     from savs.engine.packing import PackedRow
@@ -72,9 +72,9 @@ def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
     except ItemError:
         if isinstance(media[0], Video):
             return 1.0
-        raise  # without a picture nothing was tried
+        raise  # without an image nothing is tested
     trying = replace(model, shares=True)
-    others = [_vectors(trying, rows), _vectors(trying, alone)]  # joined, and padded without a mask
+    others = [_vectors(trying, rows), _vectors(trying, alone)]  # joined; padded without a mask
     cosines = [
         torch.cosine_similarity(vector[place], other[number][place], dim=0)
         for one in plain
@@ -82,11 +82,11 @@ def _worst_cosine(model: "Model", media: "Sequence[Image | Video]") -> float:
         for place in model.layout.slices().values()
         for other in others
     ]
-    return float(torch.stack(cosines).min())  # which Python's own is not, where one is NaN
+    return float(torch.stack(cosines).min())  # Python's min() would ignore NaN
 
 
 def _vectors(model: "Model", rows: "list[PackedRow]") -> "dict[int, torch.Tensor]":
-    """Head vectors by request number. Raises ItemError, and ValueError where not all rows stay whole."""
+    """Return head vectors by request number. Raises ItemError, and ValueError if a row was split."""
     from savs.engine.batches import build
     from savs.engine.forward import read_vectors
 
@@ -94,7 +94,7 @@ def _vectors(model: "Model", rows: "list[PackedRow]") -> "dict[int, torch.Tensor
     if errors:
         raise next(iter(errors.values()))
     if sum(len(batch.rows) for batch in built) != len(rows):
-        raise ValueError("its questions are shown apart")
+        raise ValueError("its questions need separate rows")
     found: dict[int, torch.Tensor] = {}
     for batch in built:
         found |= dict(zip(batch.numbers, read_vectors(model, batch).cpu(), strict=True))

@@ -1,4 +1,4 @@
-"""Head vectors of several items, and which head each of their numbers belongs to."""
+"""Head vectors of several items, and the head that each of their values belongs to."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadVectors:
-    """Head vectors of n items: `values` float32 [n, layout.width], divided as `layout` says."""
+    """Head vectors of n items: `values` float32 [n, layout.width], divided by `layout`."""
 
     layout: HeadLayout
     values: "np.ndarray"

@@ -1,8 +1,8 @@
-"""Reads ahead: the next requests with their media fetched and decoded, each file once per window.
+"""Reads ahead: fetches and decodes the media of the next requests, each file once per window.
 
-Threads decode while the model runs. Results are taken in order, so the same requests always make the
-same windows, whichever thread was quicker; and so the same batches, and the same numbers. A file that
-cannot be opened costs the requests that show it and no others. This module knows no model.
+Threads decode while the model runs. Results are collected in order, so the same requests always give the
+same windows, batches and values, regardless of thread timing. A file that cannot be opened fails only the
+requests that show it. This module does not depend on the model.
 """
 
 import os
@@ -19,10 +19,10 @@ from savs.errors import ItemError, NoQuestion
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-WINDOW_REQUESTS = 512  # that are decoded, sorted and packed together; up to twice as many about one item
-WINDOW_BYTES = 2**30  # of decoded pixels in one window; two are in memory
+WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
+WINDOW_BYTES = 2**30  # of decoded pixels in one window; two windows are in memory
 DECODERS = min(8, 2 * (os.cpu_count() or 1))  # threads that fetch and decode
-AHEAD = 4 * DECODERS  # files that are being decoded or wait to be put into a window
+AHEAD = 4 * DECODERS  # files that are being decoded or wait for a window
 
 Open = Callable[[str], "tuple[Image | Video, Digest]"]
 
@@ -49,8 +49,8 @@ class OpenedRequest:
 class Window:
     """Requests that are ready for the model, in order.
 
-    errors   why the others are not: number → error
-    digests  what each request's media are known by, in order; fewer where one could not be opened
+    errors   request number → error of a request that is not ready
+    digests  request number → digests of its media, in order; fewer if one could not be opened
     """
 
     shown: list[OpenedRequest] = field(default_factory=list)
@@ -64,9 +64,9 @@ class Window:
 def read_ahead(
     requests: Iterable[Request], open_one: Open, limit: int = WINDOW_REQUESTS, space: int = WINDOW_BYTES
 ) -> Iterator[Window]:
-    """Windows of about `limit` requests and `space` bytes of pixels. The next one is being filled while the
-    caller works on the last. Requests one behind the other that show the same media are not parted, unless
-    there are more than `limit`: media in two windows go through the model twice.
+    """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
+    the caller processes the current one. Consecutive requests with the same media stay in one window, up to
+    twice `limit`, because media in two windows go through the model twice.
 
     open_one  opens the file at an address; raises ItemError; called from several threads
     """
@@ -78,7 +78,7 @@ def read_ahead(
         while len(window := following.result()):
             following = filler.submit(filling.window)
             yield window
-    finally:  # the end, or somebody stopped listening
+    finally:  # also if the caller stops iterating
         filling.stopped = True
         decoders.shutdown(wait=False, cancel_futures=True)
         filler.shutdown(wait=True, cancel_futures=True)
@@ -86,7 +86,7 @@ def read_ahead(
 
 
 class _Filling:
-    """What is decoded, waits to be put into a window, and is shared inside it."""
+    """Files that are being decoded, wait for a window, or are shared in it."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Filling:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space = limit, space
         self.waiting: deque[tuple[Request, list[Future[tuple[Image | Video, Digest]]]]] = deque()
-        self.files: Counter[str] = Counter()  # that are shown by who waits
+        self.files: Counter[str] = Counter()  # files of the waiting requests
         self.opened: dict[str, Future[tuple[Image | Video, Digest]]] = {}
         self.stopped = False
 
@@ -136,11 +136,12 @@ class _Filling:
         return window
 
     def _goes_on(self, shown: tuple[str, ...], taken: int) -> bool:
-        """Whether what waits next is about the media that a full window of `taken` requests ends with."""
+        """Return whether the next waiting request shows the same media as the last one of a full window of
+        `taken` requests."""
         return bool(shown) and self.waiting[0][0].sample.media == shown and taken < 2 * self.limit
 
     def _start(self, room: int) -> None:
-        """Starts decoding what the window will need next."""
+        """Start to decode the files that the window needs next."""
         while len(self.waiting) < room and len(self.files) < AHEAD:
             if (request := next(self.requests, None)) is None:
                 break

@@ -1,9 +1,9 @@
-"""Asks the model itself, without examples: what it says, and how likely it finds each class name.
+"""Zero-shot answers of the model: its generated text, or the likelihood of each class name.
 
-The baseline that Sparse Attention Vectors are measured against. Greedy generation is the published
-one (its text is compared with the label as it stands); `likeliest` never answers anything but a class.
-Both see the prompts that `extract` sees. Rows are padded on the left here, because every row's next
-token must stand in the same column.
+The baseline that Sparse Attention Vectors are measured against. Greedy generation is the published one
+(its text is compared with the label as it is); `likeliest` only ever returns a class. Both use the same
+prompts as `extract`. Rows are padded on the left here, because every row's next token must be in the same
+column.
 """
 
 import copy
@@ -29,10 +29,11 @@ T = TypeVar("T")
 def generate(
     model: Model, prompts: Sequence[Prompt], max_new_tokens: int, timings: Timings | None = None
 ) -> list[str | ItemError]:
-    """What the model says to each prompt: greedily, in one batch, up to an end token or `max_new_tokens`.
+    """Return the text that the model generates for each prompt: greedily, in one batch, up to an end token
+    or `max_new_tokens`.
 
-    The text is stripped, and without special tokens. A prompt that the processor refuses, or behind
-    which so long an answer has no room in the model's context, has its error instead.
+    The text is stripped and has no special tokens. A prompt that the processor refuses, or that leaves
+    too little room for such an answer in the model's context, has its error instead.
     """
     return _ask(model, prompts, max_new_tokens, timings, lambda batch: _say(model, batch, max_new_tokens))
 
@@ -40,18 +41,18 @@ def generate(
 def likeliest(
     model: Model, prompts: Sequence[Prompt], classes: Sequence[str], timings: Timings | None = None
 ) -> list[dict[str, float] | ItemError]:
-    """How likely each class is as the answer to each prompt, in the classes' order.
+    """Return the likelihood of each class as the answer to each prompt, in the classes' order.
 
-    That is the softmax, over the classes, of the summed log-likelihood of the tokens of a class's name
-    right behind the generation prompt. What would follow the name does not count, so a class whose
-    name begins another's is never the less likely of the two.
+    It is the softmax, over the classes, of the summed log-likelihood of the tokens of a class's name
+    directly after the generation prompt. Tokens after the name do not count, so a class whose name is a
+    prefix of another's is never the less likely of the two.
 
-    One forward pass serves all names of one token. Each longer one takes a short pass more, on the
-    cache of the first, unless another's does for it. Errors as in `generate`; raises UnsupportedModel
-    where a name has no tokens.
+    One forward pass serves all names of one token. Each longer name needs a further short pass on the
+    cache of the first, unless the pass of another name covers it. Errors as in `generate`; raises
+    UnsupportedModel if a name has no tokens.
     """
     if not classes:
-        raise SettingsError("there are no classes to choose from")
+        raise SettingsError("no classes given; constrained answers need at least one")
     spelt = [_spell(model, name) for name in classes]
     longest = max(map(len, spelt))
     return _ask(model, prompts, longest, timings, lambda batch: _choose(model, batch, classes, spelt))
@@ -64,7 +65,7 @@ def _ask(
     timings: Timings | None,
     answer: Callable[[Processed], list[T | ItemError]],
 ) -> list[T | ItemError]:
-    """Answers of up to `tokens` tokens, of which the model need not take in the last."""
+    """Return answers of up to `tokens` tokens. The last of them is never an input of the model."""
     timings = timings or Timings()
     with timings.stage("preprocess"):
         batches, errors = preprocess(model, prompts, padding_side="left", room=tokens - 1)
@@ -86,7 +87,7 @@ def _say(model: Model, batch: Processed, max_new_tokens: int) -> list[str | Item
 
     with _listening(model, look):
         said = _generate(model, inputs, max_new_tokens).sequences[:, inputs["input_ids"].shape[1] :]
-    ends = set(_ends(model))  # which need not be special tokens
+    ends = set(_ends(model))  # may include tokens that are not special
     texts = model.processor.tokenizer.batch_decode(
         [list(takewhile(lambda token: token not in ends, row)) for row in said.tolist()],
         skip_special_tokens=True,
@@ -113,7 +114,7 @@ def _spell(model: Model, name: str) -> Tokens:
 
 
 def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) -> "torch.Tensor":
-    """float64 [n, classes]: log p(tokens of the class | prompt)."""
+    """Return float64 [n, classes]: log p(tokens of the class | prompt)."""
     import torch
 
     inputs = onto_device(model, batch.inputs)
@@ -121,7 +122,7 @@ def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) ->
     counted: set[Tokens] = set()
 
     def count(prefix: Tokens, logits: torch.Tensor) -> None:
-        """Adds what `logits` [n, vocabulary] give the tokens behind `prefix`."""
+        """Add the log-likelihoods in `logits` [n, vocabulary] of the tokens after `prefix`."""
         if prefix in counted:
             return
         counted.add(prefix)
@@ -133,7 +134,7 @@ def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) ->
     logits, cache = _pass(model, inputs, 1)
     count((), logits[:, 0])
     for path in _paths(spelt):
-        # A copy, because not every kind of cache can be cut back to where the prompts end.
+        # Copied, because not every kind of cache can be cropped to the end of the prompts.
         logits, _ = _pass(model, _grown(inputs, path), len(path), past_key_values=copy.deepcopy(cache))
         for at in range(len(path)):
             count(path[: at + 1], logits[:, at])
@@ -141,9 +142,9 @@ def _log_likelihoods(model: Model, batch: Processed, spelt: Sequence[Tokens]) ->
 
 
 def _pass(model: Model, inputs: dict[str, Any], keep: int, **more: Any) -> "tuple[torch.Tensor, Any]":
-    """One forward pass: the logits at the last `keep` tokens [n, keep, vocabulary], and the cache.
+    """Run one forward pass. Return the logits at the last `keep` tokens [n, keep, vocabulary] and the cache.
 
-    `generate` makes it, because it knows every model's positions behind padding and media.
+    It uses `generate`, which computes every model's positions after padding and media.
     """
     kept: list[torch.Tensor] = []
     with _listening(model, lambda logits: kept.append(logits[:, -keep:].clone())):
@@ -152,13 +153,14 @@ def _pass(model: Model, inputs: dict[str, Any], keep: int, **more: Any) -> "tupl
 
 
 def _paths(spelt: Sequence[Tokens]) -> list[Tokens]:
-    """All tokens but the last of names that have several, unless another such path begins with them."""
+    """Return all tokens but the last of each name with several tokens, except paths that begin a longer
+    path."""
     paths = {tokens[:-1] for tokens in spelt if len(tokens) > 1}
     return sorted(paths - {path[:at] for path in paths for at in range(1, len(path))})
 
 
 def _grown(inputs: dict[str, Any], path: Tokens) -> dict[str, Any]:
-    """The inputs with `path` behind every row, without the media, which the cache has seen."""
+    """Return the inputs with `path` appended to every row, and without the media, which are in the cache."""
     import torch
 
     grown = {}
@@ -171,18 +173,18 @@ def _grown(inputs: dict[str, Any], path: Tokens) -> dict[str, Any]:
 
 
 def _generate(model: Model, inputs: dict[str, Any], tokens: int, keep: int = 1, **more: Any) -> Any:
-    """Greedy generation of up to `tokens` tokens. Of the prompts, only the last `keep` tokens get logits,
-    where the model can leave the others out.
+    """Generate up to `tokens` tokens greedily. Only the last `keep` tokens of the prompts get logits, if
+    the model can omit the others.
 
-    Of the checkpoint's own generation settings (temperatures, penalties, suppressed tokens) only its
-    end tokens count.
+    Of the checkpoint's own generation settings only the end tokens are used, not its temperatures,
+    penalties or suppressed tokens.
     """
     import torch
     from transformers import GenerationConfig
 
     network = model.network
     if not network.can_generate():
-        raise UnsupportedModel(f"{type(network).__name__} generates no text")
+        raise UnsupportedModel(f"{type(network).__name__} cannot generate text")
     if "logits_to_keep" in signature(network.forward).parameters:
         more["logits_to_keep"] = keep
     own, ends = network.generation_config, _ends(model)
@@ -197,8 +199,8 @@ def _generate(model: Model, inputs: dict[str, Any], tokens: int, keep: int = 1, 
 
 
 def _ends(model: Model) -> list[int]:
-    """The tokens that end an answer: the checkpoint's, and its tokenizer's. Raises UnsupportedModel
-    where there is none."""
+    """Return the tokens that end an answer: the checkpoint's and its tokenizer's. Raises UnsupportedModel
+    if there are none."""
     own = model.network.generation_config.eos_token_id
     found = [*(own if isinstance(own, list) else [own]), model.processor.tokenizer.eos_token_id]
     ends = list(dict.fromkeys(token for token in found if token is not None))
@@ -209,7 +211,7 @@ def _ends(model: Model) -> list[int]:
 
 @contextmanager
 def _listening(model: Model, hear: "Callable[[torch.Tensor], None]") -> Iterator[None]:
-    """Tells `hear` the logits [n, tokens, vocabulary] of every forward pass."""
+    """Call `hear` with the logits [n, tokens, vocabulary] of every forward pass."""
     hook = model.network.register_forward_hook(lambda module, arguments, out: hear(out.logits))
     try:
         yield
@@ -218,4 +220,4 @@ def _listening(model: Model, hear: "Callable[[torch.Tensor], None]") -> Iterator
 
 
 def _unusable(model: Model) -> UnusableVectors:
-    return UnusableVectors(f"{model.name} answered with NaN or infinity")
+    return UnusableVectors(f"{model.name} returned NaN or infinity")

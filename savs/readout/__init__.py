@@ -1,1 +1,1 @@
-"""From head vectors to labels: fit, votes, artifacts, and the leak check."""
+"""Labels from head vectors: fit, votes, artifacts, and the leak check."""

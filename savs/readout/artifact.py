@@ -1,7 +1,7 @@
 """Artifacts: fitted heads on disk or S3, with everything needed to use them again.
 
 An artifact is a folder of two objects, `savs.safetensors` and `manifest.json`. The manifest is
-written last and never replaced, so an artifact that can be seen is whole and stays as it is.
+written last and never replaced, so an artifact with a manifest is complete and immutable.
 """
 
 import json
@@ -26,14 +26,14 @@ LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
 
 @dataclass(frozen=True)
 class Artifact:
-    """Fitted heads and where they come from."""
+    """Fitted heads and their origin."""
 
     manifest: Manifest
     readout: Readout
 
     def check(self, model: Model) -> None:
-        """Raises ArtifactMismatch unless `model` is the one that made this artifact, and is shown items
-        in the same way."""
+        """Raise ArtifactMismatch unless `model` made this artifact and items are shown to it in the same
+        way."""
         self._check_weights(model)
         made, loaded = self.manifest.origin.prompt, describe(model).prompt
         if made != loaded:
@@ -42,8 +42,8 @@ class Artifact:
             )
 
     def prepared(self, model: Model) -> Model:
-        """`model`, to which items are shown as they were when this artifact was made; `model` itself
-        stays as it is. Raises ArtifactMismatch where another one made it."""
+        """Return a copy of `model` to which items are shown as they were when this artifact was made.
+        Raises ArtifactMismatch if another model made it."""
         self._check_weights(model)
         made = self.manifest.origin.prompt
         prepared = replace(model, sampling=made.sampling, processor=with_sizes(model.processor, made.sizes))
@@ -61,7 +61,7 @@ class Artifact:
 
 
 def describe(model: Model) -> Origin:
-    """What an artifact must know of the model that its vectors come from."""
+    """Return the origin of the vectors of `model`, as an artifact records it."""
     sizes = sizes_of(model.processor)
     return Origin(
         model=ModelIdentity(
@@ -89,7 +89,7 @@ def make_artifact(
     training: Sequence[TrainingRow],
     created: datetime,
 ) -> Artifact:
-    """An artifact of `readout`, which was fitted on `training`; `origin` is `describe(model)`."""
+    """Return an artifact of `readout`, fitted on `training`; `origin` is `describe(model)`."""
     manifest = Manifest(
         name=name,
         version=artifact_version,
@@ -113,7 +113,7 @@ def _version(library: str) -> str | None:
 
 
 def save_artifact(artifact: Artifact, url: str) -> None:
-    """Writes an artifact into the folder or s3:// prefix at `url`; one that is there already stays."""
+    """Write an artifact into the folder or s3:// prefix at `url`, unless one is there already."""
     from safetensors.numpy import save
 
     store = open_store(url)
@@ -124,7 +124,7 @@ def save_artifact(artifact: Artifact, url: str) -> None:
 
 
 def _tensors(readout: Readout) -> dict[str, Any]:
-    """`heads`, and `centroids`; where heads differ in width, a tensor per width and its ranks."""
+    """Return `heads` and `centroids`; if heads differ in width, a tensor per width and its ranks."""
     import numpy as np
 
     tensors: dict[str, Any] = {"heads": np.ascontiguousarray(readout.heads)}
@@ -141,7 +141,8 @@ def _tensors(readout: Readout) -> dict[str, Any]:
 
 
 def load_artifact(url: str) -> Artifact:
-    """The artifact at `url`. Raises ArtifactNotFound, ArtifactMismatch (a newer schema) or ArtifactError."""
+    """Return the artifact at `url`. Raises ArtifactNotFound, ArtifactError, or
+    ArtifactMismatch if its schema is newer."""
     store = open_store(url)
     manifest = _read_manifest(store)
     try:
@@ -161,7 +162,7 @@ def _read_manifest(store: Store) -> Manifest:
         found = row.get("schema_version") if isinstance(row, dict) else None
         if isinstance(found, int) and found > SCHEMA:
             raise ArtifactMismatch(
-                f"{store.url} has schema {found}; this savs reads {SCHEMA}. Use a newer savs"
+                f"{store.url} has schema {found}; this savs reads schema {SCHEMA}. Use a newer savs"
             )
         return Manifest.model_validate_json(data)
     except (ValueError, ValidationError, RecursionError) as error:
@@ -185,7 +186,7 @@ def _readout(manifest: Manifest, data: bytes, url: str) -> Readout:
         raise ArtifactError(f"{url}/savs.safetensors is not usable: {error}") from error
     layout = manifest.origin.head_layout()
     counted = sum(layer.heads for layer in layout.layers) == len(manifest.scores)
-    places = layout.slices() if counted else {}  # a damaged count may be too large to go through
+    places = layout.slices() if counted else {}  # a damaged count may be too large to iterate over
     sound = (
         heads.shape[1:] == (2,)
         and heads.dtype == np.int32
@@ -199,7 +200,7 @@ def _readout(manifest: Manifest, data: bytes, url: str) -> Readout:
         sound &= centroids[rank].shape == expected and centroids[rank].dtype == np.float32
         sound &= bool(np.isfinite(centroids[rank]).all())
     if not sound:
-        raise ArtifactError(f"{url}/savs.safetensors does not fit its manifest")
+        raise ArtifactError(f"{url}/savs.safetensors does not match its manifest")
     return Readout(
         mode=manifest.readout,
         classes=manifest.classes,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the heads say of one item.
+    """The result of the vote on one item.
 
-    prediction  the class with most votes
-    votes       how many heads voted for each class, every class, most first
+    prediction  the class with the most votes
+    votes       votes for each class, all classes, highest count first
     confidence  the winner's share of the votes, 0 to 1
     """
 
@@ -27,19 +27,19 @@ class Answer:
 
 
 def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
-    """One answer per row of `vectors`.
+    """Return one answer per row of `vectors`.
 
-    Of classes with equal votes the one wins that the best-ranked head among them named, as
-    published. Raises ArtifactMismatch where the vectors come from a model with other heads, and
-    FitError where they hold NaN or infinity.
+    Of classes with equal votes, the one named by the best-ranked head wins, as published. Raises
+    ArtifactMismatch if the vectors come from a model with other heads, and FitError if they contain NaN
+    or infinity.
     """
     import numpy as np
     import torch
 
     if vectors.layout != readout.layout:
         raise ArtifactMismatch(
-            f"the vectors have {len(vectors.layout.heads())} heads in {vectors.layout.width} numbers; "
-            f"the readout was fitted on {len(readout.layout.heads())} in {readout.layout.width}"
+            f"the vectors have {len(vectors.layout.heads())} heads in {vectors.layout.width} values; "
+            f"the readout was fitted on {len(readout.layout.heads())} heads in {readout.layout.width} values"
         )
     if not np.isfinite(vectors.values).all():
         raise FitError("vectors with NaN or infinity cannot be classified")
@@ -48,13 +48,13 @@ def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
 
 
 def answers(readout: Readout, names: "torch.Tensor") -> list[Answer]:
-    """What the heads say of each item: `names` int64 [n, k] as `DeviceReadout.named` gives them."""
+    """Return one answer per item from `names` int64 [n, k], the result of `DeviceReadout.named`."""
     return [_count(readout, ballots) for ballots in names.tolist()]
 
 
 def _count(readout: Readout, ballots: list[int]) -> Answer:
     votes: dict[str, int] = {}
-    for number in ballots:  # best head first, so that equal counts stay in the heads' order
+    for number in ballots:  # best head first, so that ties keep the heads' order
         name = readout.classes[number]
         votes[name] = votes.get(name, 0) + 1
     votes |= {name: 0 for name in readout.classes if name not in votes}

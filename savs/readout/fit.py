@@ -1,8 +1,8 @@
-"""Chooses the heads that tell the classes apart, from a few labelled examples (arXiv 2412.00142).
+"""Chooses the heads that separate the classes best, from a few labelled examples (arXiv 2412.00142).
 
-Mode `reference` is the published procedure down to its ties: centroids are class means, a head's
-score is how many of the same examples lie nearest to their own class, and the best k heads keep
-their centroids. It does not hold examples out, so scores are optimistic; they only rank heads.
+Mode `reference` is the published procedure, ties included: centroids are class means, a head's score is
+the number of the same examples that are nearest to their own class, and the best k heads keep their
+centroids. No examples are held out, so scores are optimistic; they only rank heads.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_HEADS = 20  # as published
-COMPARISONS_AT_ONCE = 2**25  # numbers in memory while cosines are taken: 128 MiB of float32
+COMPARISONS_AT_ONCE = 2**25  # values in memory while cosines are computed: 128 MiB of float32
 
 
 @dataclass(frozen=True)
 class Readout:
-    """Fitted heads: all that is needed to label head vectors.
+    """Fitted heads: everything that is needed to label head vectors.
 
-    mode       how they were fitted; "reference" is the published way
+    mode       how they were fitted; "reference" is the published procedure
     classes    class names in order of first appearance; ties go to the first
     heads      int32 [k, 2]: (layer, head), best first
     centroids  k arrays float32 [classes, head_dim], best head first
     scores     int32 [all heads], layer-major: examples nearest to their own class
-    layout     of the head vectors that were fitted
+    layout     of the head vectors used for fitting
     """
 
     mode: str
@@ -48,14 +48,14 @@ def fit(
     mode: str = "reference",
     classes: Sequence[str] | None = None,
 ) -> Readout:
-    """Fits class centroids and chooses the `heads` best heads.
+    """Fit class centroids and choose the `heads` best heads.
 
     vectors  n rows
     labels   n class names
-    classes  their order; by default as they first appear in `labels`
+    classes  order of the classes; by default as they first appear in `labels`
 
     Raises FitError: fewer than two classes, a class without examples, more heads than the model
-    has, NaN or infinite vectors, or as many labels as there are not vectors.
+    has, NaN or infinite vectors, or numbers of vectors and labels that differ.
     """
     import numpy as np
     import torch
@@ -69,7 +69,7 @@ def fit(
     scores = np.zeros(len(places), dtype=np.int64)
     for i, (head, columns) in enumerate(places.items()):
         scores[i] = int((nearest(values[:, columns], centroids[head]) == numbers).sum())
-    # NumPy's default sort is not stable, and its order of equal counts is the published one.
+    # NumPy's default sort is not stable; its order of equal counts is the published one.
     top = np.argsort(scores)[-heads:][::-1]
     chosen = [list(places)[i] for i in top]
     return Readout(
@@ -83,11 +83,11 @@ def fit(
 
 
 def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor":
-    """int64 [n]: the centroid with the largest cosine, the first of equals.
+    """Return int64 [n]: the centroid with the largest cosine, the first of equals.
 
-    vectors float32 [n, d], centroids float32 [classes, d], or [n, classes, d] where each vector has its
-    own. The cosine is PyTorch's own, because float32 rounding decides between centroids that are all but
-    equal, as in the published code.
+    vectors float32 [n, d], centroids float32 [classes, d], or [n, classes, d] if each vector has its
+    own. The cosine is PyTorch's own, as in the published code, because float32 rounding decides between
+    centroids that are nearly equal.
     """
     import torch
 
@@ -107,28 +107,28 @@ def _checked(
     mode: str,
     classes: Sequence[str] | None,
 ) -> list[str]:
-    """The order of the classes, if everything can be fitted."""
+    """Return the order of the classes. Raises FitError if the arguments cannot be fitted."""
     import numpy as np
 
     if mode != "reference":
-        raise FitError(f"{mode!r} is no readout; there is: reference")
+        raise FitError(f"{mode!r} is not a readout; use 'reference'")
     if len(vectors) != len(labels):
-        raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; there must be one label each")
+        raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label")
     available = len(vectors.layout.heads())
     if not 1 <= heads <= available:
         raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
     order = list(classes) if classes is not None else list(dict.fromkeys(labels))
     if len(set(order)) != len(order):
-        raise FitError("a class is named twice")
+        raise FitError("a class is listed twice")
     unknown = sorted(set(labels) - set(order))
     if unknown:
-        raise FitError(f"labels that are no class: {', '.join(map(repr, unknown[:5]))}")
+        raise FitError(f"labels that are not classes: {', '.join(map(repr, unknown[:5]))}")
     empty = [name for name in order if name not in set(labels)]
     if empty:
         raise FitError(f"no example of class {', '.join(map(repr, empty[:5]))}")
     if len(order) < 2:
-        raise FitError(f"at least two classes are needed; the labels name {order or 'none'}")
+        raise FitError(f"at least two classes are needed; found {order or 'none'}")
     broken = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
     if len(broken):
-        raise FitError(f"vectors with NaN or infinity in {len(broken)} rows, the first is row {broken[0]}")
+        raise FitError(f"vectors with NaN or infinity in {len(broken)} rows; the first is row {broken[0]}")
     return order

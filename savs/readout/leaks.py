@@ -1,9 +1,8 @@
-"""The leak check: which of the items that are labelled are in the training set?
+"""The leak check: finds corpus rows that are in the training set.
 
-An item is a training row if its question and the bytes of its media, in their order, are the same: then
-the model is shown the same prompt. A picture that was encoded anew is another one, and so is a pair in
-the other order. Where media could not be opened, file names stand for their bytes, and the find is
-not verified.
+An item is a training row if its question and the bytes of its media, in order, are the same, so that the
+prompt is the same. A re-encoded image does not match, nor does a pair in reverse order. For media that
+could not be opened, file names are compared instead of bytes, and the leak is not verified.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +26,9 @@ class Leak:
 
 
 class TrainingSet:
-    """An artifact's training rows, to be asked whether an item is one of them.
+    """An artifact's training rows, with a lookup by question and media.
 
-    Asking costs the same however many rows there are.
+    The time of a lookup does not depend on the number of rows.
     """
 
     def __init__(self, rows: Sequence[TrainingRow]) -> None:
@@ -41,18 +40,18 @@ class TrainingSet:
             if question is None:
                 continue
             digests = tuple(map(Digest, row.sizes, row.sha256))
-            for opened in range(count + 1):  # what an item is known by whose other media cannot be opened
+            for opened in range(count + 1):  # keys of items whose other media cannot be opened
                 self._ids.setdefault((question, digests[:opened], row.names[opened:]), row.id)
             self._sizes.update(row.sizes)
 
     def may_hold(self, size: int) -> bool:
-        """Whether a medium of `size` bytes may be a row's, so that it is worth its sha256."""
+        """Return whether a media file of `size` bytes may belong to a row and therefore needs its sha256."""
         return size in self._sizes
 
     def find(self, question: str, media: Sequence[str], digests: Sequence[Digest]) -> Leak | None:
-        """The row that an item is, if it is one.
+        """Return the leak if the item is a training row, else None.
 
-        digests  of its media, as far as they could be opened; with a sha256 where `may_hold` said so
+        digests  of its media, up to the first that could not be opened; with a sha256 if `may_hold` is true
         """
         names = tuple(map(base_name, media[len(digests) :]))
         row = self._ids.get((question_hash(question), tuple(digests), names))
@@ -65,10 +64,10 @@ def find_leaks(
     question: str | None,
     digests: Mapping[int, tuple[Digest, ...]],
 ) -> dict[int, Leak]:
-    """Those of `samples` that are in the training set, by their index.
+    """Return the leaks among `samples` by sample index.
 
-    question  of samples that have none of their own
-    digests   as in `savs.engine.extract.Extraction`, for which `training.may_hold` said what to hash
+    question  for samples without a question of their own
+    digests   as in `savs.engine.extract.Extraction`, extracted with `hashed=training.may_hold`
     """
     found = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""What an artifact's `manifest.json` holds: everything that is needed to use its heads again."""
+"""Contents of an artifact's `manifest.json`: everything that is needed to use its heads again."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ SCHEMA: Literal[1] = 1
 
 
 class ModelIdentity(ManifestEntry):
-    """Which model made an artifact. `fingerprint` is what counts; the rest is for people."""
+    """The model that made an artifact. Only `fingerprint` is compared; the rest is for readers."""
 
     id: str
     revision: str
@@ -24,7 +24,7 @@ class ModelIdentity(ManifestEntry):
 
 class PromptFormat(ManifestEntry):
     """How items are shown: frames of a video, or frames per second; the processor's sizes, which are
-    pixel budgets where it has them (see `savs.model.pixels`); and whose chat template writes the prompts
+    pixel budgets if it has them (see `savs.model.pixels`); and the source of the chat template
     ("fallback": the checkpoint has none)."""
 
     frames: int | None
@@ -39,13 +39,13 @@ class PromptFormat(ManifestEntry):
 
     @property
     def sizes(self) -> dict[str, Size]:
-        """As `savs.model.pixels.sizes_of` has them."""
+        """The sizes in the form of `savs.model.pixels.sizes_of`."""
         both = {"image_processor": self.image_size, "video_processor": self.video_size}
         return {part: size for part, size in both.items() if size}
 
     @model_validator(mode="after")
     def _check(self) -> "PromptFormat":
-        _ = self.sampling  # raises ValueError where the two numbers cannot be
+        _ = self.sampling  # raises ValueError if frames and fps are invalid
         return self
 
 
@@ -56,7 +56,7 @@ class LayerEntry(ManifestEntry):
 
 
 class Origin(ManifestEntry):
-    """Where head vectors come from: the model, how items were shown to it, and its heads."""
+    """The origin of head vectors: the model, how items were shown to it, and its heads."""
 
     model: ModelIdentity
     prompt: PromptFormat
@@ -67,7 +67,7 @@ class Origin(ManifestEntry):
 
 
 class Manifest(ManifestEntry):
-    """`manifest.json`. `question` is there when all training rows share it."""
+    """`manifest.json`. `question` is set if all training rows share it."""
 
     schema_version: Literal[1] = SCHEMA
     name: str

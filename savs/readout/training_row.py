@@ -1,4 +1,4 @@
-"""A training example as an artifact keeps it, so that it can be recognised in a corpus."""
+"""The record of a training example in an artifact, for the leak check."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from savs.data.media import Digest, base_name
 
 
 class ManifestEntry(BaseModel):
-    """Base of what an artifact's manifest holds: immutable, no unknown fields."""
+    """Base class of an artifact manifest's records: immutable, no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def question_hash(question: str) -> str:
-    """sha256 of a question as it is shown, as hexadecimal digits."""
+    """Return the sha256 of a question as it is shown, as hexadecimal digits."""
     return hashlib.sha256(question.encode()).hexdigest()
 
 
 class TrainingRow(ManifestEntry):
-    """One example that the artifact was fitted on, and what it is found by again (see `savs.readout.leaks`).
+    """One example that the artifact was fitted on, with its identity (see `savs.readout.leaks`).
 
-    sha256, sizes, names  of its media, in order: of the bytes, how many they are, and the files' names
-    question_sha256       of the question as it was shown; None where the row cannot be found again
+    sha256, sizes, names  of its media files, in order: hash of the bytes, number of bytes, and file name
+    question_sha256       of the question as it was shown; None if the row cannot be recognised
     """
 
     id: str
@@ -36,14 +36,14 @@ class TrainingRow(ManifestEntry):
     @model_validator(mode="after")
     def _check(self) -> "TrainingRow":
         if self.question_sha256 is not None and not len(self.sha256) == len(self.sizes) == len(self.names):
-            raise ValueError(f"training row {self.id!r} has not as many sizes and names as media")
+            raise ValueError(f"training row {self.id!r} needs one size and one name for each sha256")
         return self
 
 
 def training_row(
     id: str, label: str, question: str, media: Sequence[str], digests: Sequence[Digest]
 ) -> TrainingRow:
-    """The training row of an example. Where not all of its media were hashed, it cannot be found again."""
+    """Return the training row of an example. It cannot be recognised unless all its media were hashed."""
     hashes = tuple(digest.sha256 for digest in digests if digest.sha256 is not None)
     whole = len(hashes) == len(digests) == len(media)
     return TrainingRow(

@@ -1,8 +1,8 @@
-"""A fitted readout where the model is: the votes of a batch, over all heads and classes at once.
+"""A fitted readout on the model's device: computes a batch's votes over all heads and classes at once.
 
-One einsum gives the cosines of every item with every class under every head. Where two of them are so
-close that rounding could decide, on a CPU they are taken again as the published code takes them
-(`fitting.nearest`), because there the first of equal classes wins.
+One einsum computes the cosines of every item with every class in every head. If two of them are so close
+that rounding could decide, a CPU computes them again as in the published code (`savs.readout.fit.nearest`),
+where the first of equal classes wins.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ CLOSE = 1e-5  # difference of cosines below which float32 rounding may decide; i
 
 @dataclass(frozen=True)
 class _Group:
-    """The chosen heads of one width: their ranks, where their numbers lie, and their centroids as they
-    are [heads, classes, width] and of length one."""
+    """The chosen heads of one width: ranks, columns of their values in the vectors, centroids
+    [heads, classes, width], and the same centroids normalised to length one."""
 
     ranks: "torch.Tensor"
     columns: "torch.Tensor"
@@ -30,7 +30,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class DeviceReadout:
-    """`readout` on a device, for vectors in `layout`."""
+    """`readout` on a device, for vectors of `layout`."""
 
     readout: Readout
     layout: HeadLayout
@@ -40,7 +40,7 @@ class DeviceReadout:
     def of(
         cls, readout: Readout, layout: HeadLayout, device: "torch.device | str" = "cpu"
     ) -> "DeviceReadout":
-        """Raises KeyError where `layout` lacks a head of the readout."""
+        """Return the readout on `device`. Raises KeyError if `layout` lacks a head of the readout."""
         import torch
 
         places = layout.slices()
@@ -61,9 +61,9 @@ class DeviceReadout:
         return cls(readout, layout, tuple(groups))
 
     def named(self, vectors: "torch.Tensor") -> "torch.Tensor":
-        """int64 [n, k]: the class number that each chosen head names, best head first.
+        """Return int64 [n, k]: the class number that each chosen head names, best head first.
 
-        vectors  float32 [n, layout.width], on the ballot's device
+        vectors  float32 [n, layout.width], on the readout's device
         """
         import torch
 
@@ -74,7 +74,7 @@ class DeviceReadout:
                 "nhd,hcd->nhc", torch.nn.functional.normalize(own, dim=-1), group.directions
             )
             most = cosines.amax(-1, keepdim=True)
-            # The first of equal classes, which argmax does not promise on a GPU.
+            # The first of equal classes; argmax does not guarantee it on a GPU.
             chosen = (cosines == most).int().cummax(-1).values.sum(-1).sub(cosines.shape[-1]).abs()
             if not vectors.is_cuda:
                 items, heads = ((cosines >= most - CLOSE).sum(-1) > 1).nonzero(as_tuple=True)

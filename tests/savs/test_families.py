@@ -174,7 +174,7 @@ def test_a_video_costs_its_row_where_a_family_takes_none(
     found = savs.extract(model, [picture, clip])
     assert found.samples == (picture,)
     assert isinstance(found.errors[1], UnusablePrompt)
-    assert "takes no videos" in str(found.errors[1])
+    assert "does not accept videos" in str(found.errors[1])
 
 
 @pytest.mark.parametrize("family", WITH_VIDEO)

@@ -119,7 +119,7 @@ def test_a_model_that_looks_at_a_picture_from_both_sides_does_not_share(
     monkeypatch.setattr("savs.engine.batches.window_of", lambda model: None)
     with caplog.at_level("INFO"):
         assert not sharing_is_exact(model)
-    assert "a row for each question (cosine" in caplog.text
+    assert "one row per question (cosine" in caplog.text
 
 
 def test_a_question_that_cannot_be_shown_costs_only_itself(qwen2: savs.Model, media: dict[str, str]) -> None:

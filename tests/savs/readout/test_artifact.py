@@ -176,7 +176,7 @@ def test_a_manifest_without_tensors_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_artifact_of_a_newer_schema_asks_for_a_newer_savs(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactMismatch, match=r"schema 2; this savs reads 1\. Use a newer savs"):
+    with pytest.raises(ArtifactMismatch, match=r"schema 2; this savs reads schema 1\. Use a newer savs"):
         load_changed(tmp_path, manifest=manifest_with(schema_version=2, news="unknown here"))
 
 
@@ -223,7 +223,7 @@ def test_an_artifact_made_with_other_frames_is_refused(qwen2_vl: Path, qwen2: sa
     ],
 )
 def test_a_manifest_that_cannot_be_one_is_refused(tmp_path: Path, manifest: Callable[[], bytes]) -> None:
-    with pytest.raises(ArtifactError, match=r"not usable|does not fit"):
+    with pytest.raises(ArtifactError, match=r"not usable|does not match"):
         load_changed(tmp_path, manifest=manifest())
 
 
@@ -231,7 +231,7 @@ def test_a_manifest_that_cannot_be_one_is_refused(tmp_path: Path, manifest: Call
 def test_a_manifest_that_speaks_of_a_billion_heads_is_refused_at_once(tmp_path: Path) -> None:
     origin = json.loads(saved(ONE_WIDTH)["manifest.json"])["origin"]
     origin["layout"][0]["heads"] = 10**9
-    with pytest.raises(ArtifactError, match="does not fit"):
+    with pytest.raises(ArtifactError, match="does not match"):
         load_changed(tmp_path, manifest=manifest_with(origin=origin))
 
 
@@ -259,7 +259,7 @@ def test_a_manifest_that_speaks_of_a_billion_heads_is_refused_at_once(tmp_path: 
 def test_tensors_that_do_not_fit_their_manifest_are_refused(
     tmp_path: Path, tensors: Callable[[], bytes]
 ) -> None:
-    with pytest.raises(ArtifactError, match=r"not usable|does not fit"):
+    with pytest.raises(ArtifactError, match=r"not usable|does not match"):
         load_changed(tmp_path, savs=tensors())
 
 

@@ -83,7 +83,7 @@ def test_a_row_whose_media_nobody_hashed_is_never_found_and_that_can_be_known() 
 
 
 def test_a_training_row_that_contradicts_itself_is_refused() -> None:
-    with pytest.raises(ValueError, match="not as many sizes and names"):
+    with pytest.raises(ValueError, match="needs one size and one name"):
         TrainingRow(id="1", label="cat", sha256=("0" * 64,), question_sha256="0" * 64)
 
 
