@@ -4,31 +4,31 @@ SavsError
 ├── ManifestError            a manifest cannot be used; lists the rows that are wrong
 ├── ItemError                one item cannot be labelled; becomes the `error` of its row
 │   ├── BadRow               its line of the manifest is not a sample
-│   ├── MissingMedia         a file is not there
-│   ├── ForbiddenMedia       a file lies outside a worker's allowed roots, or not on the public web
-│   ├── UnreadableMedia      a file is there and is no picture or video, or is not given
-│   ├── MediaTooLarge        a file is over a limit of size, pixels or frames
+│   ├── MissingMedia         a file does not exist
+│   ├── ForbiddenMedia       a file is outside a worker's allowed roots, or not on the public web
+│   ├── UnreadableMedia      a file is not an image or video, or cannot be fetched
+│   ├── MediaTooLarge        a file exceeds a limit of size, pixels or frames
 │   ├── NoVideoSupport       this machine has no video decoder
 │   ├── NoQuestion           neither the row nor an artifact has a question
 │   ├── ItemTooLong          more tokens than the model's context
 │   ├── UnusablePrompt       the model's processor refuses the item
-│   └── UnusableVectors      the model answered with NaN or infinity
+│   └── UnusableVectors      the model returned NaN or infinity
 ├── ModelError
 │   ├── ModelNotFound        no such folder, alias or hub id
-│   └── UnsupportedModel     no heads to read, an encoder-decoder, no pixel budget, or a failed self-test
-├── FitError                 vectors and labels from which nothing can be fitted
+│   └── UnsupportedModel     no readable heads, an encoder-decoder, no pixel budget, or a failed self-test
+├── FitError                 nothing can be fitted from the vectors and labels
 ├── ArtifactError
 │   ├── ArtifactNotFound
 │   └── ArtifactMismatch     a newer schema, or made with another model
 ├── StorageError             an address cannot be read or written
 │   ├── NotFound
-│   └── Changed              data is not what it was when the job was planned
+│   └── Changed              data has changed since the job was planned
 ├── JobError
 │   ├── JobNotFound
-│   ├── ForbiddenAddress     a manifest or artifact lies outside a worker's allowed roots
+│   ├── ForbiddenAddress     a manifest or artifact is outside a worker's allowed roots
 │   ├── JobStopped           its first rows mostly failed
 │   ├── BrokerError          Redis does not answer
-│   ├── MessageError         a message that no worker of this version can use
+│   ├── MessageError         a message that workers of this version cannot use
 │   └── LedgerError          the ledger contradicts itself
 └── SettingsError            an option or a setting cannot be used
 """
@@ -49,7 +49,7 @@ class BadLine:
 
 
 class ManifestError(SavsError):
-    """A manifest cannot be used. `lines` holds the first bad ones, `count` how many there are."""
+    """A manifest cannot be used. `lines` holds the first bad lines, `count` the number of all."""
 
     SHOWN = 20  # bad lines that are listed
 

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: seconds per stage, and how much of what was done."""
+"""Timings of a run: seconds per stage, and counts of the work done."""
 
 import time
 from collections.abc import Iterator
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class Timings:
     """Seconds spent per stage, and counts: `items`, `tokens` (with padding), `pixels`, `forwards`.
 
-    Of threads: `fetch`, `decode`, `preprocess`. Of the device (`Marks`): `copy`, `vision`, `language`,
-    `readout`, and `device`, the last three together: over the seconds of a run, the share of time that
-    the device was busy. `forward` is what the thread that starts batches takes; on a GPU it runs ahead.
+    Stages of threads: `fetch`, `decode`, `preprocess`. Stages of the device (`Marks`): `copy`, `vision`,
+    `language`, `readout`, and `device`, the sum of the last three: divided by the seconds of a run, it is
+    the share of time that the device was busy. `forward` is the time of the thread that starts batches;
+    it runs ahead of a GPU.
 
-    Stages run beside each other, in threads, so they may add up to more than passed.
+    Stages run in parallel, in threads, so their sum may be more than the time that passed.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -44,22 +45,22 @@ class Timings:
 
 
 class Marks:
-    """When the stages of one batch ended on a device. On a GPU that is known only once it got there, so
-    each end is an event among its work, and nobody waits for it."""
+    """The times at which the stages of one batch ended on a device. A GPU reaches them later than the
+    code, so there each end is an event in its stream, and no thread waits for it."""
 
     def __init__(self, device: "torch.device") -> None:
         self.device = device
         self.began, self.ends = self._now(), list[tuple[str, Any]]()
 
     def end(self, stage: str) -> None:
-        """All that the device was given since the last end belongs to `stage`."""
+        """Assign all work given to the device since the last end to `stage`."""
         self.ends.append((stage, self._now()))
 
     def add_to(self, timings: Timings) -> None:
-        """Adds the stages' seconds, and those of all but `copy` to `device`. Waits for the last one.
+        """Add the stages' seconds, and those of all but `copy` to `device`. Wait for the last one.
 
-        What a GPU waits inside a stage, because kernels are started more slowly than it runs them, counts
-        as busy.
+        Time in which a GPU is idle inside a stage, because kernels are started more slowly than it runs
+        them, counts as busy.
         """
         gpu, before = self.device.type == "cuda", self.began
         if gpu:

@@ -1,1 +1,1 @@
-"""What items are and where they come from: samples, formats, manifest rows, images and videos, the web."""
+"""Items and their sources: samples, formats, manifest rows, images and videos, the web."""

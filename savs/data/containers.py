@@ -1,11 +1,11 @@
-"""Tells a video file from a text that names other files.
+"""Distinguishes a video file from a text file that refers to other files.
 
-FFmpeg, which decord is made of, looks at the content: behind any suffix it plays a playlist (HLS,
-DASH, ffconcat, SDP), and so would open whatever files and addresses a stranger writes into one.
-Only containers that hold their own frames are let through.
+FFmpeg, which decord uses, ignores the suffix and checks the content: it plays a playlist (HLS, DASH,
+ffconcat, SDP), and so would open any file or address that an untrusted client writes into one.
+Only containers that hold their own frames are accepted.
 """
 
-HEAD_BYTES = 512  # of a file, in which all that follows shows
+HEAD_BYTES = 512  # of a file, which are enough for all checks below
 ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")  # first box of MP4, MOV, M4V
 MAGIC = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM
@@ -19,7 +19,7 @@ SYNC, PACKET_BYTES = b"\x47", 188  # of an MPEG transport stream
 
 
 def holds_frames(head: bytes) -> bool:
-    """Whether a file that begins with `head` (its first HEAD_BYTES) is a container of frames."""
+    """Return whether a file that begins with `head` (its first HEAD_BYTES) is a container of frames."""
     return (
         head[4:8] in ISO_BOXES
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")

@@ -1,8 +1,8 @@
-"""The formats of rows: what a row's fields mean, and how its prompt is put together.
+"""The formats of rows: the meaning of a row's fields, and how its prompt is built.
 
-Each is one function from a row (a JSON object) to its `Fields`, and a line of `FORMATS`. The prompts
-are those of the published experiments, to the last blank. A function raises BadRow for anything that
-is not as it should be; this module opens no media and knows no model.
+Each format is a function from a row (a JSON object) to its `Fields`, and a line of `FORMATS`. The
+prompts are those of the published experiments, to the last space. The functions raise BadRow if a row
+is malformed. This module does not open media and does not depend on the model.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ VIZWIZ_PROMPT = (
 
 
 class Fields(NamedTuple):
-    """What a format finds in a row.
+    """The fields that a format finds in a row.
 
-    media     paths as they stand there
-    question  the whole prompt; None where the artifact's is to be used
-    id        None where the row's number is to be used
-    group     rows that are scored together, where the row itself says so
-    split     a name under which rows are scored apart
+    media     paths as written in the row
+    question  the whole prompt; None if the artifact's is used
+    id        None if the row's number is used
+    group     name shared by rows that are scored together, if the row has one
+    split     name under which rows are scored separately
     """
 
     media: tuple[str, ...]
@@ -40,7 +40,7 @@ class Fields(NamedTuple):
 
 
 def general(row: JsonObject) -> Fields:
-    """The published quickstart's, and CameraBench's files with nothing behind the question."""
+    """The format of the published quickstart, and of CameraBench with nothing after the question."""
     media, question = paths(row, "image"), text(row, "question")
     if not media and question is None:
         raise BadRow("neither 'image' nor 'question'")
@@ -59,7 +59,7 @@ def sugarcrepe(row: JsonObject) -> Fields:
 
 
 def camerabench(row: JsonObject) -> Fields:
-    """The published runs of CameraBench used SugarCrepe's prompt; its rows come in no pairs."""
+    """The published runs of CameraBench used SugarCrepe's prompt; its rows do not come in pairs."""
     return _asked(row, YES_OR_NO_PROMPT)
 
 
@@ -73,7 +73,7 @@ def class_name(row: JsonObject) -> Fields:
 
 
 def _asked(row: JsonObject, prompt: str) -> Fields:
-    """A row with `image` and `question`."""
+    """The fields of a row with `image` and `question`."""
     question = prompt.format(needed(row, "question"))
     return Fields(one_path(row, "image"), question, text(row, "label"), identifier(row, "question_id", "id"))
 
@@ -96,16 +96,16 @@ def mhalu(row: JsonObject) -> Fields:
 
 
 def blink(row: JsonObject) -> Fields:
-    """One to four pictures, which stand where the question's `<image>` marks are."""
+    """One to four images, at the positions of the question's `<image>` marks."""
     media = tuple(path for field in BLINK_IMAGES for path in paths(row, field))
     if not media:
-        raise BadRow("no picture: 'image_1' to 'image_4' are missing or null")
+        raise BadRow("no image: 'image_1' to 'image_4' are missing or null")
     return Fields(media, needed(row, "question"), text(row, "label"), identifier(row, "question_id", "id"))
 
 
 def mrb(row: JsonObject) -> Fields:
-    """Multimodal RewardBench: which of two answers is better. Its own file, which the published ones are
-    cut from, has the label in `Better`."""
+    """Multimodal RewardBench: which of two answers is better. The original file, from which the
+    published ones are cut, has the label in `Better`."""
     question = (
         f"Question: {needed(row, 'Text')}\n\nAnswer 1: {needed(row, 'Output1')}"
         f"\n\nAnswer 2: {needed(row, 'Output2')}"
@@ -115,7 +115,7 @@ def mrb(row: JsonObject) -> Fields:
 
 
 def mrb_individual(row: JsonObject) -> Fields:
-    """Multimodal RewardBench, an answer at a time. The two rows of an `ID_original` are a pair."""
+    """Multimodal RewardBench, one answer at a time. The two rows of an `ID_original` are a pair."""
     question = f"Question: {needed(row, 'Text')}\n\n Answer: {needed(row, 'Output')}"
     return Fields(
         one_path(row, "Image"),
@@ -134,26 +134,26 @@ class Seat(NamedTuple):
     role: str
 
 
-Seating = Callable[[int, str | None, str | None], Seat | None]  # of a row's index, `group` and label
+Seating = Callable[[int, str | None, str | None], Seat | None]  # from a row's index, `group` and label
 
 
 def in_order(rows: int) -> Seating:
-    """Groups of so many rows one after another."""
+    """Return the seating for groups of `rows` consecutive rows."""
     return lambda index, group, label: Seat(str(index // rows), str(index % rows))
 
 
 def by_label(index: int, group: str | None, label: str | None) -> Seat | None:
-    """Groups that have a name, of rows with different labels."""
+    """Return the seat in a named group, whose rows have different labels."""
     return None if group is None or label is None else Seat(group, label)
 
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a format besides how its rows are read.
+    """How a format's rows are read, and the format's properties.
 
-    fields         those that its rows are known to have; any other is reported
-    answer_tokens  the longest answer of a model that is asked without examples
-    seat           how its rows form groups, where they do
+    fields         fields that its rows may have; any other is reported
+    answer_tokens  the longest zero-shot answer
+    seat           how its rows form groups, if they do
     """
 
     read: Callable[[JsonObject], Fields]
@@ -169,8 +169,8 @@ def _format(
 
 
 FREE, YES_OR_NO = 32, 1  # tokens, as published
-# Where the label is a class name, a word or a mark like (A): the longest of the published files,
-# HerbaceousVegetation, has 20 characters. Ample, because an answer ends where the model ends it.
+# For labels that are a class name, a word or a mark like (A). The longest in the published files,
+# HerbaceousVegetation, has 20 characters. The limit is generous, because the model ends its answers itself.
 NAME = 16
 
 FORMATS = {
@@ -201,14 +201,14 @@ FORMATS = {
 
 
 def format_of(name: str) -> Format:
-    """The format of that name. Raises SettingsError, which lists the known ones."""
+    """Return the format called `name`. Raises SettingsError, which lists the known ones."""
     if name not in FORMATS:
-        raise SettingsError(f"no format {name!r}; there is: {', '.join(FORMATS)}")
+        raise SettingsError(f"no format {name!r}; the formats are: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def one_path(row: JsonObject, field: str) -> tuple[str, ...]:
-    """As `paths`, of a field that must be there."""
+    """Like `paths`, for a required field."""
     found = paths(row, field)
     if not found:
         raise BadRow(f"{field!r} is missing")
@@ -216,7 +216,7 @@ def one_path(row: JsonObject, field: str) -> tuple[str, ...]:
 
 
 def paths(row: JsonObject, field: str) -> tuple[str, ...]:
-    """A path, or a list of them; none where the field is missing or null."""
+    """Return the paths of a field that is a path or a list of paths; () if it is missing or null."""
     value = row.get(field)
     if value is None:
         return ()
@@ -231,7 +231,7 @@ def paths(row: JsonObject, field: str) -> tuple[str, ...]:
 
 
 def needed(row: JsonObject, field: str) -> str:
-    """Text that must be there."""
+    """Return the text of a required field."""
     found = text(row, field)
     if found is None:
         raise BadRow(f"{field!r} is missing")
@@ -239,7 +239,7 @@ def needed(row: JsonObject, field: str) -> str:
 
 
 def text(row: JsonObject, field: str) -> str | None:
-    """Text that is not blank; None where the field is missing or null."""
+    """Return a field's text, which must not be blank; None if the field is missing or null."""
     value = row.get(field)
     if value is None:
         return None
@@ -251,7 +251,7 @@ def text(row: JsonObject, field: str) -> str | None:
 
 
 def identifier(row: JsonObject, *fields: str) -> str | None:
-    """Text or a whole number, of the first of `fields` that is there."""
+    """Return the first of `fields` that is present, text or a whole number, as text."""
     value = next((row[field] for field in fields if row.get(field) is not None), None)
     if value is None:
         return None
@@ -265,11 +265,11 @@ def storable(value: str, field: str) -> str:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise BadRow(f"{field!r} holds half a character (a lone surrogate)") from error
+            raise BadRow(f"{field!r} contains a lone surrogate (half a character)") from error
     return value
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """Return the type of a JSON value, in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")

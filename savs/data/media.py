@@ -1,8 +1,8 @@
-"""Opens pictures and videos: an address in, pixels out, every failure a typed ItemError.
+"""Opens images and videos: takes an address, returns pixels; every failure is a typed ItemError.
 
-Pictures come through Pillow with their EXIF orientation applied, as RGB. Videos come through
-decord, only the frames that are asked for, together with their true place in the video. This
-module does not resize anything: pixel budgets are the processor's business.
+Pillow reads images, as RGB with their EXIF orientation applied. decord reads videos, only the frames
+that are requested, together with their positions in the video. This module does not resize anything:
+the processor applies the pixel budgets.
 """
 
 import hashlib
@@ -39,8 +39,8 @@ MAX_IMAGE_BYTES = 256 * 2**20
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
 WEB_VIDEO_SECONDS = 600.0  # to fetch a video from the web
-MAX_VIDEO_FRAMES = 768  # frames that are handed to the model; Qwen's own limit
-QWEN_MIN_FRAMES = 4  # of a video that is sampled by rate, if it has as many; Qwen's own limit
+MAX_VIDEO_FRAMES = 768  # frames passed to the model; Qwen's own limit
+QWEN_MIN_FRAMES = 4  # of a video that is sampled by rate, if it has that many; Qwen's own limit
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -49,9 +49,9 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 class FrameSampling:
     """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
 
-    By number, from the first to the last frame, evenly, as published for LLaVA-OneVision. By rate,
-    from the first frame on at even distances, and an even number of them, as Qwen2-VL's own sampling
-    does. Where a video has too few frames, some are shown twice.
+    By number: evenly spaced from the first to the last frame, as published for LLaVA-OneVision. By
+    rate: evenly spaced from the first frame on, and an even number of frames, like Qwen2-VL's own
+    sampling. If a video has too few frames, some are shown twice.
     """
 
     frames: int | None = 16
@@ -98,30 +98,30 @@ class Video:
 
 @dataclass(frozen=True)
 class Digest:
-    """What the bytes of a picture or a video are known by: how many they are, and their sha256 as
-    hexadecimal digits, or None where nobody asked for it."""
+    """Identifies the bytes of an image or a video: their number, and their sha256 as hexadecimal
+    digits, or None if it was not requested."""
 
     size: int
     sha256: str | None = None
 
 
 def is_video(address: str) -> bool:
-    """Whether `address` is treated as a video, which its suffix alone decides."""
+    """Return whether `address` is treated as a video. Only its suffix counts."""
     return _name(address).lower().endswith(VIDEO_SUFFIXES)
 
 
 def _name(address: str) -> str:
-    """`address` as messages call it: without the query of the web, which may be a signature."""
+    """Return `address` as shown in messages: without a web query, which may hold a signature."""
     return shown(address) if is_web(address) else address
 
 
 def base_name(address: str) -> str:
-    """The last part of an address' path."""
+    """The last part of the path of `address`."""
     return _name(address).rpartition("/")[2]
 
 
 def open_media(address: str, sampling: FrameSampling) -> "Image | Video":
-    """The picture (RGB) or the frames of the video at `address`: a local path, s3://, http(s)://.
+    """The image (RGB) or the frames of the video at `address`: a local path, s3://, http(s)://.
 
     Raises MissingMedia, ForbiddenMedia, UnreadableMedia, MediaTooLarge or NoVideoSupport.
     """
@@ -134,10 +134,10 @@ def open_with_digest(
     hashed: Callable[[int], bool] = lambda size: False,
     timings: Timings | None = None,
 ) -> "tuple[Image | Video, Digest]":
-    """As `open_media`, with what its bytes are known by, fetched once.
+    """Like `open_media`, with the digest of the bytes, which are fetched once.
 
-    hashed   says of a number of bytes whether their sha256 is needed
-    timings  get the stages `fetch` and `decode`; a local video is read while it is decoded
+    hashed   takes the number of bytes, returns whether their sha256 is needed
+    timings  receives the stages `fetch` and `decode`; a local video is read while it is decoded
     """
     name, timings = _name(address), timings or Timings()
     if is_video(address):
@@ -155,8 +155,8 @@ def open_with_digest(
 
 
 def read_bytes(stream: IO[bytes], name: str) -> bytes:
-    """All bytes of a picture. Raises UnreadableMedia where there is none, and MediaTooLarge."""
-    # In blocks, because whoever reads up to a number of bytes takes memory for as many at once.
+    """All bytes of an image. Raises UnreadableMedia if there are no bytes, and MediaTooLarge."""
+    # In blocks, because `read(n)` may allocate memory for n bytes at once.
     blocks, left = [], MAX_IMAGE_BYTES + 1
     while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
         blocks.append(block)
@@ -170,14 +170,14 @@ def read_bytes(stream: IO[bytes], name: str) -> bytes:
 
 
 def decode_image(data: bytes, name: str) -> "Image":
-    """The picture that `data` is: RGB, upright as its EXIF orientation says."""
+    """The image that `data` encodes: RGB, with its EXIF orientation applied."""
     import io
 
     import numpy as np
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    Image.init()  # registers every format, without which naming one fails
-    # Pillow warns before it says how large a picture is; the limit below is stricter and an error.
+    Image.init()  # registers every format, which `formats=` requires
+    # Pillow warns before it reports an image's size; the limit below is stricter and raises an error.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
@@ -189,13 +189,13 @@ def decode_image(data: bytes, name: str) -> "Image":
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
-                # 16-bit grey: its upper half, where `convert` would clip all but the darkest to white
+                # 16-bit grey: keep the upper byte; `convert` would clip all but the darkest to white
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except ItemError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableMedia(f"{name} is not a picture of a known format") from error
+        raise UnreadableMedia(f"{name} is not an image of a known format") from error
     except Image.DecompressionBombError as error:
         raise MediaTooLarge(f"{name}: {error}") from error
     except Exception as error:  # Pillow's decoders raise almost anything on hostile bytes
@@ -208,7 +208,7 @@ def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
         import decord
     except ImportError as error:
         raise NoVideoSupport(
-            f"{name} is a video, and decord, which reads videos, has no package for this platform"
+            f"{name} is a video; videos need decord, which has no package for this platform"
         ) from error
     size = path.stat().st_size
     if size == 0:
@@ -260,7 +260,7 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _local_file(address: str) -> Iterator[Path]:
-    """The file itself where it is local, else a copy for as long as it is needed."""
+    """Yield the file itself if it is local, else a copy that is deleted afterwards."""
     if "://" not in address:
         path = Path(address)
         try:

@@ -1,7 +1,7 @@
 """The rows of a manifest as bytes, one at a time: a JSON object per line, or one JSON list of objects.
 
-Which of the two a manifest is shows in its first byte that is not blank. Nothing here holds more than
-one row, and nothing is understood of it (see `savs.data.samples`).
+The first byte that is not blank shows which of the two a manifest is. This module holds one row at a
+time and does not parse it (`savs.data.samples` does).
 """
 
 import re
@@ -13,11 +13,11 @@ from savs.errors import BadRow
 
 MAX_LINE_BYTES = 4 * 2**20  # a longer row is an error, not a sample
 BOM = b"\xef\xbb\xbf"
-BLOCK_BYTES = 2**16  # of a JSON list, looked through at once
-MARK = re.compile(rb'["\\{}\[\],]')  # what quotes, escapes, opens, closes or separates
+BLOCK_BYTES = 2**16  # of a JSON list, scanned at once
+MARK = re.compile(rb'["\\{}\[\],]')  # quotes, escapes, brackets and separators
 
 
-@dataclass(slots=True)  # not frozen: that takes three times as long to make, and there are 10^7 of them
+@dataclass(slots=True)  # not frozen: that takes three times as long to create, and there are 10^7 of them
 class Line:
     """A manifest's row as bytes: `offset` and `length` in the file, `number` of the line from 1."""
 
@@ -29,19 +29,19 @@ class Line:
 
 
 def is_list(head: bytes) -> bool:
-    """Whether the manifest that begins with `head` is one JSON list."""
+    """Return whether the manifest that begins with `head` is one JSON list."""
     return head.removeprefix(BOM).lstrip().startswith(b"[")
 
 
 def read_rows(
     stream: IO[bytes], listed: bool, first_index: int = 0, first_line: int = 1, *, inside: bool = False
 ) -> Iterator[Line]:
-    """The rows of a manifest, or of a part of it. Rows over the limit come cut short.
+    """The rows of a manifest, or of a part of it. Rows over the limit are cut short.
 
     listed  whether it is one JSON list
-    inside  whether the stream begins at a row, and not at the manifest's start
+    inside  whether the stream begins at a row, not at the manifest's start
 
-    Raises BadRow where a list is none after all.
+    Raises BadRow if the list is malformed.
     """
     if listed:
         return _read_list(stream, first_index, first_line, inside)
@@ -49,7 +49,7 @@ def read_rows(
 
 
 def read_lines(stream: IO[bytes], first_index: int = 0, first_line: int = 1) -> Iterator[Line]:
-    """The rows of a JSONL stream, blank lines left out. Lines over the limit come cut short."""
+    """The rows of a JSONL stream, without blank lines. Lines over the limit are cut short."""
     offset, index, number = 0, first_index, first_line
     while data := stream.readline(MAX_LINE_BYTES + 1):
         length = len(data)
@@ -68,7 +68,7 @@ def read_lines(stream: IO[bytes], first_index: int = 0, first_line: int = 1) -> 
 
 @dataclass
 class _Open:
-    """The bytes since the last separator of a list. `offset` and `line` are where they begin."""
+    """The bytes since the last separator of a list. `offset` and `line` are those of the first one."""
 
     offset: int
     line: int
@@ -79,15 +79,15 @@ class _Open:
     def extend(self, data: bytes) -> None:
         self.length += len(data)
         self.newlines += data.count(b"\n")
-        if len(self.kept) <= 2 * MAX_LINE_BYTES:  # of a longer row the rest is not looked at
+        if len(self.kept) <= 2 * MAX_LINE_BYTES:  # the rest of a longer row is not kept
             self.kept += data
 
     def behind(self) -> "_Open":
-        """What begins behind the separator at its end."""
+        """An empty one that begins after the separator at the end of this one."""
         return _Open(self.offset + self.length + 1, self.line + self.newlines)
 
     def row(self, index: int) -> Line | None:
-        """The row, without the blanks around it; None where there is nothing else."""
+        """The row, without the blanks around it; None if there is nothing else."""
         data = self.kept.strip()
         if not data:
             return None
@@ -104,7 +104,7 @@ def _read_list(stream: IO[bytes], index: int, line: int, inside: bool) -> Iterat
     if not inside:
         current = current.behind()
     begin = current.offset  # of the block in the file
-    depth, quoted, escaped = 1, False, -1  # escaped: the place of a byte behind a backslash
+    depth, quoted, escaped = 1, False, -1  # escaped: offset of the byte after a backslash
     while block := stream.read(BLOCK_BYTES):
         done = 0
         for mark in MARK.finditer(block):
@@ -124,15 +124,15 @@ def _read_list(stream: IO[bytes], index: int, line: int, inside: bool) -> Iterat
                     yield row
                     index += 1
                 elif byte == b",":
-                    raise BadRow("a comma of the list has no row before it")
+                    raise BadRow("the list has a comma without a row before it")
                 current = current.behind()
             if depth == 0:
                 if (block[done:] + stream.read(BLOCK_BYTES)).strip():
-                    raise BadRow("something stands behind the end of the list")
+                    raise BadRow("there is text after the end of the list; a manifest is one list")
                 return
         current.extend(block[done:])
         begin += len(block)
     if not inside:
-        raise BadRow("the list has no end; is the file whole?")
+        raise BadRow("the list has no end; check whether the file is complete")
     if (row := current.row(index)) is not None:
         yield row

@@ -1,8 +1,7 @@
-"""Samples, and how a manifest's rows become them.
+"""Samples, and how a manifest's rows become samples.
 
-What the fields of a row mean is its format's business (`savs.data.formats`), and where a row begins and
-ends `savs.data.rows`'s. Reading is streamed: nothing here holds more than one row. This module knows no
-model and opens no media.
+`savs.data.formats` defines the meaning of a row's fields, `savs.data.rows` where a row begins and ends.
+Reading is streamed, one row at a time. This module does not open media and does not depend on the model.
 """
 
 import json
@@ -17,7 +16,7 @@ from savs.data.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.errors import BadLine, BadRow, ManifestError
 from savs.storage import open_parent
 
-PEEK_BYTES = 4096  # in which a manifest's first byte that is not blank must be
+PEEK_BYTES = 4096  # must contain a manifest's first byte that is not blank
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,12 @@ class Sample:
     """One item to be labelled, or one labelled example.
 
     index     the row's number in its manifest, from 0
-    id        the manifest's own name for it, else the index
-    media     addresses of pictures and videos, in the order they are shown; may be empty
-    question  None where the artifact's is to be used
-    label     None where it is not known
-    group     rows that are scored together, where the row says so
-    split     the name under which the row is scored apart, where it has one
+    id        the row's id in the manifest, else the index
+    media     addresses of images and videos, in the order they are shown; may be empty
+    question  None if the artifact's is used
+    label     None if it is not known
+    group     name shared by rows that are scored together, if the row has one
+    split     name under which the row is scored separately, if it has one
     """
 
     index: int
@@ -44,11 +43,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a manifest's rows are to be read.
+    """How a manifest's rows are read.
 
-    format        a name of savs.data.formats.FORMATS
-    base          folder or s3:// address under which relative paths lie
-    strip_prefix  what is taken away from the front of paths before that
+    format        a name in savs.data.formats.FORMATS
+    base          folder or s3:// address against which relative paths are resolved
+    strip_prefix  prefix removed from paths before that
     """
 
     base: str
@@ -57,8 +56,8 @@ class Reading:
 
 
 def parse_line(line: Line, reading: Reading, *, labelled: bool) -> Sample:
-    """The sample on `line`. Raises BadRow with the reason; with `labelled`, a missing question or
-    label is one."""
+    """The sample on `line`. Raises BadRow with the reason; with `labelled`, also if the question or
+    label is missing."""
     found = fields_of(parse_row(line), reading.format, labelled=labelled)
     return Sample(
         line.index,
@@ -72,7 +71,7 @@ def parse_line(line: Line, reading: Reading, *, labelled: bool) -> Sample:
 
 
 def fields_of(row: dict[str, Any], format: str, *, labelled: bool) -> Fields:
-    """What the format finds in a row, which is all that makes it usable. Raises as `parse_line`."""
+    """The fields that the format finds in a row. Raises BadRow in the same cases as `parse_line`."""
     found = format_of(format).read(row)
     if labelled:
         for field in ("label", "question"):
@@ -95,7 +94,7 @@ def parse_row(line: Line) -> dict[str, Any]:
 
 
 def _explain(data: bytes) -> Any:
-    """As the standard library reads it, six times slower: its errors say more."""
+    """Parse with the standard library: six times slower, but its errors are more detailed."""
     try:
         return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -107,7 +106,7 @@ def _explain(data: bytes) -> Any:
 
 
 def locate(path: str, reading: Reading) -> str:
-    """`path` without the prefix; then as it is where it is absolute or has a scheme, else under the base."""
+    """`path` without the prefix; then unchanged if it is absolute or has a scheme, else below the base."""
     if reading.strip_prefix and path.startswith(reading.strip_prefix):
         path = path.removeprefix(reading.strip_prefix).lstrip("/")
     if "://" in path or path.startswith("/"):
@@ -125,9 +124,9 @@ def read_samples(
 ) -> list[Sample]:
     """Every sample of the manifest at `path`, a local path or s3:// address; JSONL or one JSON list.
 
-    format        a name of savs.data.formats.FORMATS
-    media_root    where relative paths lie; by default the manifest's own folder
-    strip_prefix  what is taken away from the front of paths before that
+    format        a name in savs.data.formats.FORMATS
+    media_root    where relative paths are resolved; by default the manifest's own folder
+    strip_prefix  prefix removed from paths before that
 
     With `labelled`, every row must have a question and a label. Raises ManifestError, which lists
     the unusable lines with their reasons.
@@ -150,10 +149,10 @@ def read_samples(
 
 
 def head_of(stream: IO[bytes]) -> bytes:
-    """The first bytes of a buffered stream, which stay there."""
+    """The first bytes of a buffered stream, without consuming them."""
     return stream.peek(PEEK_BYTES)[:PEEK_BYTES] if hasattr(stream, "peek") else b""
 
 
 def folder_of(path: str) -> str:
-    """Where relative media of the manifest at `path` lie: the manifest's own folder, absolute."""
+    """The folder of the manifest at `path`, absolute: relative media are resolved against it."""
     return path.rpartition("/")[0] if path.startswith("s3://") else str(Path(path).resolve().parent)

@@ -1,13 +1,13 @@
-"""Fetches media from the web at addresses that nobody need trust.
+"""Fetches media from untrusted web addresses.
 
-A host name is resolved once. Every IP address it stands for must be public, and the connection goes
-to the very one that was checked, so that neither a name with changing answers nor a redirect leads
-into the network this machine stands in. What fails is an ItemError whose message leaves out the
-query, where signatures are.
+A host name is resolved once. All its IP addresses must be public, and the connection goes to one of
+the addresses that were checked, so that neither a name with changing answers nor a redirect leads
+into this machine's own network. A failure is an ItemError whose message leaves out the query, which
+may hold a signature.
 
-This module does not know who may fetch (jobs.shards.roots does), what the bytes mean, or that a public
-address is perhaps your own. It has no cookies, proxies or cache, and keeps no connection. Resolving
-takes as long as the system's resolver takes; every other wait is limited.
+This module does not decide which rows may fetch (jobs.shards.roots does), does not interpret the bytes,
+and does not detect that a public address is your own. It has no cookies, proxies or cache, and does not
+reuse connections. Resolving takes as long as the system's resolver takes; every other wait is limited.
 """
 
 import functools
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
     from urllib3.util import Url
 
-TOTAL_SECONDS = 60.0  # for one address, redirects and further tries included
-CONNECT_SECONDS = 10.0  # TLS included
-READ_SECONDS = 20.0  # without a byte
+TOTAL_SECONDS = 60.0  # for one address, including redirects and further tries
+CONNECT_SECONDS = 10.0  # including TLS
+READ_SECONDS = 20.0  # without receiving a byte
 PAUSES = (0.5, 2.0)  # seconds before the second and the third try
 MAX_REDIRECTS = 5
 BLOCK_BYTES = 2**18
@@ -44,9 +44,9 @@ GONE = (404, 410)
 BUSY = (408, 429)
 HEADERS = {"User-Agent": "savs", "Accept": "*/*", "Accept-Encoding": "identity"}
 
-IPV6_PUBLIC = ipaddress.IPv6Network("2000::/3")  # all that IANA has opened to the public so far
+IPV6_PUBLIC = ipaddress.IPv6Network("2000::/3")  # all public addresses that IANA has allocated so far
 IPV6_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
-CLOUDS_OWN = (  # services of the machine's own cloud, at addresses that pass for public
+CLOUDS_OWN = (  # internal services of cloud providers, at addresses that look public
     ipaddress.IPv4Network("168.63.129.16/32"),  # Azure
     ipaddress.IPv4Network("192.0.0.0/24"),  # Oracle
 )
@@ -57,7 +57,7 @@ Resolve = Callable[[str, int], list[str]]
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds that a fetch may take: in all, to connect, without a byte, and between tries."""
+    """Timeouts of a fetch in seconds: total, to connect, without a byte; and the pauses between tries."""
 
     total: float = TOTAL_SECONDS
     connect: float = CONNECT_SECONDS
@@ -66,19 +66,22 @@ class Patience:
 
 
 def is_web(address: str) -> bool:
-    """Whether `address` is one that `fetch` is for."""
+    """Return whether `fetch` handles `address`."""
     return address.lower().startswith(("http://", "https://"))
 
 
 def shown(address: str) -> str:
-    """A web address without what may be secret: user, password and query."""
+    """A web address without the parts that may be secret: user, password and query."""
     scheme, _, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def is_public(place: str) -> bool:
-    """Whether the IP address `place` belongs to the public internet, tunnels looked through."""
+    """Return whether the IP address `place` is on the public internet.
+
+    An IPv4 address inside an IPv6 address (mapped, NAT64) is checked itself; 6to4 and Teredo are refused.
+    """
     ip = ipaddress.ip_address(place)
     if isinstance(ip, ipaddress.IPv6Address):
         inside = ip.ipv4_mapped
@@ -105,13 +108,13 @@ def fetch(
     allowed: Allowed = is_public,
     resolve: Resolve = places_of,
 ) -> Iterator[IO[bytes]]:
-    """A stream over the bytes at `address`, as the server stores them, for as long as it is needed.
+    """Yield a stream over the bytes at `address`, as the server stores them.
 
-    limit    bytes; one more is an error
-    allowed  whether an IP address may be connected to
+    limit    maximum number of bytes; more is an error
+    allowed  returns whether an IP address may be connected to
 
-    Raises, here and while the stream is read, MissingMedia, ForbiddenMedia, MediaTooLarge or
-    UnreadableMedia.
+    Raises MissingMedia, ForbiddenMedia, MediaTooLarge or UnreadableMedia, here and while the stream is
+    read.
     """
     errand = _Errand(address, limit, patience, allowed, resolve, time.monotonic() + patience.total)
     answer = _tried(errand)
@@ -123,7 +126,7 @@ def fetch(
 
 
 class _Passing(UnreadableMedia):
-    """What another try may not meet."""
+    """A failure that another try may not meet."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class _Errand:
         return shown(self.address)
 
     def left(self) -> float:
-        """Seconds, more than none."""
+        """Seconds until the deadline, more than 0. Raises UnreadableMedia after it."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise UnreadableMedia(f"{self.name} took longer than {self.patience.total:g} seconds")
@@ -148,9 +151,9 @@ class _Errand:
 
 
 class _Answer:
-    """What comes back on a connection of its own, which is cut when the time is over.
+    """A response on a connection of its own, which is cut at the deadline.
 
-    A server that sends a byte now and then, in a header perhaps, meets no other limit.
+    No other limit stops a server that sends a byte now and then, for example in a header.
     """
 
     response: "HTTPResponse"
@@ -158,7 +161,7 @@ class _Answer:
     def __init__(self, connection: "HTTPConnection", deadline: float) -> None:
         self.connection = connection
         self.wire: socket.socket = connection.sock
-        # A moment late, so that `_Errand.left` tells a wire that was cut from one that has ended.
+        # Slightly late, so that `_Errand.left` raises if the connection was cut, and not if it ended.
         self.timer = threading.Timer(max(deadline - time.monotonic(), 0) + 0.01, self._cut)
         self.timer.daemon = True
         self.timer.start()
@@ -172,19 +175,19 @@ class _Answer:
 
     def _cut(self) -> None:
         with suppress(OSError):
-            # past TLS, whose own `shutdown` is not for another thread to call
+            # on the plain socket: TLS's own `shutdown` must not be called from another thread
             socket.socket.shutdown(self.wire, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.timer.cancel()
-        self.timer.join()  # else it may cut whoever is given this wire's number next
+        self.timer.join()  # else it may cut another connection that reuses this file descriptor
         if hasattr(self, "response"):
             self.response.close()
         self.connection.close()
 
 
 class _Body(io.RawIOBase):
-    """The bytes of an answer, counted and timed."""
+    """The bytes of a response, counted and limited in time."""
 
     def __init__(self, errand: _Errand, answer: _Answer) -> None:
         self.errand, self.answer, self.count = errand, answer, 0
@@ -197,7 +200,9 @@ class _Body(io.RawIOBase):
             data = self.answer.response.read1(min(len(buffer), BLOCK_BYTES))
         except _wire_errors() as error:
             self.errand.left()
-            raise UnreadableMedia(f"{self.errand.name} broke off: {_reason(error)}") from error
+            raise UnreadableMedia(
+                f"{self.errand.name}: the connection broke off: {_reason(error)}"
+            ) from error
         self.errand.left()
         self.count += len(data)
         if self.count > self.errand.limit:
@@ -218,7 +223,7 @@ def _tried(errand: _Errand) -> _Answer:
 
 
 def _followed(errand: _Errand) -> _Answer:
-    """The answer at the end of all redirects, each of them checked as the first address was."""
+    """The response at the end of all redirects, each checked like the first address."""
     url = _parsed(errand, errand.address)
     for _ in range(MAX_REDIRECTS + 1):
         answer = _asked(errand, url)
@@ -242,14 +247,14 @@ def _parsed(errand: _Errand, address: str) -> "Url":
     try:
         url = parse_url(address)
     except LocationParseError as error:
-        raise UnreadableMedia(f"{errand.name}: {shown(address)} is not an address of the web") from error
+        raise UnreadableMedia(f"{errand.name}: {shown(address)} is not a web address") from error
     if url.auth is not None:
         raise ForbiddenMedia(
-            f"{errand.name}: user and password do not belong in addresses, which end up in result rows; "
+            f"{errand.name}: user and password do not belong in addresses, which are stored in result rows; "
             "copy the file to a folder or a bucket"
         )
     if not url.host:
-        raise UnreadableMedia(f"{errand.name}: {shown(address)} names no host")
+        raise UnreadableMedia(f"{errand.name}: {shown(address)} has no host")
     return url
 
 
@@ -257,12 +262,12 @@ def _redirected(errand: _Errand, url: "Url", target: str) -> "Url":
     try:
         address = urljoin(url.url, target)
     except ValueError as error:
-        raise UnreadableMedia(f"{errand.name} redirects to what is not an address") from error
+        raise UnreadableMedia(f"{errand.name} redirects to an invalid address") from error
     if not is_web(address):
         raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not http or https")
     there = _parsed(errand, address)
     if (url.scheme, there.scheme) == ("https", "http"):
-        raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not encrypted any more")
+        raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not encrypted")
     return there
 
 
@@ -283,11 +288,11 @@ def _checked_places(errand: _Errand, url: "Url") -> list[str]:
     host = _host(url)
     try:
         places = errand.resolve(host, _port(url))
-    except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
+    except (OSError, ValueError) as error:  # ValueError: an invalid name
         passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         kind = _Passing if passing else UnreadableMedia
         raise kind(f"{errand.name}: the name {host} cannot be resolved: {_reason(error)}") from error
-    # Which address it is stays unsaid: rows are no window into a network's own names.
+    # The message leaves out the IP address, so that rows do not reveal the names of an internal network.
     if not all(errand.allowed(place) for place in places):
         raise ForbiddenMedia(
             f"{errand.name}: {host} is not on the public internet; copy the file to a folder or a bucket"
@@ -328,14 +333,14 @@ def _connection(url: "Url", place: str) -> "HTTPConnection":
 
 @functools.cache
 def certificates() -> "ssl.SSLContext":
-    """The system's certificates; reading them takes longer than a small picture does."""
+    """The system's certificates, read once: this takes longer than fetching a small image."""
     import ssl
 
     return ssl.create_default_context()
 
 
 def _check(errand: _Errand, answer: _Answer) -> None:
-    """Raises unless the media are there, as far as the answer's head says."""
+    """Raise if the response's status or headers say that the media cannot be fetched."""
     status = answer.response.status
     if status in GONE:
         raise MissingMedia(f"{errand.name} does not exist (the server answers {status})")
@@ -344,7 +349,7 @@ def _check(errand: _Errand, answer: _Answer) -> None:
     if status != 200:
         raise UnreadableMedia(
             f"{errand.name} cannot be fetched: the server answers {status}; "
-            "give an address that anybody may read, or copy the file to a folder or a bucket"
+            "give an address that needs no login, or copy the file to a folder or a bucket"
         )
     if (answer.response.length_remaining or 0) > errand.limit:
         raise _too_large(errand)

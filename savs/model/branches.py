@@ -1,8 +1,9 @@
-"""Attention of rows that branch: a common beginning, then ends that see it and themselves.
+"""Attention for rows that branch: a common beginning, then ends that see it and themselves.
 
-A mask over the whole row would say the same, and cost the square of its length: the ends of fifteen
-questions are most of a row, and each sees a fifteenth of it. Here the beginnings are one causal call, and
-the ends another, in which each has its own tokens and a copy of its beginning's keys and values.
+A mask over the whole row would have the same effect, at a cost that grows with the square of the row's
+length: the ends of fifteen questions are most of a row, and each sees a fifteenth of it. Here one causal
+call handles the beginnings, and another the ends, each with its own tokens and a copy of its beginning's
+keys and values.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-MARK = (1, 1, 1, 1)  # the shape of a mask that stands for the branches of the pass
+MARK = (1, 1, 1, 1)  # the shape of a placeholder mask, which stands for the branches of the pass
 KEYS = 2**18  # tokens whose keys and values are copied at once: half a GiB of Qwen2.5-VL-7B's
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Where the parts of some rows lie.
+    """The positions of the parts of some rows.
 
     beginning  tokens of the longest beginning
     lines      int64 [ends], the row of each end
-    places     int64 [ends, longest], its tokens in that row; any, where it is shorter
-    used       int64 [tokens of all ends], which of those ends × longest are its own
-    mask       bool [ends, 1, longest, beginning + longest], what they see of the two
+    places     int64 [ends, longest], positions of its tokens in that row; arbitrary beyond its length
+    used       int64 [tokens of all ends], which of those ends × longest are tokens of an end
+    mask       bool [ends, 1, longest, beginning + longest], which tokens each one sees
     """
 
     beginning: int
@@ -37,7 +38,7 @@ class Branches:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, Sequence[int]]]) -> "Branches":
-        """Of rows given as (tokens of the beginning, tokens of each end), in their order."""
+        """Build from rows given as (tokens of the beginning, tokens of each end), in their order."""
         import torch
 
         lines = torch.tensor([line for line, (_, ends) in enumerate(rows) for _ in ends])
@@ -49,13 +50,13 @@ class Branches:
         seen = torch.arange(beginning) < first[:, None]
         causal = own[:, None, :] & (step <= step[:, None])
         mask = torch.cat([seen[:, None, :].expand(-1, len(step), -1), causal], dim=2)
-        # A token that is nobody's sees itself, or its row of the softmax would be empty.
+        # A padding token sees itself; otherwise its row of the softmax would be empty.
         mask[:, :, beginning:] |= torch.eye(len(step), dtype=torch.bool)
         places = starts[:, None] + step.minimum(sizes[:, None] - 1)
         return cls(beginning, lines, places, own.flatten().nonzero()[:, 0], mask[:, None])
 
     def some(self, ends: slice) -> "Branches":
-        """Of these ends alone; `used` stays that of all."""
+        """Only these ends; `used` remains that of all ends."""
         return replace(self, lines=self.lines[ends], places=self.places[ends], mask=self.mask[ends])
 
     def to(self, device: "torch.device") -> "Branches":
@@ -63,7 +64,7 @@ class Branches:
         return Branches(self.beginning, *(part.to(device, non_blocking=True) for part in parts))
 
     def as_mask(self, device: "torch.device") -> "torch.Tensor":
-        """What a network takes for a mask, and hands on to `attend`: bool of the shape MARK."""
+        """The placeholder mask that a network passes on to `attend`: bool of the shape MARK."""
         import torch
 
         return torch.ones(MARK, dtype=torch.bool, device=device)
@@ -74,7 +75,7 @@ _passing: "ContextVar[Branches | None]" = ContextVar("branches", default=None)
 
 @contextmanager
 def branching(branches: Branches | None) -> Iterator[None]:
-    """In this block a network's rows branch so, wherever it hands on the mask of `branches`."""
+    """In this block a network's rows branch as in `branches`, in every attention that gets its mask."""
     token = _passing.set(branches)
     try:
         yield
@@ -83,8 +84,8 @@ def branching(branches: Branches | None) -> Iterator[None]:
 
 
 def attend_in_branches() -> None:
-    """Makes transformers' attention over PyTorch's `scaled_dot_product_attention` know rows that branch;
-    all others are what they were."""
+    """Make transformers' attention over PyTorch's `scaled_dot_product_attention` support rows that
+    branch; all other rows are computed as before."""
     from transformers import AttentionInterface
 
     AttentionInterface.register("sdpa", attend)
@@ -98,9 +99,9 @@ def attend(
     attention_mask: "torch.Tensor | None" = None,
     **options: Any,
 ) -> "tuple[torch.Tensor, None]":
-    """What transformers expects of an attention: query [rows, heads, n, width] and key, value
-    [rows, fewer heads, n, width] in, [rows, n, heads, width] out. Raises NotImplementedError for rows that
-    branch in an attention that is more than this."""
+    """An attention with the interface of transformers: query [rows, heads, n, width] and key, value
+    [rows, fewer heads, n, width] in, [rows, n, heads, width] out. Raises NotImplementedError if rows
+    branch and the attention has a position bias, sinks or a soft cap."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     plain: Any = sdpa_attention_forward
@@ -109,8 +110,8 @@ def attend(
         whole: torch.Tensor = plain(module, query, key, value, attention_mask, **options)[0]
         return whole, None
     if any(options.get(name) is not None for name in ("position_bias", "s_aux", "softcap")):
-        raise NotImplementedError("rows that branch know no such attention")
-    branches = branches.to(query.device)  # layers may lie on several
+        raise NotImplementedError("rows that branch do not support position_bias, s_aux or softcap")
+    branches = branches.to(query.device)  # layers may be on several devices
     begin, scaling = branches.beginning, options.get("scaling")
     out = query.new_zeros(*query.transpose(1, 2).shape[:3], value.shape[-1])
     first = (tensor[:, :, :begin] for tensor in (query, key, value))
@@ -128,7 +129,7 @@ def _of_ends(
     branches: Branches,
     scaling: float | None,
 ) -> "torch.Tensor":
-    """[ends × longest, heads, width], some ends at a time."""
+    """The output for all ends, [ends × longest, heads, width], computed some ends at a time."""
     import torch
 
     ends, longest = branches.places.shape
@@ -144,8 +145,8 @@ def _of_some(
     branches: Branches,
     scaling: float | None,
 ) -> "torch.Tensor":
-    """[ends, longest, heads, width]. Query heads that share a key's stand one behind the other, as
-    tokens, so that no key is copied for them."""
+    """The output for these ends, [ends, longest, heads, width]. Query heads that share a key head are
+    placed one after the other, as tokens, so that no key is copied for them."""
     import torch
 
     lines, places = branches.lines, branches.places

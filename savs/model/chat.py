@@ -1,8 +1,8 @@
 """Writes an item as the checkpoint's chat prompt.
 
-An item is one user turn: its media in order, then the question; or, where the question has
-`<image>` marks, each picture or video where its mark is. Then comes the generation prompt, so that
-the last token is where the model is about to answer.
+An item is one user turn: its media in order, then the question; or, if the question has `<image>`
+marks, each image or video at the position of its mark. Then comes the generation prompt, so that the
+model's answer would begin after the last token.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-MARK = "<image>"  # where a question wants its next picture or video
+MARK = "<image>"  # position of the next image or video in a question
 FALLBACK = "USER: {} ASSISTANT:"  # LLaVA-1.5's, for checkpoints without a chat template
 
 MediaKind = Literal["image", "video"]
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Chat:
-    """How a checkpoint wants its prompts written.
+    """How a checkpoint's prompts are written.
 
-    source       whose chat template it is; "fallback" is ours
-    template     Jinja, where it is not the processor's own
-    parts        whether the template takes media and texts apart; else it takes one text, with the
+    source       source of the chat template; "fallback" is FALLBACK
+    template     Jinja, if it is not the processor's own
+    parts        whether the template takes media and texts separately; else it takes one text with the
                  processor's placeholders in it
-    keeps_order  whether the template leaves the parts where they stand. Some, as LLaVA-OneVision's,
+    keeps_order  whether the template keeps the order of the parts. Some, such as LLaVA-OneVision's,
                  write all media first
     """
 
@@ -37,10 +37,10 @@ class Chat:
 
 
 def find_chat(processor: Any, name: str) -> Chat:
-    """The way in which prompts of the checkpoint `name` are written.
+    """Find how prompts of the checkpoint `name` are written.
 
-    That is the chat template of the processor, else the tokenizer's, else FALLBACK, with a warning.
-    A tokenizer's may be a language model's alone, which takes no parts.
+    The chat template is the processor's, else the tokenizer's, else FALLBACK, with a warning.
+    A tokenizer's template may be that of a language model, which takes no parts.
     """
     if getattr(processor, "chat_template", None):
         chat = Chat("processor")
@@ -53,7 +53,7 @@ def find_chat(processor: Any, name: str) -> Chat:
         if template and _shows_all(processor, chat):
             return replace(chat, keeps_order=not parts or _keeps_order(processor, chat))
     log.warning(
-        "%s has no chat template that can be used; its prompts are written as %r, media first",
+        "%s has no usable chat template; its prompts are written as %r, media first",
         name,
         FALLBACK.format("…"),
     )
@@ -61,16 +61,16 @@ def find_chat(processor: Any, name: str) -> Chat:
 
 
 def write(processor: Any, chat: Chat, kinds: Sequence[MediaKind], question: str) -> str:
-    """The chat prompt of one item, with the processor's placeholders where its media stand.
+    """The chat prompt of one item, with the processor's placeholders at the positions of its media.
 
-    kinds  of its media, in their order
+    kinds  kinds of its media, in their order
 
-    Raises ValueError where the question has marks, and not as many as there are media, and where
-    the template refuses the item.
+    Raises ValueError if the question has marks, but not as many as there are media, or if the
+    template refuses the item.
     """
     texts = question.split(MARK)
     if 1 < len(texts) != len(kinds) + 1:
-        raise ValueError(f"the question has {len(texts) - 1} {MARK} marks, and there are {len(kinds)} media")
+        raise ValueError(f"the question has {len(texts) - 1} {MARK} marks, but there are {len(kinds)} media")
     if chat.parts and (chat.keeps_order or len(texts) == 1):
         return _templated(processor, chat, _parts(kinds, texts))
     placeholders = [_placeholder(processor, kind) for kind in kinds]
@@ -100,16 +100,16 @@ def _templated(processor: Any, chat: Chat, content: list[dict[str, str]] | str) 
     turn = {"role": "user", "content": content}
     own = {} if chat.template is None else {"chat_template": chat.template}
     try:
-        # One at a time: SmolVLM's processor takes another template where any of several has a video.
+        # One at a time: SmolVLM's processor uses another template if any of several items has a video.
         text: str = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False, **own)
     except TemplateError as error:
-        raise ValueError(f"the chat template refuses it: {error}") from error
+        raise ValueError(f"the chat template refuses the item: {error}") from error
     return text
 
 
 def _placeholder(processor: Any, kind: MediaKind) -> str:
-    """What stands for a picture or a video in a text; nothing where the processor puts pictures before
-    the text by itself."""
+    """The placeholder of an image or a video in a text; empty if the processor puts images before the
+    text by itself."""
     return getattr(processor, f"{kind}_token", None) or ""
 
 
@@ -123,8 +123,8 @@ def _keeps_order(processor: Any, chat: Chat) -> bool:
 
 
 def _shows_all(processor: Any, chat: Chat) -> bool:
-    """Whether a picture and a question come through the template, and nothing else of how they are
-    handed to it."""
+    """Return whether the template writes an image and a question, and none of the structure in which
+    it receives them."""
     try:
         text = write(processor, chat, ("image",), "What is this?")
     except (ValueError, TypeError, KeyError):

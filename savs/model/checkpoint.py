@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: aliases, folders, and the Hugging Face hub."""
+"""Locates a checkpoint: aliases, folders, and the Hugging Face hub."""
 
 import re
 from pathlib import Path
@@ -16,14 +16,14 @@ CHECKPOINT_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  #
 
 
 def locate_checkpoint(name: str) -> tuple[Path, str]:
-    """The folder that holds a checkpoint, downloaded from the hub if need be, and its revision."""
+    """The folder that holds a checkpoint, downloaded from the hub if needed, and its revision."""
     place = ALIASES.get(name, name)
     if (Path(place) / "config.json").is_file():
         return Path(place), "local"
     known = ", ".join(ALIASES)
     if Path(place).exists() or not is_hub_id(place):
         raise ModelNotFound(
-            f"{name!r} is no folder with a config.json, no hub id (owner/name), and none of: {known}"
+            f"{name!r} is not a folder with a config.json, a hub id (owner/name), or an alias ({known})"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -33,11 +33,11 @@ def locate_checkpoint(name: str) -> tuple[Path, str]:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelNotFound(
-            f"{name!r} could not be fetched from the hub ({reason}). Known names: {known}"
+            f"{name!r} could not be downloaded from the hub ({reason}). Aliases: {known}"
         ) from error
     return Path(folder), Path(folder).name
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether `name` has the form owner/name."""
+    """Return whether `name` has the form owner/name."""
     return bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name))

@@ -1,8 +1,8 @@
-"""What identifies a checkpoint: its bytes.
+"""The fingerprint of a checkpoint: a hash over the bytes of its files.
 
-The fingerprint covers config, processor, tokenizer, chat template and every weight file, so two
-folders with one fingerprint give the same head vectors on the same machine. Hashing tens of
-gigabytes takes minutes, so each file's hash is kept in the user's cache, by path, size and time.
+It covers config, processor, tokenizer, chat template and every weight file, so two folders with the
+same fingerprint give the same head vectors on the same machine. Hashing tens of gigabytes takes
+minutes, so each file's hash is kept in the user's cache, by path, size and time of modification.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 SUFFIXES = (".json", ".jinja", ".txt", ".model", ".safetensors")
-IGNORED = ("generation_config.json", "README.txt")  # do not change what the heads say
+IGNORED = ("generation_config.json", "README.txt")  # do not affect head vectors
 
 
 def fingerprint(folder: Path) -> str:
@@ -44,7 +44,7 @@ def _read_cache() -> dict[str, str]:
     try:
         cache = json.loads(_cache_path().read_text())
     except (OSError, ValueError):
-        return {}  # no cache yet, or another version's: it only saves time
+        return {}  # no cache yet, or one of another version; the cache only saves time
     return cache if isinstance(cache, dict) else {}
 
 
@@ -56,4 +56,4 @@ def _write_cache(cache: dict[str, str]) -> None:
         temporary.write_text(json.dumps(cache, indent=1))
         temporary.replace(path)
     except OSError:
-        pass  # a read-only home costs time, not results
+        pass  # without a cache, for example in a read-only home, only time is lost

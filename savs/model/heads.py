@@ -1,21 +1,21 @@
 """Finds the attention heads of a loaded model without a table of models.
 
-A *head vector* is what one query head hands to the attention's output projection (arXiv
-2412.00142, section 3): a slice of that projection's input. Where a model gates or normalises its
-heads first, as Qwen3.5 does, that is part of the vector. So all that has to be found is, per
-decoder layer, the projection, and how many query heads its input is made of:
+A *head vector* is the part of the input of the attention's output projection that comes from one
+query head (arXiv 2412.00142, section 3). If a model gates or normalises its heads first, as Qwen3.5
+does, that is part of the vector. So for each decoder layer only the projection has to be found, and
+the number of query heads in its input:
 
-1. The model is decoder-only: the prompt's embeddings lie in the decoder whose heads are read.
+1. The model is decoder-only: the prompt's embeddings are in the decoder whose heads are read.
 2. The decoder's layers are its first list of `num_hidden_layers` modules that is not an encoder's
    and whose modules have self-attention.
-3. A layer's self-attention is the first module that projects queries and has an output projection
-   beside them. Layers that mix tokens in other ways (recurrent, convolution, cross-attention) have
-   none, and are left out; one that the config calls an attention layer must have it, for itself.
-4. The module, its config, or the text config says how many query heads there are.
-5. So many heads divide the projection's input, into the width that the module states, if it does.
+3. A layer's self-attention is the first module that has both a query projection and an output
+   projection. Layers that mix tokens in other ways (recurrent, convolution, cross-attention) have
+   none, and are left out; a layer that the config calls an attention layer must have its own.
+4. The module, its config, or the text config states the number of query heads.
+5. That number divides the projection's input, into the head width that the module states, if it does.
 
-Where a step fails the model is refused, and the error names the step: a wrong slice would be
-silently useless. `docs/models.md` lists what the rule makes of every type of transformers.
+If a step fails, the model is refused and the error names the step: a wrong slice would give useless
+results without an error. `docs/models.md` lists the result of the rule for every type of transformers.
 """
 
 import re
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OUTPUT_PROJECTIONS = ("o_proj", "out_proj", "dense", "wo")  # in this order of preference
 FUSED_PROJECTIONS = {"qkv_proj", "qkv", "query_key_value", "Wqkv", "c_attn", "W_pack", "att_proj"}
-QUERY_PROJECTION = re.compile(r"(w?q(_.*)?|query|q_lin)$")  # keys and values may be those of another layer
+QUERY_PROJECTION = re.compile(r"(w?q(_.*)?|query|q_lin)$")  # keys and values may come from another layer
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 NOT_SELF_ATTENTION = re.compile(
     r"mlp|feed_forward|ffn|mamba|ssm|lstm|linear_attn|deltanet|deltaattention|lightning|cross|expert", re.I
@@ -54,24 +54,24 @@ class LayerHeads:
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """Where each head lies in a row of head vectors: layer after layer, head after head.
+    """The position of each head in a row of head vectors: layer after layer, head after head.
 
-    Layers without self-attention are left out; layers may differ in count and width of heads.
+    Layers without self-attention are left out; layers may differ in number and width of heads.
     """
 
     layers: tuple[LayerHeads, ...]
 
     @property
     def width(self) -> int:
-        """Numbers in one row of head vectors."""
+        """Dimensions of one row of head vectors."""
         return sum(layer.width for layer in self.layers)
 
     def only(self, layers: Collection[int]) -> "HeadLayout":
-        """The layout of rows that hold the heads of `layers` alone."""
+        """The layout of rows that hold only the heads of `layers`."""
         return HeadLayout(tuple(layer for layer in self.layers if layer.layer in layers))
 
     def heads(self) -> list[tuple[int, int]]:
-        """(layer, head) of every head, layer-major: the order that ties refer to."""
+        """(layer, head) of every head, layer-major: the order in which ties are broken."""
         return [(layer.layer, head) for layer in self.layers for head in range(layer.heads)]
 
     def slices(self) -> dict[tuple[int, int], slice]:
@@ -103,7 +103,9 @@ def find_projections(model: Any) -> list[HeadProjection]:
     if getattr(model.config, "is_encoder_decoder", False):
         raise _refusal(1, f"{name} is an encoder-decoder; savs reads the heads of decoder-only models")
     if not _reads_prompt(model, decoder):
-        raise _refusal(1, f"{name}: its decoder does not read the prompt; the embeddings are another part's")
+        raise _refusal(
+            1, f"{name}: its decoder does not read the prompt; the embeddings belong to another part"
+        )
     text = model.config.get_text_config(decoder=True)
     count = getattr(text, "num_hidden_layers", None)
     if not count:
@@ -126,7 +128,7 @@ def _refusal(step: int, reason: str) -> UnsupportedModel:
 
 
 def _reads_prompt(model: Any, decoder: "nn.Module") -> bool:
-    """Whether the embeddings of `input_ids` are the decoder's: DiffusionGemma's are its encoder's."""
+    """Return whether the embeddings of `input_ids` are the decoder's (DiffusionGemma's are its encoder's)."""
     try:
         embeddings = model.get_input_embeddings()
     except NotImplementedError:  # transformers cannot find them
@@ -163,7 +165,7 @@ def _self_attention(layer: "nn.Module") -> "tuple[nn.Module, nn.Module] | None":
 
 
 def _input_width(projection: "nn.Module") -> int | None:
-    """Columns of a linear projection's input; `nx` is what GPT-2's Conv1D calls them."""
+    """Columns of a linear projection's input; GPT-2's Conv1D calls them `nx`."""
     width = getattr(projection, "in_features", getattr(projection, "nx", None))
     return width if isinstance(width, int) else None
 
@@ -184,16 +186,16 @@ def _projection(name: str, number: int, layer: "nn.Module", text: Any) -> HeadPr
     assert width is not None
     heads = _head_count(attention, text, number)
     if heads is None:
-        raise _refusal(4, f"{name}: layer {number} does not say how many query heads it has")
+        raise _refusal(4, f"{name}: layer {number} does not state how many query heads it has")
     if width % heads:
         raise _refusal(
-            5, f"{name}: layer {number} projects {width} numbers, which {heads} heads do not divide"
+            5, f"{name}: layer {number} projects {width} dimensions, which {heads} heads do not divide"
         )
     stated = [d for a in ("v_head_dim", "head_dim") if isinstance(d := getattr(attention, a, None), int)]
     if stated and stated[0] != width // heads:
         raise _refusal(
             5,
-            f"{name}: layer {number} says its heads are {stated[0]} wide, but {width} numbers in "
+            f"{name}: layer {number} states heads of width {stated[0]}, but {width} dimensions in "
             f"{heads} heads make {width // heads}",
         )
     return HeadProjection(LayerHeads(number, heads, width // heads), projection)
@@ -203,7 +205,7 @@ def _head_count(attention: "nn.Module", text: Any, number: int) -> int | None:
     """Query heads, from the attention module, its config, then the text config; never key/value heads."""
     holders: tuple[Any, ...] = (attention, getattr(attention, "config", None), text)
     for holder in holders:
-        differs = getattr(holder, "is_heterogeneous", False)  # then the whole config raises when asked
+        differs = getattr(holder, "is_heterogeneous", False)  # then the whole config raises on access
         for attribute in HEAD_COUNTS:
             count = getattr(holder.per_layer_config[number] if differs else holder, attribute, None)
             if isinstance(count, int) and not isinstance(count, bool) and count > 0:

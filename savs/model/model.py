@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class Model:
     """A loaded model, ready for `extract`.
 
-    name         what was asked for: an alias, a hub id or a folder
+    name         as given to `load_model`: an alias, a hub id or a folder
     revision     the hub's commit, or "local"
     fingerprint  sha256 over the checkpoint's files
     network      the transformers model, in eval mode
     processor    its processor; renders prompts and preprocesses media
-    chat         how it wants its prompts written
+    chat         how its prompts are written
     projections  the attention output projection of every layer
     layout       how a row of head vectors is divided into heads
-    context      tokens that one item may have
+    context      maximum number of tokens of one item
     sampling     which frames of a video are shown
     shares       whether questions about the same media may share a row (`savs.engine.sharing`)
     """
@@ -43,7 +43,7 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        """Where inputs go; the layers may lie on several devices."""
+        """The device of the inputs; the layers may be on several devices."""
         device: torch.device = self.network.get_input_embeddings().weight.device
         return device
 
@@ -59,15 +59,15 @@ class Model:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ) -> "Model":
-        """The same network, to which items are shown otherwise. What is not given stays; this one, too.
+        """Return a copy with the same network that shows items with these settings; others stay the same.
 
-        frames      of a video, or
+        frames      frames of a video, or
         fps         frames per second of a video
-        min_pixels  budget of pixels, as the checkpoint's processors count them (see `savs.model.pixels`)
-        max_pixels  its other end
+        min_pixels  lower limit of pixels, as the checkpoint's processors count them (`savs.model.pixels`)
+        max_pixels  upper limit of pixels
 
-        Raises UnsupportedModel where the processors keep to no budget, and ValueError where both or
-        unusable numbers of frames are given.
+        Raises UnsupportedModel if the processors have no pixel budget, and ValueError if `frames` and
+        `fps` are both given or unusable.
         """
         sampling = self.sampling if frames is None and fps is None else FrameSampling(frames, fps)
         processor = with_budget(self.processor, self.name, min_pixels, max_pixels)

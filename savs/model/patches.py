@@ -1,8 +1,8 @@
-"""A vision tower's patch embedding as what it is: a matrix product.
+"""A vision tower's patch embedding as a matrix product.
 
-Qwen2-VL's tower and those after it are given patches one by one, each as large as the kernel of the
-convolution that embeds it. PyTorch has no quick way for such a convolution, least of all in three
-dimensions; the same sum is one product of matrices.
+Qwen2-VL's tower and later ones receive single patches, each as large as the kernel of the convolution
+that embeds it. PyTorch is slow at such a convolution, especially in three dimensions; the same sum is
+one matrix product.
 """
 
 import math
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def embed_by_product(network: Any) -> int:
-    """Makes every convolution of `network` whose patches do not overlap take single patches as a
-    product; how many do. Whatever else one is given, it takes as before."""
+    """Make every convolution of `network` whose patches do not overlap embed single patches by a matrix
+    product. Other inputs are handled as before. Return how many there are."""
     from torch import nn
 
     found = 0

@@ -1,9 +1,9 @@
-"""Pixel budgets: between how many pixels a processor keeps a picture or a video when it scales it.
+"""Pixel budgets: the limits between which a processor scales the pixels of an image or a video.
 
-Processors of Qwen's kind keep two numbers of pixels in `size`, under the names of edges. Others have
-edges there, or a fixed size, and then there is no budget to set. What is counted is the processor's
-business: the pixels of a picture; of each frame of a video (Qwen2-VL, Qwen2.5-VL) or of all its
-frames together (Qwen3-VL, GLM-4.xV).
+Processors of Qwen's kind have two numbers of pixels in `size`, under the names of edges. Others have
+edges there, or a fixed size, and no budget to set. The processor decides which pixels are counted:
+those of an image; of each frame of a video (Qwen2-VL, Qwen2.5-VL) or of all its frames together
+(Qwen3-VL, GLM-4.xV).
 """
 
 import copy
@@ -15,7 +15,7 @@ from typing import Any
 from savs.errors import UnsupportedModel
 
 PARTS = ("image_processor", "video_processor")
-SMALLEST, LARGEST = "shortest_edge", "longest_edge"  # in `size`: the ends of a budget, in pixels
+SMALLEST, LARGEST = "shortest_edge", "longest_edge"  # in `size`: the limits of a budget, in pixels
 
 Size = dict[str, int]
 
@@ -32,10 +32,10 @@ def sizes_of(processor: Any) -> dict[str, Size]:
 
 
 def has_budget(part: Any) -> bool:
-    """Whether an image or video processor scales to a number of pixels.
+    """Return whether an image or video processor scales to a number of pixels.
 
     It does if `smart_resize`, which all of Qwen's kind have in their module, takes such a number. The
-    names in `size` say nothing: Idefics2's `shortest_edge` is an edge.
+    names in `size` do not show it: Idefics2's `shortest_edge` is an edge.
     """
     for home in type(part).__mro__:
         resize = getattr(sys.modules.get(home.__module__), "smart_resize", None)
@@ -45,13 +45,14 @@ def has_budget(part: Any) -> bool:
 
 
 def with_budget(processor: Any, name: str, least: int | None, most: int | None) -> Any:
-    """`processor` with other budgets, where they are given; itself stays as it is.
+    """Return `processor` with the given budgets; the original is not changed.
 
-    Where only one end is given and the checkpoint's own other end lies beyond it, that one moves to it.
+    If only one limit is given and the checkpoint's own other limit conflicts with it, the other limit
+    moves to it.
 
-    name  the model's, for the error
+    name  the model's name, for the error
 
-    Raises UnsupportedModel where a part has no budget.
+    Raises UnsupportedModel if a part has no budget.
     """
     if least is None and most is None:
         return processor
@@ -59,18 +60,18 @@ def with_budget(processor: Any, name: str, least: int | None, most: int | None) 
     for part, size in sizes_of(processor).items():
         if not has_budget(getattr(processor, part)):
             raise UnsupportedModel(
-                f"{name}: its {part} ({type(getattr(processor, part)).__name__}) keeps to no budget of "
-                "pixels, so that min_pixels and max_pixels cannot be set; leave them out"
+                f"{name}: its {part} ({type(getattr(processor, part)).__name__}) has no pixel budget, "
+                "so min_pixels and max_pixels cannot be set; leave them out"
             )
         low = least or min(size[SMALLEST], most or size[SMALLEST])
         sizes[part] = size | {SMALLEST: low, LARGEST: most or max(size[LARGEST], low)}
     if not sizes:
-        raise UnsupportedModel(f"{name} shows neither pictures nor videos; leave out budgets of pixels")
+        raise UnsupportedModel(f"{name} takes neither images nor videos; leave out min_pixels and max_pixels")
     return with_sizes(processor, sizes)
 
 
 def with_sizes(processor: Any, sizes: Mapping[str, Size]) -> Any:
-    """`processor` with these budgets, as `sizes_of` has them; itself stays as it is.
+    """Return `processor` with these budgets, in the form of `sizes_of`; the original is not changed.
 
     Parts without a budget keep their size.
     """

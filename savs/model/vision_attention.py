@@ -1,9 +1,9 @@
-"""Attention of vision towers that see many pictures as one long sequence, cut into chunks.
+"""Attention for vision towers that receive many images as one long sequence, cut into chunks.
 
-Such a tower (Qwen2-VL's and those after it) attends within a chunk only: a picture, or a window of it.
-Where FlashAttention is not installed, transformers takes the chunks one after another, thousands of
-small kernels. Here all chunks of one length are one call; on a GPU in half precision all chunks are,
-with PyTorch's own variable-length attention. Results are the same attention, chunk by chunk.
+Such a tower (Qwen2-VL's and later ones) attends only within a chunk: an image, or a window of it.
+If FlashAttention is not installed, transformers computes the chunks one after another, in thousands
+of small kernels. Here one call computes all chunks of one length; on a GPU in half precision one call
+computes all chunks, with PyTorch's own variable-length attention. The attention is the same.
 """
 
 import inspect
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-# The name makes transformers hand over all chunks at once, with their borders ("flash" is what it looks for).
+# The name makes transformers pass all chunks at once, with their borders (it searches for "flash").
 NAME = "savs_flash_chunks"
 
 
 def attend_in_chunks(network: Any) -> int:
-    """Makes every attention of `network` that takes chunks (`cu_seqlens`) use this module's; how many do."""
+    """Make every attention of `network` that takes chunks (`cu_seqlens`) use `attend`; return how many."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
@@ -46,7 +46,7 @@ def attend(
     scaling: float | None = None,
     **_: Any,
 ) -> "tuple[torch.Tensor, None]":
-    """What transformers expects of an attention: query, key, value [1, heads, n, width] in, and
+    """An attention with the interface of transformers: query, key, value [1, heads, n, width] in,
     [1, n, heads, width] out. `cu_seq_lens_q` int32 [chunks + 1] has the chunks' borders in n."""
     import torch
 
@@ -55,7 +55,7 @@ def attend(
 
         q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
         borders, longest = cu_seq_lens_q.to(torch.int32), int(max_length_q)
-        with suppress(RuntimeError, ValueError):  # a GPU or a width of heads that it does not know
+        with suppress(RuntimeError, ValueError):  # a GPU or a head width that it does not support
             joined = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scaling)
             assert isinstance(joined, torch.Tensor)
             return joined[None], None

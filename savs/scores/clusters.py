@@ -1,9 +1,9 @@
-"""Counts of rows by what they show, which can be added up in any order.
+"""Counts of rows per cluster of dependent rows, which can be added up in any order.
 
-Intervals need to know which rows are not independent (`savs.scores.intervals`), and those may lie in
+Intervals depend on which rows are not independent (`savs.scores.intervals`), and those may be in
 different shards. So counts are kept per cluster: exactly up to a limit, beyond it in buckets of many
-clusters. A bucket's rows are independent of another's, too (random groups; Wolter
-2007, Introduction to Variance Estimation, 2), so what is estimated from buckets is right.
+clusters. Rows of different buckets are independent, too (random groups; Wolter 2007, Introduction to
+Variance Estimation, 2), so estimates from buckets are correct.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-MAX_EXACT = 65_536  # entries, about 6 MB; more are folded
+MAX_EXACT = 65_536  # entries, about 6 MB; more are folded into buckets
 BUCKETS = 4096  # into which clusters are folded: a variance estimated from them is within 5 %
 
 
 class Cell(NamedTuple):
-    """What rows that are counted together have in common.
+    """The properties that rows counted together have in common.
 
-    outcome  how often each rate that they count for was hit
-    split    under which they are scored apart, where there is one
-    names    what else is told apart, until it is folded
+    outcome  hits of each rate that they count for
+    split    name under which they are scored separately, if there is one
+    names    other names that are counted separately, until the counts are folded
     """
 
     outcome: tuple[int, ...]
@@ -29,8 +29,8 @@ class Cell(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-RateName = tuple[str, str | None]  # and what it is the rate of: a class, a split, or all
-RatePart = tuple[RateName, int, int]  # a rate, how often a row counts there, and how often it hits
+RateName = tuple[str, str | None]  # name, and the class or split that it is a rate of; None for all rows
+RatePart = tuple[RateName, int, int]  # a rate, how often a row counts for it, and its hits
 Measure = Callable[[Cell], Iterable[RatePart]]
 
 
@@ -40,11 +40,11 @@ class Clusters:
 
     alone    rows that share nothing with any other
     shared   cell → key of a cluster, 0 to 2³² − 1 → rows; no cell is empty
-    folded   whether keys are those of BUCKETS, and names are left out
-    entries  keys in all cells
+    folded   whether keys are numbers of buckets, and names are left out
+    entries  number of keys in all cells
 
-    Two of them add to what would have been counted at once. Whether that is folded follows from the
-    number of entries in all, and so not from the order.
+    The sum of two is the same as one count over the rows of both. Whether it is folded depends on the
+    total number of entries, and so not on the order.
     """
 
     alone: Counter[Cell] = field(default_factory=Counter)
@@ -56,14 +56,14 @@ class Clusters:
         self.entries = sum(map(len, self.shared.values()))
 
     def add(self, cell: Cell, cluster: int | None) -> None:
-        """Counts a row; `cluster` is None where it shares nothing with any other."""
+        """Count a row; `cluster` is None if it shares nothing with any other."""
         if cluster is None:
             self.alone[coarse(cell) if self.folded else cell] += 1
         else:
             self._add(cell, {cluster: 1})
 
     def update(self, other: "Clusters") -> None:
-        """Adds `other` to this one."""
+        """Add `other` to this one."""
         if other.folded:
             self._fold()
         for cell, count in other.alone.items():
@@ -87,7 +87,7 @@ class Clusters:
             self.update(exact)
 
     def sizes(self, measure: Measure) -> dict[RateName, Counter[tuple[int, int]]]:
-        """Per rate: how many clusters have so many rows and hits. `measure` says for which rates the
+        """Per rate: (rows, hits) → number of such clusters. `measure` returns the rates for which the
         rows of a cell count."""
         found: defaultdict[RateName, Counter[tuple[int, int]]] = defaultdict(Counter)
         for cell, count in self.alone.items():
@@ -106,10 +106,10 @@ class Clusters:
 
 
 def coarse(cell: Cell) -> Cell:
-    """The cell to which all of its names fold."""
+    """The cell without its names, as folded counts have it."""
     return cell if not cell.names else Cell(cell.outcome, cell.split)
 
 
 def key_of(*names: str) -> int:
-    """The key of a cluster: 32 bits of a hash. Two that meet are counted as one, which does no harm."""
+    """The key of a cluster: 32 bits of a hash. Two that collide are counted as one, which does no harm."""
     return int.from_bytes(hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()[:4])

@@ -1,7 +1,7 @@
 """Rows that are scored together: pairs, and NaturalBench's groups of four.
 
-A group whose rows lie in different shards, or of which a row is done again later, stays open until its
-last row comes; then it is one more count, so that what is kept does not grow with the groups.
+If the rows of a group are in different shards, or one is retried later, the group stays open until its
+last row is added. Then it is only counted, so that memory does not grow with the number of groups.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,9 +11,9 @@ from typing import NamedTuple
 from savs.scores.clusters import Cell, Clusters, RatePart
 from savs.scores.intervals import Rate, rate_of
 
-MILLION = 1_000_000  # a score of 1, where two scores are compared
+MILLION = 1_000_000  # a score of 1, as an integer for comparing scores
 PREFERRED = "preferred"  # the class by whose score the answers of a pair are ranked
-MAX_WHOLE = 16_384  # groups that are kept although they are whole, where names may come twice
+MAX_WHOLE = 16_384  # complete groups that are kept open, if names may repeat
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Grouping:
     """How a format's groups are scored.
 
     roles     of the rows of a group
-    pictures  per role, which of the group's pictures the row shows
-    rates     what a group is scored by, and how often it counts there
-    outcome   from the values of the rows, in the order of roles, to the hits of each rate
-    ranked    whether a row's value is its score for PREFERRED, and not whether it is right
-    in_order  whether groups are so many rows after another, and numbered; then no role comes twice
+    pictures  per role, which of the group's images the row shows
+    rates     rate → how often a group counts for it
+    outcome   function from the values of the rows, in the order of roles, to the hits of each rate
+    ranked    whether a row's value is its score for PREFERRED, instead of whether it is right
+    in_order  whether groups are consecutive rows, and numbered; then no role repeats
     """
 
     roles: tuple[str, ...]
@@ -37,25 +37,25 @@ class Grouping:
 
     @property
     def one_picture(self) -> bool:
-        """Whether all rows of a group show the same. Then other groups may show it, too."""
+        """True if all rows of a group show the same image. Then other groups may show it, too."""
         return len(set(self.pictures)) == 1
 
 
 def _four(right: tuple[int, ...]) -> tuple[int, ...]:
-    """NaturalBench (Li et al. 2024, arXiv 2410.14669): of two questions, each about both of two images,
-    in the order (q0, i0), (q0, i1), (q1, i0), (q1, i1), those answered right about both; the images of
-    which both are; and whether all four are."""
+    """NaturalBench (Li et al. 2024, arXiv 2410.14669): two questions, each about both of two images, in
+    the order (q0, i0), (q0, i1), (q1, i0), (q1, i1). Returns the number of questions answered correctly
+    for both images, of images for which both questions are, and 1 if all four are, else 0."""
     a, b, c, d = right
     return a * b + c * d, a * c + b * d, a * b * c * d
 
 
 def _both(right: tuple[int, ...]) -> tuple[int, ...]:
-    """SugarCrepe, as published: the true caption accepted and the false one refused."""
+    """SugarCrepe, as published: 1 if the true caption is accepted and the false one refused."""
     return (int(all(right)),)
 
 
 def _ranked(scores: tuple[int, ...]) -> tuple[int, ...]:
-    """Multimodal RewardBench: the preferred answer strictly before the other; and ties."""
+    """Multimodal RewardBench: 1 if the preferred answer scores strictly higher; and 1 for a tie."""
     preferred, other = scores
     return int(preferred > other), int(preferred == other)
 
@@ -80,7 +80,7 @@ GROUPINGS: Mapping[str, Grouping] = {
 
 
 class Member(NamedTuple):
-    """What a row says to its group: its value, the key of what it shows, and its split."""
+    """A row's entry in its group: its value, the key of the media it shows, and its split."""
 
     value: int
     picture: int | None
@@ -91,15 +91,15 @@ class Member(NamedTuple):
 class Groups:
     """The groups of one format.
 
-    open      group → role → its row, None where several rows have that role; a group of which no row has
-              a value yet is there, too, where groups are not numbered
-    closed    groups, by outcome and picture
-    unlike    closed groups whose rows do not show the pictures that the format says
-    numbers   the first and the last group that any row belongs to, where they are numbered
+    open      group → role → its row, None if several rows have that role; if groups are not numbered,
+              it also holds groups in which no row has a value yet
+    closed    counts of closed groups, by outcome and image
+    unlike    closed groups whose rows do not show the images that the format requires
+    numbers   the first and the last group that any row belongs to, if groups are numbered
 
-    Groups close as soon as they are whole. Those of formats whose names may come twice are kept until
-    they are scored, so that it shows. Beyond MAX_WHOLE they close, too; a third row of such a name, or a
-    row that failed and was done again, may then be counted as one more that is open.
+    Groups close as soon as they are complete. In formats whose names may repeat, they are kept open until
+    they are scored, so that repeats are detected. Beyond MAX_WHOLE they close, too; a third row of such a
+    name, or a row that failed and was retried, may then be counted as one more open group.
     """
 
     format: str
@@ -113,18 +113,18 @@ class Groups:
         return GROUPINGS[self.format]
 
     def see(self, group: str) -> None:
-        """Notes that a row belongs to `group`, whether it has a value or not."""
+        """Record that a row belongs to `group`, whether it has a value or not."""
         if self.grouping.in_order:
             self._span(int(group), int(group))
         else:
             self.open.setdefault(group, {})
 
     def add(self, group: str, role: str, member: Member) -> None:
-        """Counts a row."""
+        """Count a row."""
         self._join(group, {role: member})
 
     def update(self, other: "Groups") -> None:
-        """Adds `other`, of the same format and manifest, to this one."""
+        """Add `other`, of the same format and manifest, to this one."""
         for group, members in other.open.items():
             self._join(group, members)
         self.closed.update(other.closed)
@@ -157,7 +157,7 @@ class Groups:
         self.closed.add(cell, whole[0].picture if self.grouping.one_picture else None)
 
     def settled(self) -> "Groups":
-        """A copy in which every group that is whole is closed."""
+        """A copy in which every complete group is closed."""
         copy = Groups(self.format)
         copy.update(self)
         for group in list(copy.open):
@@ -167,15 +167,15 @@ class Groups:
 
 @dataclass(frozen=True)
 class GroupScores:
-    """The scores of a format's groups. The rows of a rate are groups, but for those that say otherwise.
+    """The scores of a format's groups. The rows of a rate are groups, unless stated otherwise.
 
     rates     natural_ret: `questions` and `images` (two a group) and `groups`; sugarcrepe: `pairs`;
               mrb_individual: `pairs`, and `tied`, which are pairs of equal scores and count as wrong
     splits    the same for each split
     scored    groups
-    unscored  groups of which rows failed, have no label, or are not there
+    unscored  groups of which rows failed, have no label, or are missing
     doubled   groups, not scored either, in which several rows have the same label
-    unlike    groups among those scored whose rows do not show the pictures that the format says
+    unlike    scored groups whose rows do not show the images that the format requires
     """
 
     rates: dict[str, Rate]
@@ -187,7 +187,7 @@ class GroupScores:
 
 
 def score_groups(groups: Groups) -> GroupScores | None:
-    """The scores of all groups that are whole; None where no row has said anything."""
+    """The scores of all complete groups; None if there are neither complete nor open groups."""
     settled = groups.settled()
     grouping, closed = groups.grouping, settled.closed
     scored = closed.alone.total() + sum(counts.total() for counts in closed.shared.values())

@@ -1,7 +1,7 @@
-"""95 % intervals of rates: Wilson's where rows are independent, and wider where they come in clusters.
+"""95 % intervals of rates: Wilson's if rows are independent, and wider if they come in clusters.
 
-Rows that show the same picture are right and wrong together, so a hundred of them say less than a
-hundred rows of a hundred pictures. How much less is estimated from the rows themselves.
+Rows that show the same image tend to be right or wrong together, so a hundred of them are less evidence
+than a hundred rows of a hundred images. How much less is estimated from the rows themselves.
 """
 
 import math
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Z95 = 1.959963984540054  # of the normal distribution: 2.5 % lie beyond it
-T95 = (12.706205, 4.302653, 3.182446, 2.776445)  # the same of Student's t with 1 to 4 degrees of freedom
+T95 = (12.706205, 4.302653, 3.182446, 2.776445)  # the same for Student's t with 1 to 4 degrees of freedom
 
-Sizes = Mapping[tuple[int, int], int]  # (rows, hits) of a cluster → how many clusters are so
+Sizes = Mapping[tuple[int, int], int]  # (rows, hits) of a cluster → number of such clusters
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Rate:
 
 
 def rate_of(sizes: Sizes) -> Rate:
-    """The rate of hits in clusters of those sizes, of which there is at least one."""
+    """The rate of hits in clusters of those sizes. There must be at least one cluster."""
     rows, hits = _totals(sizes)
     return Rate(rows, hits / rows, clustered(sizes))
 
@@ -33,13 +33,13 @@ def rate_of(sizes: Sizes) -> Rate:
 def wilson(hits: float, rows: float) -> tuple[float, float]:
     """The 95 % interval of a rate of independent rows (Wilson 1927, without continuity correction).
 
-    Unlike the normal approximation it stays within 0 and 1, and is no point at either end.
+    Unlike the normal approximation it stays within 0 and 1, and is not a single point at either end.
     """
     rate, square = hits / rows, Z95**2
     centre = rate + square / (2 * rows)
     half = Z95 * math.sqrt(rate * (1 - rate) / rows + square / (4 * rows**2))
     scale = 1 + square / rows
-    low = (centre - half) / scale if hits else 0.0  # exactly, which rounding would miss
+    low = (centre - half) / scale if hits else 0.0  # exactly 0, which rounding would miss
     return low, (centre + half) / scale if hits < rows else 1.0
 
 
@@ -51,17 +51,18 @@ def clustered(sizes: Sizes) -> tuple[float, float]:
 
 
 def effective_rows(sizes: Sizes) -> float:
-    """How many independent rows would tell the rate as well as these do.
+    """The number of independent rows that would determine the rate as precisely as these do.
 
     With n rows in m clusters, h of n_c rows of a cluster right, and p = Σh / n, the variance of p is
     m / (m − 1) · Σ(h − p·n_c)² / n² (linearised ratio; Cochran 1977, Sampling Techniques, 3.12), and
-    n_eff = p(1 − p) / variance · (t[n − 1] / t[m − 1])², where t is Student's: few clusters say little
-    of their own variance (Korn and Graubard 1998, Survey Methodology 24). As there it is never above n:
-    clusters that seem to be more alike than chance are mostly chance, and n is then on the safe side.
+    n_eff = p(1 − p) / variance · (t[n − 1] / t[m − 1])², where t is Student's: few clusters give a
+    poor estimate of their own variance (Korn and Graubard 1998, Survey Methodology 24). As there, n_eff is
+    never above n: clusters that seem to be more alike than chance mostly are so by chance, and n is then on
+    the safe side.
 
-    Where every cluster is a single row it is n. Where all rows are right, or none, or all are of one
-    cluster, nothing can be estimated; then the rows of a cluster are taken to say the same, which is the
-    worst that they can: n² / Σn_c² (the design effect of Kish 1965 with an intraclass correlation of 1).
+    If every cluster is a single row, it is n. If all rows are right, or none, or all are in one cluster,
+    the variance cannot be estimated; then the rows of a cluster are assumed to be all alike, which is the
+    worst case: n² / Σn_c² (the design effect of Kish 1965 with an intraclass correlation of 1).
     """
     rows, hits = _totals(sizes)
     clusters = sum(sizes.values())
@@ -70,7 +71,7 @@ def effective_rows(sizes: Sizes) -> float:
     squares = sum(n * n * count for (n, _), count in sizes.items())
     if clusters == 1 or hits in (0, rows):
         return rows * rows / squares
-    # In whole numbers, so that no order of the sums can show: rows² · Σ(h − p·n_c)².
+    # In integers, so that the order of the sums has no effect: rows² · Σ(h − p·n_c)².
     scatter = sum((rows * h - hits * n) ** 2 * count for (n, h), count in sizes.items())
     if not scatter:
         return float(rows)
@@ -79,8 +80,8 @@ def effective_rows(sizes: Sizes) -> float:
 
 
 def student(freedom: int) -> float:
-    """Beyond which 2.5 % of Student's t lie: tabulated, or expanded in 1 / `freedom` (Abramowitz and
-    Stegun 1964, 26.7.5), there within 0.003."""
+    """The value beyond which 2.5 % of Student's t lie: tabulated, or expanded in 1 / `freedom`
+    (Abramowitz and Stegun 1964, 26.7.5), then accurate to 0.003."""
     if freedom <= len(T95):
         return T95[freedom - 1]
     z = Z95

@@ -1,7 +1,7 @@
-"""Scores from counts that can be added up, so that shards of any size and order give the same.
+"""Scores from counts that can be added up, so that shards of any size and order give the same result.
 
-`Tally` is the whole state: two tallies of different rows add to the tally of both. A row that failed
-counts as an error alone, so one that is done again later only adds what was missing.
+`Tally` is the whole state: two tallies of different rows add up to the tally of both. A failed row counts
+only as an error, so a row that is retried later only adds the missing counts.
 
     tally = Tally()
     for sample, answer in zip(corpus.samples, answers):
@@ -29,9 +29,9 @@ class Tally:
     """Counts over result rows.
 
     predicted  rows per predicted class
-    confusion  rows per (label, prediction), where the label is known
+    confusion  rows per (label, prediction), if the label is known
     errors     rows per kind of error
-    rows       those with a label and a prediction, by what they share with each other
+    rows       rows with a label and a prediction, by cluster
     ranking    those of them that have scores, by their scores
     groups     format → its groups
     """
@@ -45,13 +45,13 @@ class Tally:
 
     @property
     def accuracy(self) -> float | None:
-        """That of `score`, without all the rest."""
+        """The same as that of `score`, computed without the other scores."""
         rows = self.confusion.total()
         right = sum(count for (label, prediction), count in self.confusion.items() if label == prediction)
         return right / rows if rows else None
 
     def add(self, row: Scored) -> None:
-        """Counts one row. Raises SettingsError where its format is none."""
+        """Count one row. Raises SettingsError if its format does not exist."""
         if (seat := row.seat) is not None:
             self._groups(row.format).see(seat.group)
         if row.error is not None:
@@ -79,7 +79,7 @@ class Tally:
         return self.groups.setdefault(format, Groups(format))
 
     def update(self, other: "Tally") -> None:
-        """Adds `other` to this one."""
+        """Add `other` to this one."""
         self.predicted.update(other.predicted)
         self.confusion.update(other.confusion)
         self.errors.update(other.errors)
@@ -94,11 +94,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class, as a label and as a prediction. None where nothing speaks of it.
+    """One class, as a label and as a prediction. A score is None if there are no rows for it.
 
-    rows       with this label
-    recall     share of those that were predicted so, with its interval
-    precision  share of the rows predicted so that have the label, with its interval
+    rows       rows with this label
+    recall     share of those that were predicted as this class, with its interval
+    precision  share of the rows predicted as this class that have the label, with its interval
     f1         their harmonic mean, 2 TP / (2 TP + FP + FN)
     average_precision  how well its score ranks its rows before all others (`savs.scores.ranking`)
     """
@@ -114,15 +114,15 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the labelled rows say.
+    """The scores of the labelled rows.
 
-    Intervals are of 95 %, and wider where rows share a picture or a group (`savs.scores.intervals`). Those of
-    single classes are so up to `savs.scores.clusters.MAX_EXACT` rows, and Wilson's beyond.
+    Intervals are 95 % intervals, and wider if rows share an image or a group (`savs.scores.intervals`).
+    Those of single classes are so up to `savs.scores.clusters.MAX_EXACT` rows, and Wilson's beyond.
 
     accuracy           share of rows whose prediction is their label
     balanced_accuracy  mean recall of the labels
     macro_f1           mean F1 of all classes that are a label or a prediction
-    mean_average_precision  of the labels; None where rows have no scores
+    mean_average_precision  of the labels; None if rows have no scores
     per_class          accuracy of the rows of each label (recall), labels sorted
     confusion          label → prediction → rows
     splits             accuracy of the rows of each split
@@ -143,7 +143,7 @@ class Scores:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """All of them added up."""
+    """The sum of all tallies."""
     sums = Tally()
     for tally in tallies:
         sums.update(tally)
@@ -151,7 +151,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def score(tally: Tally) -> Scores | None:
-    """Scores of the rows with a known label and a prediction; None where there are none."""
+    """Scores of the rows with a known label and a prediction; None if there are none."""
     rows = tally.confusion.total()
     if not rows:
         return None
@@ -195,7 +195,7 @@ def score(tally: Tally) -> Scores | None:
 
 
 def _rates(cell: Cell) -> Iterable[RatePart]:
-    """What a labelled row counts for: its class, as a label and as a prediction, while that is kept."""
+    """The rates that a labelled row counts for; those of its classes only while names are kept."""
     [hit] = cell.outcome
     yield ("accuracy", None), 1, hit
     if cell.split is not None:
@@ -224,7 +224,7 @@ def _class_scores(
 
 
 def _interval(sizes: AllSizes, rate: RateName, hits: int, rows: int) -> tuple[float, float]:
-    """The interval of a rate; rows that are in none of its clusters are each one of their own."""
+    """The interval of a rate; each row that is in none of its clusters is a cluster of its own."""
     known = Counter(sizes.get(rate, {}))
     rest = rows - sum(n * count for (n, _), count in known.items())
     right = hits - sum(h * count for (_, h), count in known.items())

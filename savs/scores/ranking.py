@@ -1,7 +1,7 @@
 """How well scores rank the rows of a class before all others: average precision, from a histogram.
 
-Scores are kept to a thousandth. That is exact for the votes of up to a thousand heads, and makes what
-is kept a few numbers per class however many rows there are.
+Scores are kept to a thousandth. That is exact for the votes of up to a thousand heads, and keeps the
+histogram small, however many rows there are.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-STEPS = 1000  # a score of 1; one that rounds to 0 is 0
+STEPS = 1000  # a score of 1; a score that rounds to 0 is 0
 
 
 @dataclass
@@ -17,27 +17,27 @@ class Ranking:
     """Counts over labelled rows that have scores.
 
     labels  rows per label
-    scored  rows per (class, score in thousandths, whether it is their label), but for scores of 0
+    scored  rows per (class, score in thousandths, whether it is their label), except scores of 0
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     scored: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
 
     def add(self, label: str, scores: Mapping[str, float]) -> None:
-        """Counts a row. Classes that `scores`, each 0 to 1, leaves out have 0."""
+        """Count a row. `scores` are 0 to 1; a class that is left out has 0."""
         self.labels[label] += 1
         for name, score in scores.items():
             if step := round(STEPS * score):
                 self.scored[name, step, name == label] += 1
 
     def update(self, other: "Ranking") -> None:
-        """Adds `other` to this one."""
+        """Add `other` to this one."""
         self.labels.update(other.labels)
         self.scored.update(other.scored)
 
 
 def shares(votes: Mapping[str, int]) -> dict[str, float]:
-    """Each class's share of the votes; empty where there are none."""
+    """Each class's share of the votes; empty if there are none."""
     total = sum(votes.values())
     return {name: count / total for name, count in votes.items()} if total else {}
 
@@ -47,7 +47,7 @@ def average_precisions(ranking: Ranking) -> dict[str, float]:
 
     AP = Σ (R_n − R_{n−1}) · P_n over the distinct scores, highest first, where P_n and R_n are the
     precision and recall of "all rows with at least this score": that of scikit-learn's
-    `average_precision_score`, in which rows of equal score stand or fall together.
+    `average_precision_score`, which counts rows of equal score together.
     """
     rows = ranking.labels.total()
     steps: dict[str, dict[int, Counter[bool]]] = {label: {} for label in ranking.labels}
@@ -57,7 +57,7 @@ def average_precisions(ranking: Ranking) -> dict[str, float]:
     found = {}
     for label, positives in sorted(ranking.labels.items()):
         counts = steps[label]
-        rest = Counter({True: positives, False: rows - positives})  # whose score is 0
+        rest = Counter({True: positives, False: rows - positives})  # rows whose score is 0
         for one in counts.values():
             rest.subtract(one)
         found[label] = _average_precision([counts[step] for step in sorted(counts, reverse=True)] + [rest])

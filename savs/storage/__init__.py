@@ -1,8 +1,8 @@
-"""Folders and buckets behind one small interface: whole objects, ranges, and conditional writes.
+"""Folders and buckets with one small interface: whole objects, ranges, and conditional writes.
 
 An address is a local path or `s3://bucket/key`. Writes are atomic: a reader sees the old object
-or the new one. `create` is the ledger's foundation: of any number of writers exactly one wins.
-This module does not retry beyond what boto3 does, and does not know what the objects mean.
+or the new one. The ledger relies on `create`: of any number of writers exactly one wins. This
+module does not retry beyond what boto3 does, and does not interpret the objects.
 """
 
 from savs.storage.addresses import join, open_parent, open_store

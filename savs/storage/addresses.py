@@ -1,4 +1,4 @@
-"""From an address, a local path or `s3://bucket/key`, to the store behind it."""
+"""Opens the store at an address: a local path or `s3://bucket/key`."""
 
 import posixpath
 from pathlib import Path
@@ -10,12 +10,12 @@ from savs.storage.store import Store
 
 
 def open_store(url: str | Path) -> Store:
-    """The folder (which need not exist yet) or `s3://bucket/prefix` at `url`."""
+    """The store at `url`: a folder (which need not exist yet) or `s3://bucket/prefix`."""
     text = str(url)
     if text.startswith("s3://"):
         bucket, _, prefix = text[len("s3://") :].partition("/")
         if not bucket:
-            raise StorageError(f"{text!r} names no bucket; write s3://bucket/prefix")
+            raise StorageError(f"{text!r} has no bucket; write s3://bucket/prefix")
         return S3Store(bucket, prefix.strip("/"))
     if "://" in text:
         raise StorageError(f"{text!r}: only local folders and s3:// addresses are supported")
@@ -28,7 +28,7 @@ def open_parent(url: str | Path) -> tuple[Store, str]:
     if text.startswith("s3://"):
         folder, _, name = text.rpartition("/")
         if folder == "s3:/" or not name:
-            raise StorageError(f"{text!r} names no object; write s3://bucket/key")
+            raise StorageError(f"{text!r} has no object key; write s3://bucket/key")
         return open_store(folder), name
     path = Path(text)
     return LocalStore(path.parent), path.name

@@ -38,7 +38,7 @@ class LocalStore:
             if offset >= size:
                 return b""
             stream.seek(offset)
-            return stream.read(min(length, size - offset))  # a length may be anybody's word
+            return stream.read(min(length, size - offset))  # the length is not trusted
 
     def open(self, key: str) -> IO[bytes]:
         try:
@@ -81,7 +81,7 @@ class LocalStore:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            with suppress(OSError):  # where the folder could not be made there is nothing to remove
+            with suppress(OSError):  # if the folder was not created, there is nothing to remove
                 temporary.unlink()
             raise StorageError(f"{path} cannot be written: {error.strerror}") from error
         return temporary
@@ -106,7 +106,7 @@ class LocalStore:
         yield from sorted(names)
 
     def honours_conditions(self) -> bool:
-        return True  # a hard link is made or not; where there are none, `create` raises
+        return True  # a hard link is created or not; without hard links `create` raises
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -145,7 +145,7 @@ def _sha256_of_file(path: str, size: int, mtime_ns: int) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename or link survive a power cut, where the system can."""
+    """Make a rename or link survive a power cut, if the system supports it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

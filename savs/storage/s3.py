@@ -17,14 +17,14 @@ else:
     S3Client = Any
 
 S3_TIMEOUT = 30.0  # seconds without an answer
-S3_ATTEMPTS = 5  # boto3's own tries per request, and breaks of a stream that are mended
+S3_ATTEMPTS = 5  # boto3's own attempts per request, and connection breaks of a stream before it fails
 S3_BUFFER = 2**20  # bytes read ahead of a stream
-S3_CONFLICT_TRIES = 8  # tries of a conditional write that S3 answers with 409
+S3_CONFLICT_TRIES = 8  # attempts of a conditional write that S3 answers with 409
 
 
 class S3Store:
     """A prefix of a bucket. Credentials, region and profile as boto3 finds them; the endpoint from
-    `SAVS_S3_ENDPOINT_URL` where it is set."""
+    `SAVS_S3_ENDPOINT_URL` if it is set."""
 
     def __init__(self, bucket: str, prefix: str, client: S3Client | None = None) -> None:
         self.bucket, self.prefix = bucket, prefix
@@ -101,7 +101,7 @@ class S3Store:
     def files(self, prefix: str) -> Iterator[str]:
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("Contents", []):
-                if name := entry["Key"].rpartition("/")[2]:  # else it marks the folder
+                if name := entry["Key"].rpartition("/")[2]:  # an empty name marks the folder itself
                     yield name
 
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
@@ -117,7 +117,7 @@ class S3Store:
     def honours_conditions(self) -> bool:
         key = f".probe-{uuid.uuid4().hex}"
         try:
-            self.write(key, b"first")  # not `create`, which answers no where its answer got lost
+            self.write(key, b"first")  # not `create`, which returns False if its first response is lost
             return not self.create(key, b"second")
         finally:
             self.delete(key)
@@ -141,8 +141,8 @@ class S3Store:
 
 
 class _S3Stream(io.RawIOBase):
-    """An object, or a range of it, from start to end. A connection that breaks is taken up again
-    where it broke, as long as the object is still the one that was opened."""
+    """An object, or a range of it, from start to end. A stream whose connection breaks is resumed at
+    the same byte, if the object is still the one that was opened."""
 
     def __init__(
         self, store: S3Store, key: str, offset: int = 0, end: int | None = None, etag: str | None = None
@@ -198,7 +198,7 @@ def s3_client(endpoint_url: str | None = None) -> S3Client:
     from botocore.config import Config
 
     config = Config(
-        # Stores that are not AWS's refuse the checksums that boto3 otherwise sends behind the body.
+        # S3 servers other than AWS refuse the checksums that boto3 otherwise sends after the body.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         connect_timeout=S3_TIMEOUT,

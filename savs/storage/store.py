@@ -1,4 +1,4 @@
-"""What every store can do."""
+"""The interface of all stores."""
 
 from collections.abc import Iterator
 from typing import IO, Protocol
@@ -15,44 +15,44 @@ class Store(Protocol):
         """The whole object. Raises NotFound."""
 
     def read_range(self, key: str, offset: int, length: int, etag: str | None = None) -> bytes:
-        """`length` bytes from `offset`. Raises NotFound, and Changed where `etag` is not the object's."""
+        """`length` bytes from `offset`. Raises NotFound, and Changed if `etag` is not the object's."""
 
     def open(self, key: str) -> IO[bytes]:
         """A stream over the object, to be closed by the caller. Raises NotFound."""
 
     def write(self, key: str, data: bytes) -> None:
-        """Creates or replaces the object."""
+        """Create or replace the object."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Creates the object; False, and nothing written, where there is one already."""
+        """Create the object; return False and write nothing if it exists already."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below the folder `prefix`, sorted."""
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Names of the folders right below the folder `prefix`, sorted, without looking into them."""
+        """Names of the folders directly below the folder `prefix`, sorted, without listing their contents."""
 
     def files(self, prefix: str) -> Iterator[str]:
-        """Names of the objects right below the folder `prefix`, sorted; all of the store's top where it
-        is empty."""
+        """Names of the objects directly below the folder `prefix`, sorted; an empty prefix is the store's
+        top."""
 
     def honours_conditions(self) -> bool:
-        """Whether `create` keeps its promise. Tried out once, with an object that is removed again."""
+        """Return whether `create` refuses to replace an object; tested with one that is deleted again."""
 
     def exists(self, key: str) -> bool: ...
 
     def delete(self, key: str) -> None:
-        """Removes the object if it is there."""
+        """Delete the object if it exists."""
 
     def etag(self, key: str) -> str:
-        """A word that changes when the object's bytes do. Raises NotFound."""
+        """A string that changes when the object's bytes do. Raises NotFound."""
 
     def size(self, key: str) -> int:
         """Bytes of the object. Raises NotFound."""
 
 
 def checked_key(key: str) -> str:
-    """`key`, if it stays inside its store."""
+    """Return `key` if it stays inside its store; raise StorageError otherwise."""
     if not key or key.startswith("/") or "\0" in key or ".." in key.split("/"):
         raise StorageError(f"{key!r} is not a key inside a store")
     return key

@@ -55,12 +55,12 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no folder with a config\.json"):
+    with pytest.raises(ModelNotFound, match=r"not a folder with a config\.json"):
         load_model(tmp_path)
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_refused_with_the_known_names() -> None:
-    with pytest.raises(ModelNotFound, match=r"could not be fetched from the hub .*Known names: demo"):
+    with pytest.raises(ModelNotFound, match=r"could not be downloaded from the hub .*Aliases: demo"):
         load_model("nobody-at-all/no-such-model-for-tests")
 
 

@@ -185,5 +185,5 @@ def test_a_row_of_another_format_is_a_bad_row(name: str, row: dict[str, object])
 
 
 def test_a_format_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(SettingsError, match=r"no format 'coco'; there is: general, natural_ret"):
+    with pytest.raises(SettingsError, match=r"no format 'coco'; the formats are: general, natural_ret"):
         read_samples(str(PUBLISHED / "pets.json"), format="coco")

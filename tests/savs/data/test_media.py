@@ -170,7 +170,7 @@ def test_a_file_of_no_bytes_is_refused(put: Put) -> None:
 
 
 def test_a_text_that_is_named_as_a_picture_is_refused(put: Put) -> None:
-    with pytest.raises(UnreadableMedia, match="not a picture of a known format"):
+    with pytest.raises(UnreadableMedia, match="not an image of a known format"):
         open_media(put("text.png", b"this is no picture, whatever its name says\n"), SAMPLING)
 
 
@@ -195,7 +195,7 @@ def test_a_file_of_a_hundred_megapixels_is_refused(tmp_path: Path, side: int) ->
     ids=["eps", "svg", "pdf"],
 )
 def test_formats_that_are_programs_are_refused(put: Put, data: bytes) -> None:
-    with pytest.raises(UnreadableMedia, match="not a picture of a known format"):
+    with pytest.raises(UnreadableMedia, match="not an image of a known format"):
         open_media(put("picture.png", data), SAMPLING)
 
 

@@ -55,9 +55,9 @@ def test_a_list_has_the_rows_that_json_finds_in_it_whatever_the_blocks(
         (b'[{"a": 1}, {"a": 2}', "the list has no end"),
         (b'[{"a": 1}, {"a": ', "the list has no end"),
         (b'[{"a": "]', "the list has no end"),
-        (b'[{"a": 1},, {"a": 2}]', "a comma of the list has no row before it"),
-        (b'[,{"a": 2}]', "a comma of the list has no row before it"),
-        (b'[{"a": 1}] [{"a": 2}]', "something stands behind the end"),
+        (b'[{"a": 1},, {"a": 2}]', "the list has a comma without a row before it"),
+        (b'[,{"a": 2}]', "the list has a comma without a row before it"),
+        (b'[{"a": 1}] [{"a": 2}]', "there is text after the end"),
     ],
 )
 def test_a_list_that_is_none_is_an_error_and_no_shorter_list(data: bytes, reason: str) -> None:

@@ -159,7 +159,7 @@ def test_a_row_of_wrong_types_is_refused_with_the_reason(row: Any, reason: str) 
 @pytest.mark.parametrize("field", ["image", "question", "label", "question_id"])
 def test_half_a_character_is_refused_with_its_field(field: str) -> None:
     row = {"image": "/a.png", "question": "What?", "label": "cat", field: "\ud800"}
-    assert f"'{field}' holds half a character" in refusal(row)
+    assert f"'{field}' contains a lone surrogate" in refusal(row)
 
 
 @pytest.mark.parametrize(

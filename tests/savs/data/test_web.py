@@ -528,7 +528,7 @@ def test_the_certificate_is_of_the_name_though_the_connection_goes_to_the_addres
 
 def test_what_was_encrypted_stays_so(trusted: Server) -> None:
     trusted.put("/a.png", redirect(f"http://{NAME}/a.png"))
-    with pytest.raises(ForbiddenMedia, match="not encrypted any more"):
+    with pytest.raises(ForbiddenMedia, match="which is not encrypted"):
         read(trusted.at("/a.png", NAME, "https"))
 
 

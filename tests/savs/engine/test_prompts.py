@@ -191,5 +191,5 @@ def test_marks_that_are_not_as_many_as_media_cost_their_item(qwen2: savs.Model, 
 
     batches, errors = preprocess(qwen2, prompts)
 
-    assert isinstance(errors[0], UnusablePrompt) and "marks, and there are 1 media" in str(errors[0])
+    assert isinstance(errors[0], UnusablePrompt) and "marks, but there are 1 media" in str(errors[0])
     assert [positions for positions, _ in batches] == [[1]]

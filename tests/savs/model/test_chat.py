@@ -74,7 +74,7 @@ def test_a_checkpoint_without_a_template_gets_the_documented_one_and_a_warning(
         model = savs.load_model(folder, device="cpu")
     # then that is said once
     [record] = [r for r in caplog.records if r.name == "savs.model.chat"]
-    assert "bare has no chat template that can be used" in record.getMessage()
+    assert "bare has no usable chat template" in record.getMessage()
     assert "'USER: … ASSISTANT:'" in record.getMessage()
     # and prompts are written as LLaVA-1.5's are
     expected = "USER: <image>\n<image>\nWhat is this? ASSISTANT:"
@@ -139,7 +139,7 @@ def test_an_item_that_the_template_refuses_costs_its_own_row(
     found = savs.extract(model, [one, savs.Sample(1, "1", (*one.media, *two.media), "Which?")])
     # then the other is labelled
     assert found.samples == (one,)
-    assert "the chat template refuses it: one picture!" in str(found.errors[1])
+    assert "the chat template refuses the item: one picture!" in str(found.errors[1])
 
 
 def test_artifacts_say_whose_template_made_them(family_model: Callable[[str], savs.Model]) -> None:

@@ -192,7 +192,7 @@ def test_a_stated_width_of_values_that_disagrees_with_the_projection_is_refused(
     network = build(qwen2_5_vl())
     network.get_decoder().layers[1].self_attn.v_head_dim = 5
     # then nobody guesses
-    with pytest.raises(UnsupportedModel, match=r"layer 1 says its heads are 5 wide"):
+    with pytest.raises(UnsupportedModel, match=r"layer 1 states heads of width 5, but"):
         find_projections(network)
 
 

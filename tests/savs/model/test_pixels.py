@@ -103,14 +103,12 @@ def test_processors_of_qwens_kind_have_a_budget(part: object) -> None:
 
 @pytest.mark.parametrize("part", [Idefics2ImageProcessor(), Idefics3ImageProcessor()])
 def test_edges_are_no_budget_whatever_they_are_called(part: object) -> None:
-    with pytest.raises(
-        UnsupportedModel, match=r"a model: its image_processor \(Idefics.*no budget of pixels"
-    ):
+    with pytest.raises(UnsupportedModel, match=r"a model: its image_processor \(Idefics.*no pixel budget"):
         with_budget(SimpleNamespace(image_processor=part), "a model", None, 9000)
 
 
 def test_a_model_without_pictures_has_no_budget_to_set() -> None:
-    with pytest.raises(UnsupportedModel, match="neither pictures nor videos"):
+    with pytest.raises(UnsupportedModel, match="neither images nor videos"):
         with_budget(SimpleNamespace(), "a model", 1, None)
 
 
