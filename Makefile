@@ -1,4 +1,4 @@
-# `make demo` and `make test` make and reuse .venv; everything else is for developers.
+# `make demo` and `make test` create and reuse .venv; the other targets are for developers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,7 +37,7 @@ demo: $(VENV)/installed
 	@echo "Artifacts:  $(DEMO)/results/artifacts"
 	@head -n 1 $(DEMO)/strokes.jsonl $(DEMO)/movements.jsonl
 
-# More processes than cores: most tests wait for workers that start, or for a clock.
+# More processes than cores: most tests wait for workers to start, or for time to pass.
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 3
 
@@ -51,24 +51,24 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Kills a run with SIGKILL at ten random moments and compares with a calm run.
+# Kills a run with SIGKILL at ten random moments and compares it with an undisturbed run.
 kill: $(VENV)/installed
 	$(BIN)/python -m pytest -m kill -s tests/jobs/run/test_kill.py
 
-# Kills workers, children and Redis while S3 fails, and compares with a calm run. The last line is JSON.
+# Kills workers, children and Redis while S3 fails, and compares with an undisturbed run. The last line is JSON.
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.pool.chaos
 
-# Measures the engine against the published loop, and how it scales. The last line is JSON.
+# Measures the engine's speed relative to the published loop, and its scaling. The last line is JSON.
 bench: $(VENV)/installed
 	$(BIN)/python -m bench.loop
 	$(BIN)/python -m bench.scale
 
-# Measures the queue against its bars, in about eight minutes. The last line is JSON.
+# Compares the queue's measurements with their bars; takes about eight minutes. The last line is JSON.
 bench-queue: $(VENV)/installed
 	$(BIN)/python -m bench.queue
 
-# The two tables of the demo model in the README.
+# Computes the two tables of the demo model in the README.
 evaluate: $(VENV)/installed
 	$(BIN)/python -m savs.demo.evaluate
 

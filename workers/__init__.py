@@ -1,1 +1,1 @@
-"""What runs on GPU machines: the Celery app, the process that holds the model, and `savs-worker`."""
+"""The workers of a pool: the Celery app, the process that holds the model, and `savs-worker`."""

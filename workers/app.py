@@ -1,4 +1,4 @@
-"""The Celery app of a worker: its tasks, each a few lines around a function of `jobs`, and signals."""
+"""The Celery app of a worker: its tasks, boot steps and signal handlers. The work is done in `jobs`."""
 
 import logging
 import os
@@ -23,15 +23,15 @@ from workers.shutdown import Shutdown
 from workers.sweeper import Sweeper
 
 log = logging.getLogger("savs.worker")
-POLL = 0.2  # seconds between looks at a child that is loading
-WATCH = 1.0  # seconds between looks at children, and at the sweeper, later on
+POLL = 0.2  # seconds between two checks of a child that is loading
+WATCH = 1.0  # seconds between two later checks of children, and of the sweeper
 
 
 def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = None) -> Celery:
-    """An app whose children load the settings' model with `load` before they take a task.
+    """Returns an app whose children load the settings' model with `load` before they take a task.
 
-    The process that calls this forks children at any time later, so it must have no other threads. It
-    looks after `sweeper`, where there is one.
+    The process that calls this may fork children at any time, so it must have no other threads. It
+    supervises `sweeper`, if given.
     """
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
@@ -41,7 +41,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
 
     @setup_logging.connect(weak=False)
     def keep_our_logging(**_: Any) -> None:
-        """Being there is enough: Celery then leaves logging as `savs-worker` has set it up."""
+        """Does nothing: with a receiver for this signal, Celery does not set up logging itself."""
 
     @worker_process_init.connect(weak=False)
     def start_child(**_: Any) -> None:
@@ -51,7 +51,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
             child[:] = [Child(settings, shared, load)]
         except BaseException as error:
             log.error("cannot start: %s", _sentence(error))
-            log.debug("the traceback", exc_info=True)
+            log.debug("traceback", exc_info=True)
             shared.failed.set()
             os._exit(1)
 
@@ -65,8 +65,8 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
             release(settings, args, why)
 
     class WaitForModel(bootsteps.StartStopStep):
-        """Holds the consumer back until a child has its model, and ends the worker if none can, be
-        it the first or one that takes a killed one's place: Celery would start it again for ever."""
+        """Delays the consumer until a child has its model. Ends the worker if a child cannot start, also
+        one that replaces a killed child: Celery would restart it for ever."""
 
         requires = ("celery.worker.components:Pool",)
 
@@ -74,7 +74,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
             while not shared.ready.wait(POLL):
                 self.end_if_failed(parent)
                 if state.should_stop is not None or state.should_terminate is not None:
-                    raise WorkerTerminate  # nothing is begun, and loading may take minutes
+                    raise WorkerTerminate  # no shard has started, and loading may take minutes
             log.info("ready, queue %s", settings.queue)
 
         def register_with_event_loop(self, parent: Any, hub: Any) -> None:
@@ -86,7 +86,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
                 raise WorkerTerminate
 
     class KeepSweeper(bootsteps.StartStopStep):
-        """Ends the worker, once its child has left in good order, where the sweeper cannot be kept."""
+        """Restarts the sweeper when it ends; after too many restarts, ends the worker between two batches."""
 
         requires = ("celery.worker.components:Pool",)
 
@@ -121,7 +121,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
 
 
 def serve(kind: type[Kind], arguments: tuple[Any, ...], work: Callable[[Kind], None]) -> None:
-    """Does the work that a task's message asks for. What fails is left to the sweep."""
+    """Runs `work` with a task's message. If it fails, the unit is left to the sweep."""
     message = accepted(kind, arguments)
     if message is None:
         return
@@ -135,5 +135,5 @@ def serve(kind: type[Kind], arguments: tuple[Any, ...], work: Callable[[Kind], N
 
 
 def _sentence(error: BaseException) -> str:
-    """What is wrong, on a line; errors that nobody foresaw with their type."""
+    """The error in one line; errors that are not from savs with their type."""
     return str(error) if isinstance(error, SavsError) else f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """The process that holds the model: loads it once, before the first shard, and runs tasks.
 
-CUDA does not survive a fork, so nothing here is called in the parent. Celery swallows errors of a
-starting child, so the child says why it cannot start, and the parent ends (see `workers.app`).
+CUDA does not survive a fork, so nothing here is called in the parent. Celery hides errors of a starting
+child, so the child logs why it cannot start, and the parent ends (see `workers.app`).
 """
 
 import logging
@@ -39,7 +39,7 @@ Loader = Callable[[str], "Model"]
 
 
 class Child:
-    """A worker process' tools, made in the process itself."""
+    """The state of a child process: its worker, metrics and model. Created in the child itself."""
 
     def __init__(self, settings: WorkerSettings, shared: Flags, load: Loader) -> None:
         self.settings, self.shared = settings, shared
@@ -62,8 +62,8 @@ class Child:
         shared.ready.set()
 
     def _serve_metrics(self) -> None:
-        """Before the model is loaded, so that a port in use is told at once. Only the first child
-        insists on it: later there is work to lose."""
+        """Serves metrics. Called before the model is loaded, so that a port in use is reported at once. It is
+        an error only in the first child: a later one continues without metrics."""
         if self.settings.metrics_port is None:
             return
         try:
@@ -71,7 +71,7 @@ class Child:
         except SettingsError as error:
             if not self.shared.ready.is_set():
                 raise
-            log.error("goes on without metrics: %s", error)
+            log.error("continues without metrics: %s", error)
 
     def _load(self, load: Loader, name: str) -> "Model":
         log.info("loading %s", name)
@@ -81,22 +81,22 @@ class Child:
         self.metrics.load_seconds.labels(name).set(seconds)
         log.info("model loaded in %.1f s", seconds, extra={"seconds": round(seconds, 3)})
         if GPU_VARIABLE in os.environ and not _finds_gpu():
-            log.warning("the GPU is not there; the model is on the CPU")
+            log.warning("no GPU found; the model runs on the CPU")
         return model
 
     def _show_life(self) -> None:
-        """Lets commands see that a worker with its model serves the queue."""
+        """Reports to Redis, for as long as the process runs, that this worker serves the queue."""
         pause = threading.Event()
         while True:
-            with suppress(RedisError):  # seen again when Redis is back
+            with suppress(RedisError):  # reports again when Redis is back
                 self.worker.broker.show_life(self.worker.queue, self.me)
             pause.wait(WORKER_LIFE / 3)
 
     def run_shard(self, message: RunShard) -> None:
-        """One attempt at a shard. A shard of another model is not touched: its sweep puts it back."""
+        """Makes one attempt at a shard. A shard of another model is skipped: a sweep requeues it."""
         model = self.worker.ledger.job(message.job_id).spec.model
         if self.model is None or model != self.settings.model:
-            log.warning("left a shard of another model, %s", model)
+            log.warning("skipped a shard of another model, %s", model)
             return
         began = time.monotonic()
         attempt = attempt_shard(self.worker, message, self.model)
@@ -105,7 +105,7 @@ class Child:
         self._leave_to_others(message.job_id)
 
     def advance(self, message: PlanJob | ReduceJob) -> None:
-        """One attempt at planning or reducing a job."""
+        """Makes one attempt at planning or reducing a job."""
         word = attempt_to_advance(self.worker, message)
         log.info("%s ended: %s", message.unit, word, extra={"outcome": word})
         self._leave_to_others(message.job_id)
@@ -113,10 +113,10 @@ class Child:
     def _claimed(self, number: int) -> None:
         about_attempt(number)
         if self.model is not None:
-            log.info("shard taken")
+            log.info("shard claimed")
 
     def _leave_to_others(self, job_id: str) -> None:
-        """After a unit of a job that this worker refuses: takes no message for a while."""
+        """Waits after a unit of a job that this worker refuses, so that other workers take its shards."""
         if (pause := self.worker.refusals.pause(job_id)) > 0:
             self.shared.stopping.wait(pause)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="savs", prog_name="savs-worker")
 def main() -> None:
-    """Runs a pool's jobs: gpu workers label, cpu workers do the rest.
+    """Run the jobs of a pool: GPU workers run shards, cpu workers plan, reduce and sweep.
 
     \b
     savs-worker gpu --model qwen2.5_vl --broker redis://localhost --workspace results
@@ -46,14 +46,14 @@ def main() -> None:
     "--model",
     metavar="MODEL",
     required=True,
-    help="The one model that it loads: a folder, an alias or a hub id, for example qwen2.5_vl.",
+    help="Model to load: a folder, an alias (demo, llava_ov, …) or a hub id.",
 )
 @click.option(
     "--gpus",
     metavar="LIST",
     callback=gpu_list,
-    help="Start one worker for each of these GPUs, for example 0,1,3 or all. Their metrics are at "
-    "--metrics-port, the next port, and so on.",
+    help="Start one worker for each of these GPUs, for example 0,1,3 or all; their metrics are at "
+    "--metrics-port, the next port, and so on. Default: one worker.",
 )
 @broker_option
 @workspace_option
@@ -78,7 +78,7 @@ def gpu(
     log_format: "LogFormat",
     metrics_port: int | None,
 ) -> None:
-    """Labels with one model, shard after shard.
+    """Run shards with one model, one after another.
 
     Example: savs-worker gpu --model qwen2.5_vl --gpus all
     """
@@ -128,7 +128,7 @@ def cpu(
     log_format: "LogFormat",
     metrics_port: int | None,
 ) -> None:
-    """Plans and reduces jobs, and puts back what was lost.
+    """Plan and reduce jobs, and requeue lost units.
 
     Example: savs-worker cpu --metrics-port 9101
     """
@@ -152,7 +152,7 @@ def cpu(
 
 
 def pool_broker(option: str | None) -> str:
-    """The broker's address. Raises SettingsError where there is none, or it cannot be used."""
+    """The broker's address. Raises SettingsError if none is set, or if it cannot be used."""
     from redis import Redis
 
     from jobs.settings import broker_of
@@ -162,8 +162,8 @@ def pool_broker(option: str | None) -> str:
     if url is None:
         raise SettingsError("no broker: use --broker, SAVS_BROKER_URL, or savs.toml")
     try:
-        Redis.from_url(url)  # connects to nothing yet
-    except ValueError as error:  # whose words may hold a part of the password
+        Redis.from_url(url)  # does not connect
+    except ValueError as error:  # its message may contain a part of the password
         raise SettingsError(
             "--broker: its host or port cannot be read; in a password, write / as %2F and @ as %40"
         ) from error
@@ -180,21 +180,21 @@ def work_on_gpus(settings: "WorkerSettings", gpus: str) -> None:
 
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
-    """Runs a cpu worker, with the sweeper beside it, until it is told to stop."""
+    """Runs a cpu worker and its sweeper until it is stopped."""
     from workers.sweeper import Sweeper
 
     work(settings, load, Sweeper(settings))
 
 
 def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" = None) -> None:
-    """Runs a worker until it is told to stop, and exits with 0, or 1 where it could not go on."""
+    """Runs a worker until it is stopped, and exits with 0, or 1 if it could not continue."""
     from jobs.queue.broker import lanes
     from workers.app import make_app
     from workers.logs import set_up_logging
 
     set_up_logging(settings.log_format, settings.log_level)
     with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # where Celery says farewell, past all logging
+        os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
     app = make_app(settings, load, sweeper)
     worker = app.Worker(
         pool_cls="prefork",

@@ -1,16 +1,16 @@
-"""What a worker's parent and its children tell each other: three flags, made before the fork."""
+"""Flags shared by a worker's parent and its children, created before the fork."""
 
 import ctypes
 import multiprocessing
 import time
 from dataclasses import dataclass, field
 
-POLL = 0.1  # seconds between looks at a flag that is waited for
+POLL = 0.1  # seconds between two checks of a flag while waiting for it
 
 
 class Flag:
-    """A byte that both sides see. It has no lock, as an `Event` has: a child that is killed while it
-    holds one would leave everybody else waiting for it."""
+    """A byte in shared memory. Unlike an `Event` it has no lock: a child that is killed while it holds a lock
+    would block the other processes for ever."""
 
     def __init__(self) -> None:
         self.raised = multiprocessing.get_context("fork").RawValue(ctypes.c_bool, False)
@@ -22,7 +22,7 @@ class Flag:
         return bool(self.raised.value)
 
     def wait(self, seconds: float) -> bool:
-        """Returns when it is set, or after `seconds`: whether it is."""
+        """Waits until it is set, or for `seconds`. Returns whether it is set."""
         end = time.monotonic() + seconds
         while not self.is_set() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, POLL))
@@ -31,8 +31,8 @@ class Flag:
 
 @dataclass(frozen=True)
 class Flags:
-    """ready     set once a child has its model
-    stopping  set when the worker is told to stop: children leave between batches
+    """ready     set once a child has loaded its model
+    stopping  set when the worker stops: children return their shard between two batches
     failed    set when a child cannot start: the worker ends
     """
 

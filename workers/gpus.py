@@ -1,7 +1,7 @@
-"""`savs-worker gpu --gpus`: one worker process per GPU of this machine, started, told and waited for.
+"""`savs-worker gpu --gpus`: starts one worker process per GPU, passes on signals, and waits for all.
 
-A process has one GPU and one model, so that a GPU that fails takes nothing else with it. Nothing
-here touches CUDA, reads a message or starts a worker again: that is for whoever runs the machine.
+Each process has one GPU and one model, so that a GPU that fails affects no other. Nothing here uses
+CUDA, reads a message or restarts a worker: restarting is left to the machine's service manager.
 """
 
 import ctypes
@@ -24,8 +24,8 @@ from workers.settings import WorkerSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-POLL = 0.2  # seconds between looks at the workers
-COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk takes its time
+POLL = 0.2  # seconds between two checks of the workers
+COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk is slow
 LAST_PORT = 65535
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -45,12 +45,12 @@ def _numbers(wanted: str) -> list[int]:
 
 
 def chosen_gpus(wanted: str, environment: Mapping[str, str]) -> list[str]:
-    """The GPUs of a list, or of `all` that this process may see. Raises SettingsError where there
-    is none, or one of the list is not in this machine."""
+    """The GPUs of a list, or with `all` those that are visible to this process. Raises SettingsError if
+    there are none, or if this machine does not have one of the list."""
     if wanted != "all":
         numbers = _numbers(wanted)
         if shutil.which("nvidia-smi") and 0 < (count := _count()) <= max(numbers):
-            raise SettingsError(f"--gpus {wanted}: this machine has {count}, counted from 0")
+            raise SettingsError(f"--gpus {wanted}: this machine has {count} GPUs, numbered from 0")
         return [str(number) for number in numbers]
     if VISIBLE not in environment:
         gpus = [str(number) for number in range(_count())]
@@ -59,12 +59,12 @@ def chosen_gpus(wanted: str, environment: Mapping[str, str]) -> list[str]:
         gpus = [name for name in takewhile(lambda name: name != "-1", named) if name]  # as CUDA reads it
     if not gpus:
         hidden = f"{VISIBLE} hides them" if VISIBLE in environment else "this machine has none"
-        raise SettingsError(f"--gpus all: no GPU: {hidden}; without --gpus the model runs on the CPU")
+        raise SettingsError(f"--gpus all: no GPU: {hidden}; omit --gpus to run the model on the CPU")
     return gpus
 
 
 def _count() -> int:
-    """GPUs of this machine, as the driver's own tool says, or torch in a process of its own."""
+    """The number of GPUs of this machine, from nvidia-smi, else from torch in a separate process."""
     if shutil.which("nvidia-smi"):
         return len(re.findall(r"^GPU \d+:", _output(["nvidia-smi", "-L"]), re.MULTILINE))
     ask = "import torch; print('GPUS', torch.cuda.device_count())"
@@ -81,8 +81,8 @@ def _output(command: Sequence[str]) -> str:
 
 
 def command_of(settings: WorkerSettings, number: int) -> list[str]:
-    """The command line of the worker for the `number`th GPU. The broker's address may hold a
-    password, so it goes by environment."""
+    """The command line of the worker for the `number`th GPU. The broker's address may contain a password,
+    so it is passed in the environment."""
     port = settings.metrics_port
     return [
         *(sys.executable, "-P", "-m", "workers.cli", "gpu"),
@@ -100,7 +100,7 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
 
 def environment_of(settings: WorkerSettings, gpu: str) -> dict[str, str]:
     return {
-        # The numbers are nvidia-smi's, also where a machine's GPUs differ.
+        # So that GPUs have nvidia-smi's numbers, also if a machine's GPUs differ.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **os.environ,
         "SAVS_BROKER_URL": settings.broker_url,
@@ -110,8 +110,8 @@ def environment_of(settings: WorkerSettings, gpu: str) -> dict[str, str]:
 
 
 def start_worker(gpu: str, command: Sequence[str], environment: Mapping[str, str]) -> GpuWorker:
-    """Starts a worker in a session of its own: a terminal's Ctrl-C must reach it once, through us,
-    because Celery takes the second one as an order to drop everything."""
+    """Starts a worker in a session of its own, so that Ctrl-C in a terminal reaches it only once, through
+    this process: at a second one, Celery stops without waiting for tasks."""
     process = subprocess.Popen(  # noqa: S603
         command, env=environment, start_new_session=True, preexec_fn=_end_with_parent
     )
@@ -119,15 +119,15 @@ def start_worker(gpu: str, command: Sequence[str], environment: Mapping[str, str
 
 
 def _end_with_parent() -> None:
-    """Where Linux can: a supervisor that is killed leaves no workers behind."""
+    """On Linux, makes the kernel stop the worker if its supervisor is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def run_on_gpus(settings: WorkerSettings, gpus: Sequence[str]) -> int:
-    """Runs one worker per GPU until all have ended: the exit code. Raises SettingsError."""
+    """Runs one worker per GPU until all have ended, and returns the exit code. Raises SettingsError."""
     if settings.metrics_port is not None and settings.metrics_port + len(gpus) - 1 > LAST_PORT:
-        raise SettingsError(f"--metrics-port: {len(gpus)} workers need ports up to {LAST_PORT}")
+        raise SettingsError(f"--metrics-port: {len(gpus)} workers need a port each, up to {LAST_PORT}")
     told: list[int] = []
 
     def remember(number: int, _: FrameType | None) -> None:
@@ -146,7 +146,7 @@ def run_on_gpus(settings: WorkerSettings, gpus: Sequence[str]) -> int:
 def supervise(workers: Sequence[GpuWorker], told: list[int]) -> int:
     """Waits for all `workers`, and passes on the signals that appear in `told`.
 
-    The exit code: of the first worker that failed by itself, before it was told to stop; else 0.
+    Returns the exit code of the first worker that failed before it was stopped, else 0.
     """
     code, stopping, running = 0, False, list(workers)
     while running:
@@ -166,10 +166,10 @@ def supervise(workers: Sequence[GpuWorker], told: list[int]) -> int:
 
 
 def _tell(worker: GpuWorker, code: int, others: int) -> None:
-    rest = f"{others} go on" if others else "none is left"
+    rest = f"{others} others continue" if others else "no others are running"
     log.log(
         logging.ERROR if code else logging.INFO,
-        "the worker of GPU %s ended by itself with exit code %d; of the others, %s",
+        "the worker of GPU %s ended with exit code %d; %s",
         worker.gpu,
         code,
         rest,
@@ -177,5 +177,5 @@ def _tell(worker: GpuWorker, code: int, others: int) -> None:
 
 
 def _exit_code(returncode: int) -> int:
-    """A shell's: 128 and the signal, where one ended the process."""
+    """The exit code as in a shell: 128 plus the signal's number if a signal ended the process."""
     return returncode if returncode >= 0 else 128 - returncode

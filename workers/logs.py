@@ -1,9 +1,8 @@
-"""The log of a worker's processes: lines for a person, or one JSON object per line for a machine.
+"""The log of a worker's processes: text lines, or one JSON object per line.
 
-What is logged within `all_about(message)` carries the fields of that unit of work, whoever logs it.
-Item names, errors and messages come from strangers: whatever they hold, a record is one line that
-steers no terminal, and no password in an address is shown. This module does not know what is logged,
-nor when.
+All records within `all_about(message)` have the fields of that unit of work, whichever module logs them.
+Item names, errors and messages come from untrusted sources: a record is always one line without terminal
+control characters, and passwords in addresses are removed.
 """
 
 import json
@@ -22,21 +21,21 @@ from jobs.records.message import Message
 from jobs.settings import LogLevel
 
 LogFormat = Literal["text", "json"]
-GPU_VARIABLE = "SAVS_GPU"  # which GPU a worker was given, if it was given one
+GPU_VARIABLE = "SAVS_GPU"  # the GPU of a worker that was started with --gpus
 
 UNIT_FIELDS = ("job", "shard", "attempt", "epoch")
-# Controls, line and paragraph separators, marks that turn the direction of writing, lone surrogates.
+# Control characters, line and paragraph separators, marks of text direction, lone surrogates.
 UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-LOGIN = re.compile(r"://[^\s/]*@")  # up to the last @: some passwords hold one
+LOGIN = re.compile(r"://[^\s/]*@")  # up to the last @: some passwords contain one
 PLAIN = re.compile(r"[\w.:/+-]+", re.ASCII)
 
 
-IN_HAND: dict[str, Any] = {}  # of this process, which has one unit at a time, and threads that help
+IN_HAND: dict[str, Any] = {}  # fields of the process's current unit (it has one at a time), for all threads
 
 
 @contextmanager
 def all_about(message: Message) -> Iterator[None]:
-    """Until it ends, all records of this process are about the message's unit of work."""
+    """A context in which all records of this process have the fields of the message's unit."""
     IN_HAND.update(job=message.job_id, shard=message.unit, epoch=message.epoch)
     try:
         yield
@@ -45,33 +44,33 @@ def all_about(message: Message) -> Iterator[None]:
 
 
 def about_attempt(number: int) -> None:
-    """Until `all_about` ends, records carry the number of the attempt too."""
+    """Adds the number of the attempt to all records until `all_about` ends."""
     IN_HAND["attempt"] = number
 
 
 def add_unit(record: logging.LogRecord) -> bool:
-    """A filter that drops nothing: gives the record the fields of the unit in hand."""
+    """A logging filter that drops nothing, and adds the fields of the current unit to the record."""
     record.__dict__.update(IN_HAND | record.__dict__)
     return True
 
 
 def set_up_logging(log_format: LogFormat, level: LogLevel = "info") -> None:
-    """Sends all records of this process, and of those forked from it, to standard error; savs' own
-    from `level` on, others' from warnings on."""
+    """Sends records of this process, and of those forked from it, to standard error: those of savs from
+    `level` up, others from warnings up."""
     handler = logging.StreamHandler()
     gpu = os.environ.get(GPU_VARIABLE)
     handler.setFormatter(JsonLines(gpu) if log_format == "json" else TextLines(gpu))
     handler.addFilter(add_unit)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("savs").setLevel(level.upper())
-    logging.getLogger("multiprocessing").addHandler(handler)  # Celery's pool hands nothing up
+    logging.getLogger("multiprocessing").addHandler(handler)  # Celery's pool does not propagate its records
     logging.captureWarnings(True)
 
 
 class TextLines(logging.Formatter):
     """`2026-11-23T23:09:26.130Z INFO savs.worker shard ended: done … job=… shard=… attempt=…`
 
-    The lines of a traceback are indented, so that none can be taken for a record.
+    The lines of a traceback are indented, so that they cannot be mistaken for records.
     """
 
     def __init__(self, gpu: str | None = None) -> None:
@@ -93,8 +92,8 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(JsonFormatter):
-    """An object with `time`, `level`, `logger`, `message`, `pid`, the fields of the unit, and
-    `exception`, a traceback, where there is one."""
+    """An object with `time`, `level`, `logger`, `message`, `pid`, the fields of the unit, and, if there is
+    one, a traceback in `exception`."""
 
     def __init__(self, gpu: str | None = None) -> None:
         super().__init__(
@@ -114,7 +113,7 @@ class JsonLines(JsonFormatter):
 
 
 def without_logins(text: str) -> str:
-    """`text` with no user or password in the addresses it holds."""
+    """`text` without users and passwords in its addresses."""
     return LOGIN.sub("://…@", text)
 
 
@@ -123,5 +122,5 @@ def _showable(text: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """`value`, in quotes where it could pass for several fields."""
+    """`value`, quoted if it could be mistaken for several fields."""
     return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)

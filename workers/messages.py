@@ -1,7 +1,7 @@
-"""Takes only messages that this worker understands; any other costs one warning and is dropped.
+"""Validates messages: those that this worker cannot use are dropped, with one warning each.
 
-Nothing is lost by it: what a dropped message was for is still on the board, and a sweep sends
-another message. The queue is a place where strangers may write, so nothing is assumed of a message.
+Nothing is lost: the unit of a dropped message is still on the board, and a sweep publishes another
+message. Untrusted clients may write to the queue, so nothing is assumed about a message.
 """
 
 import logging
@@ -17,21 +17,21 @@ log = logging.getLogger("savs.worker")
 
 MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 NEWER = "was sent by a newer savs; upgrade this worker"
-SHOWN = 200  # characters of a stranger's words that are logged
+SHOWN = 200  # characters of untrusted text that are logged
 Kind = TypeVar("Kind", bound=Message)
 
 
 def accepted(kind: type[Kind], arguments: tuple[Any, ...]) -> Kind | None:
-    """The message in a task's `arguments`, or None, with a warning, where it cannot be used."""
+    """The message in a task's `arguments`; None, with a warning, if it cannot be used."""
     sent = arguments[0] if len(arguments) == 1 else None
     try:
         message = MESSAGES.validate_python(sent)
         if isinstance(message, kind):
             return message
-        problem = f"is a {message.task} where {kind.__name__} is served"
+        problem = f"is a {message.task}, but this task needs {kind.__name__}"
     except ValidationError as error:
         problem = NEWER if _is_newer(sent) else _first(error)
-    log.warning("refused a message: it %s", problem, extra=_job(sent))
+    log.warning("dropped a message: it %s", problem, extra=_job(sent))
     return None
 
 
@@ -52,7 +52,7 @@ def _first(error: ValidationError) -> str:
 
 
 class RefusingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
-    """Celery's consumer, which by itself logs a page and a traceback for what it cannot use."""
+    """Celery's consumer, with one warning per unusable message instead of a page with a traceback."""
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         name = str(message.headers.get("task"))[:SHOWN]
@@ -61,7 +61,7 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         )
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        self._refuse(message, "is none of savs's")
+        self._refuse(message, "is not from savs")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         self._refuse(message, f"is malformed: {exc}"[:SHOWN])
@@ -70,5 +70,5 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         self._refuse(message, f"cannot be decoded: {exc}"[:SHOWN])
 
     def _refuse(self, message: Any, problem: str) -> None:
-        log.warning("refused a message: it %s", problem)
+        log.warning("dropped a message: it %s", problem)
         message.reject_log_error(log, self.connection_errors)

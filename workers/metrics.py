@@ -1,7 +1,7 @@
-"""What a worker tells Prometheus. Counted in the process that runs the shards, and served there.
+"""A worker's metrics for Prometheus, counted and served in the process that runs the shards.
 
-The counts are the committed outcomes', so they agree with the ledger; what a killed process had
-counted since the last scrape is lost, and its successor begins at 0. This module decides nothing.
+Only committed outcomes are counted, so the counts agree with the ledger. If the process is killed, its
+counts since the last scrape are lost, and its successor starts at 0.
 """
 
 import errno
@@ -28,7 +28,7 @@ from jobs.run.attempt import Attempt
 from savs.errors import SettingsError
 
 SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10
-PORT_PATIENCE = 5.0  # seconds for a killed predecessor to let go of the port
+PORT_PATIENCE = 5.0  # seconds for a killed predecessor to release the port
 PORT_PAUSE = 0.1  # seconds between attempts
 
 
@@ -44,13 +44,13 @@ class Metrics:
         self.errors = Counter("savs_item_errors", "Failed rows.", ["kind"], registry=self.registry)
         self.stages = Counter(
             "savs_stage_seconds",
-            "Seconds per stage; decoding runs beside the model.",
+            "Seconds per stage; decoding runs in parallel with the model.",
             ["stage"],
             registry=self.registry,
         )
         self.shards = Counter("savs_shards", "Attempts at shards.", ["outcome"], registry=self.registry)
         self.load_seconds = Gauge(
-            "savs_model_load_seconds", "Seconds until it was loaded.", ["model"], registry=self.registry
+            "savs_model_load_seconds", "Seconds to load the model.", ["model"], registry=self.registry
         )
         self.registry.register(Outstanding(broker_url, queue))
         ProcessCollector(registry=self.registry)
@@ -63,12 +63,12 @@ class Metrics:
             self.items.labels(task, "failed").inc(outcome.counts.failed)
             for kind, rows in outcome.tally.errors.items():
                 self.errors.labels(kind).inc(rows)
-        for outcome in attempt.outcomes[:1]:  # the others tell of the same pass
+        for outcome in attempt.outcomes[:1]:  # the others repeat the timings of the same pass
             for stage, seconds in outcome.timings.items():
                 self.stages.labels(stage).inc(seconds)
 
     def serve(self, port: int, patience: float = PORT_PATIENCE) -> None:
-        """Serves /metrics from a thread. Raises SettingsError where the port stays in use."""
+        """Serves /metrics from a thread. Raises SettingsError if the port stays in use."""
         end = time.monotonic() + patience
         while True:
             try:
@@ -81,7 +81,7 @@ class Metrics:
 
 
 class Outstanding(Collector):
-    """The length of the board, which is the demand. Left out of a scrape while Redis is down."""
+    """The length of the board, which is the demand. Omitted from a scrape if Redis does not answer."""
 
     def __init__(self, broker_url: str, queue: str) -> None:
         redis = Redis.from_url(

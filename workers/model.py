@@ -1,4 +1,4 @@
-"""Loads a worker's model, and makes the libraries' words records like all others."""
+"""Loads a worker's model, and sends the output of `transformers` to the log."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def load(name: str, self_test: bool = True) -> "Model":
-    """The model `name`. Raises JobError where this installation has no models."""
-    with suppress(ImportError):  # which `local.load` explains
+    """Returns the model `name`. Raises JobError if savs is installed without its models."""
+    with suppress(ImportError):  # `local.load` reports it
         from transformers.utils import logging as theirs
 
         theirs.disable_default_handler()

@@ -1,4 +1,4 @@
-"""The options of `savs-worker`, and how its errors are reported. Imports nothing that takes time."""
+"""The options and error reporting of `savs-worker`. Imports nothing slow."""
 
 import re
 import sys
@@ -14,13 +14,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 broker_option = click.option(
     "--broker",
     metavar="URL",
-    help="The pool's Redis, for example redis://localhost:6379/0 [SAVS_BROKER_URL, or savs.toml]. "
-    "With a password, use the variable: others see a command line.",
+    help="Redis of the pool, for example redis://localhost:6379/0 [SAVS_BROKER_URL, or savs.toml]. "
+    "If it contains a password, use the variable: other users can see a command line.",
 )
 workspace_option = click.option(
     "--workspace",
     metavar="DIR",
-    help="Folder or s3:// address of all results, for example s3://bucket/savs [SAVS_WORKSPACE, or "
+    help="Folder or s3:// address that stores all results, for example s3://bucket/savs [SAVS_WORKSPACE, or "
     "savs.toml].",
 )
 roots_option = click.option(
@@ -29,8 +29,8 @@ roots_option = click.option(
     metavar="DIR",
     multiple=True,
     envvar="SAVS_ALLOWED_ROOTS",
-    help="Folder or s3:// address below which it may read, besides the workspace, for example "
-    "s3://bucket/media; may be repeated [SAVS_ALLOWED_ROOTS, separated by blanks].",
+    help="Folder or s3:// address below which the worker may read, in addition to the workspace, for "
+    "example s3://bucket/media; repeatable [SAVS_ALLOWED_ROOTS, separated by spaces].",
 )
 http_option = click.option(
     "--allow-http",
@@ -41,7 +41,7 @@ http_option = click.option(
 self_test_option = click.option(
     "--skip-self-test",
     is_flag=True,
-    help="Do not try, when the model is loaded, whether its answers depend on what else is in a batch.",
+    help="Skip the self-test, which checks at load time that an item's output does not depend on its batch.",
 )
 log_option = click.option(
     "--log-format",
@@ -49,38 +49,36 @@ log_option = click.option(
     default="text",
     show_default=True,
     envvar="SAVS_LOG_FORMAT",
-    help="A line per event for people, or a JSON object for machines, for example "
-    "--log-format json [SAVS_LOG_FORMAT].",
+    help="Log lines of text, or one JSON object per line [SAVS_LOG_FORMAT].",
 )
 metrics_option = click.option(
     "--metrics-port",
     metavar="PORT",
     type=click.IntRange(1, 65535),
     envvar="SAVS_METRICS_PORT",
-    help="Serve metrics for Prometheus at this port, for example 9100; by default none. A port in "
-    "use is an error [SAVS_METRICS_PORT].",
+    help="Serve metrics for Prometheus at this port, for example 9100; a port in use is an error. "
+    "Default: no metrics [SAVS_METRICS_PORT].",
 )
 
 grace_option = click.option(
     "--grace-time",
     metavar="SECONDS",
     type=click.FloatRange(min=0.01),
-    help="After SIGTERM, until a worker that is not done ends by force; by default 100, for spot instances, "
-    "which are told 120 s before. With Kubernetes, less than terminationGracePeriodSeconds, for example "
-    "--grace-time 25 [SAVS_GRACE_TIME, or savs.toml].",
+    help="Time from SIGTERM until a worker that is still busy ends by force. Default: 100 s, for spot "
+    "instances, which are notified 120 s before. With Kubernetes, use less than "
+    "terminationGracePeriodSeconds, for example 25 [SAVS_GRACE_TIME, or savs.toml].",
 )
 limit_option = click.option(
     "--shard-time-limit",
     metavar="SECONDS",
     type=click.FloatRange(min=0.01),
-    help="After which a shard hangs, and its process is killed; by default 3600 [SAVS_SHARD_TIME_LIMIT, "
-    "or savs.toml].",
+    help="Time after which a shard counts as hanging, and its process is killed. Default: 3600 s "
+    "[SAVS_SHARD_TIME_LIMIT, or savs.toml].",
 )
 
 
 def reports_errors(command: Command) -> Command:
-    """Prints savs' own errors as one message, and what is not installed: exit code 2 where the usage is
-    wrong, else 1."""
+    """Prints errors of savs and missing packages as one message, with exit code 2 for wrong usage, else 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -108,9 +106,11 @@ def reports_errors(command: Command) -> Command:
 
 
 def gpu_list(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """`value`, if it is `all` or a list of different GPUs, such as `0,1,3`."""
+    """Returns `value` if it is `all` or a list of different GPUs, such as `0,1,3`. Raises BadParameter."""
     if value is not None and value != "all":
         numbers = value.split(",") if GPUS.fullmatch(value) else []
         if not numbers or len(set(map(int, numbers))) < len(numbers):
-            raise click.BadParameter(f"{value!r} is neither 'all' nor a list of different GPUs as in 0,1,3")
+            raise click.BadParameter(
+                f"{value!r} is neither 'all' nor a list of different GPUs, for example 0,1,3"
+            )
     return value

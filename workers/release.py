@@ -1,7 +1,7 @@
-"""What the parent does for a unit whose process is gone: gives it back at once, not when it is missed.
+"""Requeues the unit of a lost child process from the parent, at once, without waiting for a sweep.
 
-The parent forks children at any time, so it must have no thread, and it serves the queue, so it must not
-wait for long: short timeouts, a connection for each time, and what fails is left to the sweep.
+The parent may fork children at any time, so it must have no threads. It also serves the queue, so it must
+not wait for long: it uses short timeouts and a new connection each time, and leaves failures to the sweep.
 """
 
 import logging
@@ -25,27 +25,27 @@ log = logging.getLogger("savs.worker")
 
 
 def why_lost(error: BaseException) -> str | None:
-    """How a task's process ended, in words; None where it did not."""
+    """The reason why a task's process was lost; None if it was not."""
     if isinstance(error, TimeLimitExceeded):
         return f"took longer than the time limit of {error.args[0]:g} s (SAVS_SHARD_TIME_LIMIT)"
     if isinstance(error, WorkerLostError):
         found = re.search(r"prematurely: (.+?) Job", str(error))
-        return f"its process was killed, {found[1] if found else 'nobody knows how'}"
+        return f"its process was killed, {found[1] if found else 'cause unknown'}"
     return None
 
 
 def release(settings: WorkerSettings, arguments: Any, why: str, refund: bool = False) -> None:
-    """Gives back the unit of a task with these arguments, if it is still that task's."""
+    """Requeues the unit of a task with these arguments, if it still belongs to that task."""
     try:
         message = MESSAGES.validate_python(arguments[0])
     except (ValidationError, LookupError, TypeError):
-        return  # it was refused, and nothing was done for it
+        return  # the message was dropped, so no unit was claimed
     broker = Broker(settings.broker_url, PARENT_TIMEOUT, lasting=False)
     with all_about(message):
         try:
             if put_back_lost(broker, settings.queue, message, settings.times.attempts, why, refund):
-                log.warning("taken back: %s", why)
+                log.warning("requeued: %s", why)
         except (SavsError, RedisError) as error:
-            log.warning("left to the sweep: %s, and %s", why, error)
+            log.warning("left to the sweep: %s; cannot requeue now: %s", why, error)
         finally:
             broker.redis.close()

@@ -1,7 +1,7 @@
-"""What a worker is told, from options, `SAVS_…` variables or `savs.toml`, and Celery's settings.
+"""A worker's settings, from options, `SAVS_…` variables or `savs.toml`, and Celery's settings.
 
-Each of Celery's settings below is there because its default loses or repeats long GPU tasks; the
-reasons are measurements on celery 5.7 and Redis 7, kept in `docs/queue.md`.
+Each of Celery's settings below is set because its default loses or repeats long GPU tasks; the reasons are
+measurements on celery 5.7 and Redis 7, described in `docs/queue.md`.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """One worker: its queue and its ledger, where else it may read, whether it tries its model first, how
-    patient it is, and what it shows of itself: its log, and metrics where there is a port for them."""
+    """One worker: its broker, workspace, queue and model, its allowed roots, whether it runs the self-test,
+    its timeouts, and its log and metrics (none without a port)."""
 
     broker_url: str
     workspace: str
@@ -35,29 +35,29 @@ class WorkerSettings:
 
 
 def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
-    """For `app.conf.update`."""
+    """The settings for `app.conf.update`."""
     return {
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
         "task_ignore_result": True,
-        # The board recovers what is lost; Celery's own redelivery runs live tasks twice.
+        # The board recovers lost units; Celery's own redelivery runs tasks twice that are still running.
         "task_acks_late": False,
-        # One message at a time, counted by the tasks that run, not by messages without an acknowledgement:
-        # one that got lost with its connection would keep the worker from ever looking at Redis again.
+        # One message at a time, counted by running tasks, not by unacknowledged messages: one whose
+        # acknowledgement was lost with its connection would keep the worker from reading Redis ever again.
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 0,
         "task_time_limit": settings.times.shard_limit,
-        # A child that loads a model for minutes is not dead.
+        # A child may take minutes to load a model.
         "worker_proc_alive_timeout": CHILD_LOAD_TIMEOUT,
-        # Otherwise every blip of the network kills the child and its model.
+        # Otherwise every short network failure kills the child and its model.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_keepalive": True,
-            "queue_order_strategy": "round_robin",  # lanes in turn: a small job passes a large one
+            "queue_order_strategy": "round_robin",  # lanes in turn: a small job does not wait for a large one
             "priority_steps": [0],
         },
         "worker_hijack_root_logger": False,

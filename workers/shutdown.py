@@ -1,7 +1,7 @@
-"""How a worker ends that is told to stop: between two batches, and by force once its grace time is over.
+"""Stops a worker: between two batches, or by force after its grace time.
 
-The parent then waits for its child in Celery's code, so what ends it is an alarm: it runs in the main
-thread, wherever that is, and needs no other.
+The parent waits for its child inside Celery's code, so an alarm signal ends it: the handler runs in the
+main thread, whatever that is doing, and needs no other thread.
 """
 
 import logging
@@ -21,14 +21,14 @@ log = logging.getLogger("savs.worker")
 
 
 class Shutdown:
-    """What a parent does when it is told to stop, by whatever signal and how often ever."""
+    """The shutdown of a parent process, by whichever signal, and however often it is sent."""
 
     def __init__(self, settings: WorkerSettings, shared: Flags) -> None:
         self.settings, self.shared = settings, shared
         self.told = False
 
     def begin(self) -> None:
-        """Tells the children, and sets the alarm."""
+        """Sets the flag that children check between batches, and sets the alarm. Further calls do nothing."""
         if self.told:
             return
         self.told = True
@@ -37,9 +37,9 @@ class Shutdown:
         signal.setitimer(signal.ITIMER_REAL, self.settings.times.grace)
 
     def end(self) -> None:
-        """Kills what is left of the worker, and gives back what it had. Does not return."""
+        """Kills the worker's remaining processes, and requeues their units. Does not return."""
         grace = self.settings.times.grace
-        log.warning("told to stop %g s ago (SAVS_GRACE_TIME), and still at work: ends now", grace)
+        log.warning("still busy after the grace time of %g s (SAVS_GRACE_TIME): ends by force", grace)
         for child in billiard.active_children():
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
@@ -49,4 +49,4 @@ class Shutdown:
             )
         for process in multiprocessing.active_children():  # the sweeper
             process.kill()
-        os._exit(0)  # as all workers that end because they were told to
+        os._exit(0)  # as for every worker that is stopped

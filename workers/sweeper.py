@@ -1,8 +1,8 @@
-"""The sweeper of a cpu worker: a process of its own, beside the one that forks children.
+"""The sweeper of a cpu worker: a separate process, next to the one that forks children.
 
-It must not be a thread of that one: a child that is forked while another thread holds a lock finds
-the lock taken for ever. (Seen: `functools.cached_property` of Python 3.11 has one lock per class, and
-a reducer waited for it without end.)
+It must not be a thread of that process: if a child is forked while another thread holds a lock, the lock
+stays locked in the child for ever. (Observed: `functools.cached_property` of Python 3.11 has one lock per
+class, and a reducer waited for it for ever.)
 """
 
 import logging
@@ -22,14 +22,14 @@ from workers.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 LEADER = "savs:watcher"
-RESTARTS = 3  # of the sweeper within RESTARTS_WITHIN, before its worker gives up
+RESTARTS = 3  # of the sweeper within RESTARTS_WITHIN, before its worker ends
 RESTARTS_WITHIN = 600.0  # seconds
 
 log = logging.getLogger("savs.sweeper")
 
 
 class Sweeper:
-    """The sweeper's process, as its worker sees it. It ends with the worker."""
+    """The handle of the sweeper's process in its worker. The process ends with the worker."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
@@ -44,24 +44,24 @@ class Sweeper:
         return process
 
     def keep(self) -> bool:
-        """Starts it again if it has ended. False where that has happened too often: nothing that is lost
-        would be put back any more, and whoever looks after the machine must know."""
+        """Restarts the process if it has ended. Returns False if it has ended too often: without a sweeper
+        lost units are not requeued, so the worker must end visibly."""
         if self.process.is_alive():
             return True
         now = time.monotonic()
         self.restarts = [at for at in self.restarts if at > now - RESTARTS_WITHIN]
-        ended = f"the sweeper has ended with exit code {self.process.exitcode}"
+        ended = f"the sweeper ended with exit code {self.process.exitcode}"
         if len(self.restarts) == RESTARTS:
-            log.error("%s, once more; so does its worker", ended)
+            log.error("%s too often; this worker ends too", ended)
             return False
-        log.error("%s, and is started again", ended)
+        log.error("%s and is restarted", ended)
         self.restarts.append(now)
         self.process = self._start()
         return True
 
 
 def keep_sweeping(settings: WorkerSettings, parent: int) -> None:
-    """Sweeps every `times.sweep` seconds for as long as `parent` lives, unless another sweeper does."""
+    """Sweeps every `times.sweep` seconds while `parent` is running, unless another sweeper does."""
     set_up_logging(settings.log_format, settings.log_level)  # a fresh interpreter
     ledger, broker = Ledger(settings.workspace), Broker(settings.broker_url, SOCKET_TIMEOUT)
     me, lease = uuid.uuid4().hex, max(1, int(settings.times.sweep * 2000))  # milliseconds
@@ -73,7 +73,7 @@ def keep_sweeping(settings: WorkerSettings, parent: int) -> None:
                 broker.redis.pexpire(LEADER, lease)
                 sweep(ledger, broker, settings.times)
         except (SavsError, RedisError) as error:
-            log.warning("sweep failed, and will be repeated: %s", error)
-        except Exception:  # whatever it is, the next round may fare better, and nobody else sweeps
-            log.exception("sweep failed, and will be repeated")
+            log.warning("sweep failed, will be repeated: %s", error)
+        except Exception:  # the next sweep may succeed, and no other process sweeps
+            log.exception("sweep failed, will be repeated")
         pause.wait(settings.times.sweep)

@@ -1,4 +1,4 @@
-"""Commands that end jobs: `cancel`, `delete`."""
+"""Commands that stop or delete jobs: `cancel`, `delete`."""
 
 import json
 import sys
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
 
 
-@main.command(short_help="Stop jobs; `resume` goes on.")
+@main.command(short_help="Stop jobs; `resume` continues them.")
 @name_argument
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def cancel(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
-    """Stop all jobs of NAME (or the one with that id); what is done stays, and `resume` goes on.
+    """Stop all jobs of NAME.
+
+    NAME may also be the id of one job. Finished shards stay, and `resume` continues the rest.
 
     Example: savs-submit cancel pets --workspace results
     """
@@ -41,8 +43,8 @@ def cancel(name: str, workspace: str | None, broker: str | None, as_json: bool) 
         except RedisError as error:
             raise BrokerError(
                 f"{', '.join(job.job_id for job in running)}: cancelled, but the broker does not answer "
-                f"({error}), so what waits stays on the queue, where workers drop it; "
-                f"savs-submit cancel {name} again takes it off"
+                f"({error}); waiting shards stay on the queue until workers drop them, or until you repeat: "
+                f"savs-submit cancel {name}"
             ) from error
     if as_json:
         click.echo(json.dumps([{"job_id": j.job_id, "cancelled": j in running} for j in jobs], indent=1))
@@ -51,18 +53,18 @@ def cancel(name: str, workspace: str | None, broker: str | None, as_json: bool) 
             click.echo(f"{job.job_id}: {'cancelled' if job in running else 'has ended'}")
 
 
-@main.command(short_help="Remove jobs with their rows, or orphans.")
+@main.command(short_help="Delete jobs with their rows, or leftover parts.")
 @click.argument("name", shell_complete=complete_name, required=False)
-@click.option("--orphans", is_flag=True, help="Only parts that no commit names; all results stay.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--orphans", is_flag=True, help="Delete only leftover parts that no commit names.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @options(workspace_option, json_option)
 @reports_errors
 def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as_json: bool) -> None:
-    """Remove the jobs of NAME (or the one with that id) with all their rows; artifacts stay.
+    """Delete the jobs of NAME with all their rows; artifacts stay.
 
-    A job that has not ended must be cancelled first. With --orphans, remove only what attempts left
-    behind that lost the race for their shard, of NAME or of all jobs. --json asks nothing, and so needs
-    --yes.
+    NAME may also be the id of one job. A job that has not ended must be cancelled first. With --orphans,
+    delete only leftover parts, of NAME or of all jobs: those of attempts whose shard another attempt had
+    committed. All results stay. --json does not ask for confirmation, and requires --yes.
 
     Example: savs-submit delete pets-classify-1a2b3c4d --workspace results
     """
@@ -72,14 +74,14 @@ def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as
         _delete_orphans(ledger_of(workspace), name, as_json)
         return
     if name is None:
-        raise SettingsError("name the jobs to delete, or give --orphans for those of all jobs")
+        raise SettingsError("give the NAME of the jobs to delete, or --orphans for the orphans of all jobs")
     if as_json and not yes:
-        raise SettingsError("--json asks nothing; give --yes too")
+        raise SettingsError("--json does not ask for confirmation; add --yes")
     ledger = ledger_of(workspace)
     jobs = jobs_of(ledger, name)
     for job in jobs:
         if not _has_stopped(ledger, job.job_id):
-            raise JobError(f"{job.job_id} has not ended; savs-submit cancel {name} stops it")
+            raise JobError(f"{job.job_id} has not ended; cancel it first: savs-submit cancel {name}")
     for job in jobs:
         if yes or click.confirm(f"delete {job.job_id} with all its rows?"):
             ledger.delete(job.job_id)
@@ -90,8 +92,8 @@ def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as
 
 
 def _has_stopped(ledger: "Ledger", job_id: str) -> bool:
-    """Whether nobody works on the job. One without a plan that no pool sees to is what a deletion left
-    that was interrupted, or a submission."""
+    """True if no process runs the job. A job without a plan that was not handed to a pool is left over from
+    an interrupted deletion or submission."""
     return (
         ledger.is_cancelled(job_id)
         or ledger.summary(job_id) is not None
@@ -100,7 +102,7 @@ def _has_stopped(ledger: "Ledger", job_id: str) -> bool:
 
 
 def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
-    """Exits with 1 where a job cannot be read; the others' orphans are deleted all the same."""
+    """Deletes the orphans of NAME or of all jobs. Exits with 1 if a job cannot be read, after the others."""
     from savs.errors import LedgerError, SavsError
 
     spoilt: list[SavsError] = []

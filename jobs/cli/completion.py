@@ -16,13 +16,15 @@ VARIABLE = "_SAVS_SUBMIT_COMPLETE"
 @main.command(short_help="Print a shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
 def completion(shell: str | None) -> None:
-    """Print what makes SHELL (by default, this one) complete commands, options and names of jobs.
+    """Print the script that makes SHELL complete commands, options and names of jobs.
+
+    SHELL is the current one by default.
 
     Example: eval "$(savs-submit completion bash)"
     """
     shell = shell or Path(os.environ.get("SHELL", "")).name
     found = get_completion_class(shell)
     if found is None:
-        click.echo(f"{PROGRAM}: name a shell: bash, zsh or fish", err=True)
+        click.echo(f"{PROGRAM}: give a shell: bash, zsh or fish", err=True)
         sys.exit(2)
     click.echo(found(main, {}, PROGRAM, VARIABLE).source())

@@ -1,4 +1,4 @@
-"""Tries out what a pool needs, one thing after the other, and says what is wrong with it."""
+"""The checks of `savs-submit doctor`: workspace, data, broker and workers."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was tried: `wrong` stops jobs, `doubtful` may cost time or results."""
+    """The result of one check: `wrong` stops jobs, `doubtful` may lose time or results."""
 
     what: str
     state: Literal["good", "doubtful", "wrong"]
@@ -30,12 +30,12 @@ class Finding:
 def diagnose(
     workspace: str, broker_url: str | None, model: str | None, addresses: list[str]
 ) -> Iterator[Finding]:
-    """Tries the workspace, the broker, the workers of `model`, and whether they may read `addresses`."""
+    """Checks the workspace, the broker, the workers of `model`, and whether they may read `addresses`."""
     yield from _workspace(workspace)
     for address in addresses:
         yield _address(address)
     if broker_url is None:
-        yield Finding("broker", "good", "none is set: jobs run in the process that submits them")
+        yield Finding("broker", "good", "not set: jobs run in the process that submits them")
         return
     from redis.exceptions import RedisError
 
@@ -55,16 +55,16 @@ def _workspace(workspace: str) -> Iterator[Finding]:
         same = ledger.store.read(key) == word
         ledger.store.delete(key)
         if not same:
-            yield Finding("workspace", "wrong", f"{workspace} does not read back what was written to it")
+            yield Finding("workspace", "wrong", f"{workspace}: data read back differs from data written")
             return
-        yield Finding("workspace", "good", f"{workspace} can be written, read and deleted from")
+        yield Finding("workspace", "good", f"{workspace}: writing, reading and deleting work")
         if ledger.conditional:
-            yield Finding("conditional writes", "good", "honoured: a shard has one outcome")
+            yield Finding("conditional writes", "good", "supported: each shard has exactly one outcome")
         else:
             yield Finding(
                 "conditional writes",
                 "doubtful",
-                "ignored by this store: where two workers run the same shard, the last one counts",
+                "ignored by this store: if two workers run the same shard, the last commit counts",
             )
     except StorageError as error:
         yield Finding("workspace", "wrong", str(error))
@@ -86,15 +86,15 @@ def _redis(broker: Broker) -> Iterator[Finding]:
         redis,
         "appendonly",
         lambda value: value == "yes",
-        "keeps the queue over a restart",
-        "without `appendonly yes` a restart of Redis empties the queue; a cpu worker then fills it again",
+        "the queue survives a restart",
+        "set `appendonly yes`; without it a restart of Redis empties the queue, and a cpu worker refills it",
     )
     yield _setting(
         redis,
         "maxmemory-policy",
         lambda value: value == "noeviction",
-        "never drops messages for want of memory",
-        "set `maxmemory-policy noeviction`, or Redis drops messages when its memory is full",
+        "Redis never drops messages when its memory is full",
+        "set `maxmemory-policy noeviction`; without it Redis drops messages when its memory is full",
     )
 
 
@@ -104,7 +104,9 @@ def _setting(redis: "Redis", name: str, right: Callable[[str], bool], good: str,
     try:
         value = {_text(k): _text(v) for k, v in redis.config_get(name).items()}.get(name, "")
     except ResponseError:
-        return Finding(name, "doubtful", "this user may not ask Redis for its settings; should be: " + good)
+        return Finding(
+            name, "doubtful", "not checked, since this user may not read Redis's settings; expected: " + good
+        )
     return Finding(name, "good", good) if right(value) else Finding(name, "doubtful", advice)
 
 
@@ -121,16 +123,16 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
         waiting = sum(int(broker.redis.llen(lane)) for lane in lanes(queue))
         work = f"{len(broker.board(queue))} units outstanding, {waiting} messages waiting"
         if not serving:
-            yield Finding(what, "wrong", f"none is alive ({work}); start one: {command}")
+            yield Finding(what, "wrong", f"none is running ({work}); start one: {command}")
             continue
-        yield Finding(what, "good", f"{len(serving)} alive on {_hosts(serving)} ({work})")
+        yield Finding(what, "good", f"{len(serving)} running on {_hosts(serving)} ({work})")
         for one in serving:
             if one.workspace != workspace:
                 yield Finding(what, "wrong", f"{one.host}:{one.pid} has another workspace: {one.workspace}")
                 continue
             known = [one.workspace, *one.roots]
             roots = Roots.of(known)
-            # A cpu worker reads only what it plans, which are manifests on S3.
+            # A cpu worker reads only the manifests that it plans, which are on S3.
             for address in [a for a in addresses if queue != CPU_QUEUE or a.startswith("s3://")]:
                 if not roots.allow(resolve_address(address)):
                     yield Finding(

@@ -1,4 +1,4 @@
-"""What all commands share: the group, their options, and how errors are reported."""
+"""Shared by all commands: the command group, error reporting, and finding jobs by name."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def reports_errors(command: Command) -> Command:
-    """Prints savs' own errors, and Redis's, as one message: exit code 2 where nothing was begun, else 1."""
+    """Prints errors of savs and Redis as one message, with exit code 2 for wrong usage, else 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -40,10 +40,10 @@ def reports_errors(command: Command) -> Command:
             redis = sys.modules.get("redis")  # a command that needs no broker has not imported it
             if redis is None or not isinstance(error, redis.RedisError):
                 raise
-            _fail(f"the broker does not answer ({error}); doing this again is safe", as_json, 1)
+            _fail(f"the broker does not answer ({error}); repeating the command is safe", as_json, 1)
         except KeyboardInterrupt:
             name = kwargs.get("name", "NAME")
-            _fail(f"stopped; `savs-submit resume {name}`, or the same command again, goes on", False, 1)
+            _fail(f"stopped; to continue, repeat the command, or: savs-submit resume {name}", False, 1)
 
     return run  # type: ignore[return-value]
 
@@ -58,7 +58,7 @@ def _fail(message: str, as_json: bool, code: int) -> NoReturn:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="savs", prog_name="savs-submit")
 def main() -> None:
-    """Labels image and video corpora from a few examples per class.
+    """Label image and video corpora from a few examples per class.
 
     \b
     savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def ledger_of(workspace: str | None) -> "Ledger":
-    """The ledger of the workspace that option or settings name."""
+    """The ledger of the workspace given by the option or the settings."""
     from jobs.ledger.ledger import Ledger
     from jobs.settings import workspace_of
 
@@ -76,26 +76,25 @@ def ledger_of(workspace: str | None) -> "Ledger":
 
 def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
     """All jobs of a name and its splits, or the one with that id. Raises JobNotFound, which lists the
-    known names."""
+    existing names."""
     from savs.errors import JobNotFound
 
     jobs = ledger.jobs(name)
     if not jobs:
         known = sorted({job_id.rsplit("-", 2)[0] for job_id in ledger.job_ids()})
-        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; there is: {', '.join(known) or 'none'}")
+        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; it has: {', '.join(known) or 'no jobs'}")
     return jobs
 
 
 def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest extract job of a name, and the newest classify job, as far as there are any; of each
-    of its splits."""
+    """The newest extract job and the newest classify job of a name, if there are any, per split."""
     newest = {(job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)}
     names = dict.fromkeys(name for name, _ in newest)
     return [newest[one, kind] for one in names for kind in ("extract", "classify") if (one, kind) in newest]
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Names of jobs, for the shell's completion; none where the workspace cannot be read."""
+    """Names of jobs for shell completion; none if the workspace cannot be read."""
     from jobs.settings import set_up_storage
     from savs.errors import SavsError
 

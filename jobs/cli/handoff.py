@@ -1,4 +1,4 @@
-"""Hands jobs to a pool, or runs them here, and tells people how that goes."""
+"""Hands jobs to a pool, or runs them in this process, and prints their progress and results."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
-    """Writes new jobs to the ledger and hands them on."""
+    """Writes new jobs to the ledger, then hands them to a pool or runs them."""
     from jobs.settings import broker_of
     from jobs.submit.submission import submit
 
@@ -46,11 +46,11 @@ def hand_on(
     *,
     new: bool = False,
 ) -> None:
-    """Hands `jobs` to a pool, or runs them to their end and exits with the code that says how it went.
+    """Hands `jobs` to a pool, or runs them to their end and exits with their exit code.
 
-    new  whether they are: of others the pool may have lost something, which is put back
+    new  True if the jobs were just written; otherwise lost units of the pool are requeued
 
-    Raises JobStopped where one was cancelled, which `resume` undoes.
+    Raises JobStopped if a job was cancelled, which `resume` undoes.
     """
     from jobs.queue.timeouts import read_timeouts
     from jobs.settings import broker_of
@@ -58,17 +58,17 @@ def hand_on(
 
     for job in jobs:
         if ledger.is_cancelled(job.job_id):
-            why = ledger.why_cancelled(job.job_id) or f"savs-submit resume {_called(ledger, job)} goes on"
+            why = ledger.why_cancelled(job.job_id) or f"continue: savs-submit resume {_called(ledger, job)}"
             raise JobStopped(f"{job.job_id} was cancelled: {why}")
     if not ledger.conditional:
         click.echo(
-            f"savs-submit: {ledger.workspace} ignores conditional writes: where two workers run the same "
-            "shard, the last one counts",
+            f"savs-submit: {ledger.workspace} ignores conditional writes: if two workers run the same "
+            "shard, the last commit counts",
             err=True,
         )
     if url := broker_of(broker):
         if wait:
-            read_timeouts()  # what is wrong with them is said before anything is begun
+            read_timeouts()  # raises an error before anything starts
         _enqueue(ledger, jobs, url, wait, as_json, new)
         if wait:
             follow_jobs(ledger, jobs, url, as_json)
@@ -83,7 +83,7 @@ def hand_on(
 
 
 def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
-    """Puts what can be run of `jobs` on a pool's queues, and says which of them no worker serves."""
+    """Enqueues those of `jobs` that can run, and prints which queues have no worker."""
     from jobs.queue.broker import Broker
     from jobs.queue.enqueue import enqueue_due
     from jobs.queue.timeouts import read_timeouts
@@ -101,10 +101,10 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
             act_as_cpu_worker(ledger, broker, jobs, times, _tell)
     for model in models:
         if not alive[gpu_queue(model)]:
-            _tell(f"no worker serves this model now; start one: savs-worker gpu --model {model}")
+            _tell(f"no worker is running for this model; start one: savs-worker gpu --model {model}")
     if models and not alive[CPU_QUEUE] and not wait:
         _tell(
-            "no worker plans and reduces now; start one: savs-worker cpu, or stay with it: "
+            "no cpu worker is running; start one: savs-worker cpu, or run in its place: "
             f"savs-submit watch {_called(ledger, jobs[-1])}"
         )
     if as_json and not wait:
@@ -127,18 +127,18 @@ def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
     if (summary := ledger.summary(job.job_id)) is not None:
         return f"has ended: {summary['status']}"
     if not ledger.is_planned(job.job_id):
-        return "on the queue, to be planned by a cpu worker"
+        return "queued for planning by a cpu worker"
     if broker.board(CPU_QUEUE).left(job.job_id):
-        return "all shards have ended; on the queue, to be reduced by a cpu worker"
+        return "all shards have ended; queued for reduction by a cpu worker"
     if left := broker.board(gpu_queue(job.spec.model)).left(job.job_id):
         return f"shards on the queue: {left}"
     if is_carried(ledger, job):
-        return f"goes through the model with {job.beside}"
+        return f"runs in the same pass as {job.beside}"
     return "its last shards have just ended" if is_due(ledger, job) else "waits for the job before it"
 
 
 def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
-    """Shows how a pool goes on until `jobs` have ended, and exits with the code that says how."""
+    """Shows a pool's progress until `jobs` have ended, and exits with their exit code."""
     from jobs.cli.output.progress import pool_progress
     from jobs.queue.broker import Broker
     from jobs.queue.timeouts import read_timeouts
@@ -151,7 +151,7 @@ def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: b
 
 
 def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
-    """Prints how `jobs` ended and exits with the code that says it."""
+    """Prints the summaries of `jobs` and exits with their exit code."""
     from jobs.cli.output.splits import print_splits
     from jobs.cli.output.summary import print_summary
     from jobs.reduce.split_scores import split_scores
@@ -173,7 +173,7 @@ def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]",
 
 
 def _called(ledger: "Ledger", job: "Job") -> str:
-    """What `resume` is to be told: the name, which stands for its newest jobs, or an older job's id."""
+    """The argument for `resume`: the name, if this is one of its newest jobs, else the job's id."""
     newest = {one.job_id for one in newest_of(ledger, job.spec.name)}
     return job.spec.name if job.job_id in newest else job.job_id
 

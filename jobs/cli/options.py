@@ -1,4 +1,4 @@
-"""The options that commands of `savs-submit` share."""
+"""Options shared by several commands of `savs-submit`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator."""
+    """Combines several options into one decorator."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(chosen):
@@ -26,37 +26,41 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 workspace_option = click.option(
-    "--workspace", metavar="DIR", help="Folder or s3:// address of all results [SAVS_WORKSPACE]."
+    "--workspace",
+    metavar="DIR",
+    help="Folder or s3:// address that stores all results [SAVS_WORKSPACE, or savs.toml].",
 )
 
 broker_option = click.option(
-    "--broker", metavar="URL", help="redis://… of a pool; without one, jobs run here [SAVS_BROKER_URL]."
+    "--broker",
+    metavar="URL",
+    help="Redis of the pool (redis://…); without one, jobs run in this process [SAVS_BROKER_URL, or "
+    "savs.toml].",
 )
 
 wait_option = click.option(
-    "--wait", is_flag=True, help="With a broker: stay until the jobs have ended, as `watch` does."
+    "--wait", is_flag=True, help="With a broker: wait until the jobs have ended, like `watch`."
 )
 
 http_option = click.option(
     "--allow-http",
     is_flag=True,
-    help="Without a broker: fetch media from http(s):// addresses too. A pool's workers have a flag of "
-    "their own.",
+    help="Also fetch media from http:// and https:// addresses. With a broker, set it on the workers.",
 )
 
 self_test_option = click.option(
     "--skip-self-test",
     is_flag=True,
-    help="Without a broker: do not try, when the model is loaded, whether its answers depend on what else "
-    "is in a batch. A pool's workers have a flag of their own.",
+    help="Skip the self-test, which checks at load time that an item's output does not depend on its batch. "
+    "With a broker, set it on the workers.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-name_option = click.option("--name", required=True, help="Name of the task, the job and its artifact.")
+name_option = click.option("--name", required=True, help="Name of the task, its jobs and its artifact.")
 
 model_option = click.option(
-    "--model", required=True, help="A folder, an alias (demo, llava_ov, …) or a hub id."
+    "--model", required=True, help="Model: a folder, an alias (demo, llava_ov, …) or a hub id."
 )
 
 train_option = click.option(
@@ -64,18 +68,18 @@ train_option = click.option(
     required=True,
     multiple=True,
     metavar="FILE",
-    help="Labelled examples: JSONL, a local path or s3://; may be repeated.",
+    help="Labelled examples: a JSONL or JSON file, local or s3://; repeatable.",
 )
 
 data_option = click.option(
-    "--data", required=True, metavar="FILE", help="The corpus: JSONL, a local path or s3://."
+    "--data", required=True, metavar="FILE", help="Corpus to label: a JSONL or JSON file, local or s3://."
 )
 
 shard_option = click.option(
     "--shard-size",
     type=click.IntRange(min=1),
-    help="Rows per shard: what is done again after a crash. By default as many as take a worker two "
-    "minutes, where the model's rate is known from an earlier job, else 256 (videos: 64).",
+    help="Rows per shard, the unit that is retried after a crash. Default: about two minutes of a worker's "
+    "time, if an earlier job has measured the model's rate, else 256 (videos: 64).",
 )
 
 fit_options = options(
@@ -84,28 +88,39 @@ fit_options = options(
         type=click.IntRange(min=1),
         default=DEFAULT_HEADS,
         show_default=True,
-        help="Attention heads that vote.",
+        help="Number of attention heads that vote.",
     ),
-    click.option("--readout", type=click.Choice(["reference"]), default="reference", show_default=True),
+    click.option(
+        "--readout",
+        type=click.Choice(["reference"]),
+        default="reference",
+        show_default=True,
+        help="How heads are chosen and vote; `reference` is the published method.",
+    ),
 )
 
 prompt_options = options(
     click.option(
         "--frames",
         type=click.IntRange(1, 768),  # savs.data.media.MAX_VIDEO_FRAMES
-        help="Frames of a video, from its first to its last. By default the checkpoint's own, else 16.",
+        help="Frames per video, evenly spaced. Default: the checkpoint's number or rate, else 16.",
     ),
     click.option(
         "--fps",
         type=click.FloatRange(min=0, min_open=True),
-        help="Instead of --frames: frames per second of a video. Qwen2-VL: 2.",
+        help="Frames per second of video, instead of --frames. Default of Qwen2-VL and Qwen2.5-VL: 2.",
     ),
     click.option(
         "--min-pixels",
         type=click.IntRange(min=1),
-        help="Pixels that a picture or video is scaled up to, as the checkpoint's processor counts them.",
+        help="Scale images and videos up to at least this many pixels, as counted by the checkpoint's "
+        "processor. Default: the checkpoint's.",
     ),
-    click.option("--max-pixels", type=click.IntRange(min=1), help="Pixels that it is scaled down to."),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        help="Scale images and videos down to at most this many pixels. Default: the checkpoint's.",
+    ),
 )
 
 rows_options = options(
@@ -115,19 +130,19 @@ rows_options = options(
         default="general",
         show_default=True,
         metavar="NAME",
-        help="What the rows' fields mean: general, natural_ret, sugarcrepe, camerabench, vizwiz, eurosat, "
-        "pets, vlguard, mhalu, blink, mrb or mrb_individual.",
+        help="Format of the rows: general, natural_ret, sugarcrepe, camerabench, vizwiz, eurosat, pets, "
+        "vlguard, mhalu, blink, mrb or mrb_individual.",
     ),
     click.option(
         "--media-root",
         metavar="DIR",
-        help="Folder or s3:// address of relative paths; by default the manifest's own folder.",
+        help="Folder or s3:// address that relative paths start from. Default: the manifest's folder.",
     ),
     click.option(
         "--strip-prefix",
         default="",
         metavar="TEXT",
-        help="Taken away from the front of paths, which are relative then.",
+        help="Prefix removed from paths, which makes them relative.",
     ),
 )
 
@@ -140,33 +155,33 @@ how_options = options(
     click.option(
         "--batch-tokens",
         type=click.IntRange(min=1),
-        help="Tokens in one forward pass, padding included; by default what suits the device. Halved by "
-        "itself where memory does not suffice.",
+        help="Tokens per forward pass, including padding; halved automatically if memory runs out. "
+        "Default: chosen for the device.",
     ),
     click.option(
         "--plan",
         type=click.Choice(["here", "pool"]),
         default="pool",
         show_default=True,
-        help="With a broker: who cuts a manifest on S3 into shards. Local ones are cut here.",
+        help="With a broker: where to plan manifests on S3. Local ones are always planned here.",
     ),
     click.option(
         "--max-failure-rate",
         type=click.FloatRange(0, 1),
         default=0.5,
         show_default=True,
-        help="Stop a job of whose first 1000 rows more than this share fail.",
+        help="Stop a job if more than this share of its first 1000 rows fail.",
     ),
     http_option,
     self_test_option,
-    click.option("--note", help="A line to find the job by, shown by `list` and `status`."),
+    click.option("--note", help="Text shown by `list` and `status`, to recognise the job."),
     json_option,
 )
 
 
 @dataclass(frozen=True)
 class How:
-    """What `how_options` say."""
+    """The values of `how_options`."""
 
     row_format: str
     media_root: str | None
@@ -185,7 +200,7 @@ class How:
 
     @property
     def job(self) -> dict[str, Any]:
-        """What goes into a job."""
+        """The values that are part of a job."""
         from jobs.records.job import RowOptions
 
         return {
@@ -200,7 +215,7 @@ class How:
 
 
 def prompt_of(given: dict[str, Any]) -> "PromptOptions":
-    """What `prompt_options` say, which is taken out of `given`. Raises SettingsError."""
+    """The values of `prompt_options`, which are removed from `given`. Raises SettingsError."""
     from pydantic import ValidationError
 
     from jobs.records.job import PromptOptions

@@ -1,4 +1,4 @@
-"""Commands that look before a job is submitted: `plan`, `doctor`."""
+"""Commands that check before a job is submitted: `plan`, `doctor`."""
 
 import json
 import sys
@@ -11,14 +11,28 @@ from jobs.cli.group import ledger_of, main, reports_errors
 from jobs.cli.options import broker_option, json_option, options, rows_options, shard_option, workspace_option
 
 
-@main.command(short_help="Look through manifests; submit nothing.")
-@click.option("--train", metavar="FILE", help="Labelled examples, or a folder of them.")
-@click.option("--data", metavar="FILE", help="The corpus, or a folder of several.")
-@click.option("--model", default="demo", show_default=True, help="Whose measured rate is used.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Items a second of one GPU.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
-@click.option("--gpu-hour-price", type=click.FloatRange(min=0), help="Of one GPU, in any currency.")
-@click.option("--check-media", is_flag=True, help="Look for every picture and video.")
+@main.command(short_help="Check manifests; submit nothing.")
+@click.option(
+    "--train", metavar="FILE", help="Labelled examples: a JSONL or JSON file, or a folder of splits."
+)
+@click.option("--data", metavar="FILE", help="Corpus: a JSONL or JSON file, or a folder of splits.")
+@click.option("--model", default="demo", show_default=True, help="Model whose measured rate is used.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Items per second of one GPU. Default: the rate measured by earlier jobs.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of GPUs that share the work.",
+)
+@click.option(
+    "--gpu-hour-price", type=click.FloatRange(min=0), help="Price of one GPU for an hour, in any currency."
+)
+@click.option("--check-media", is_flag=True, help="Check that every image and video exists.")
 @options(rows_options, shard_option, workspace_option, json_option)
 @reports_errors
 def plan(
@@ -36,9 +50,10 @@ def plan(
     workspace: str | None,
     as_json: bool,
 ) -> None:
-    """Look through manifests without submitting anything: rows, shards, classes, problems, hours, cost.
+    """Check manifests without submitting anything: rows, shards, classes, problems, hours, cost.
 
-    The rate is the one that finished jobs of the model have left in the workspace, or --rate.
+    Hours and cost are estimated from --rate, or from the rate that finished jobs of the model have stored
+    in the workspace.
 
     Example: savs-submit plan --data corpus.jsonl --model qwen2.5_vl --rate 20 --gpu-hour-price 2.5
     """
@@ -53,7 +68,7 @@ def plan(
     if train is None and data is None:
         raise SettingsError("give --train, --data, or both")
     if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
-        raise SettingsError("--rate and --gpu-hour-price must be numbers")
+        raise SettingsError("--rate and --gpu-hour-price must be finite numbers")
     ledger = ledger_of(workspace) if read_settings(workspace=workspace).workspace else None
     found = [
         estimate(
@@ -81,15 +96,17 @@ def plan(
     sys.exit(2 if any(one.refused for one in found) else 0)
 
 
-@main.command(short_help="Try workspace, broker and workers.")
-@click.option("--model", help="Whose workers are looked for.")
-@click.option("--data", "addresses", multiple=True, metavar="FILE", help="May it be read? May be repeated.")
+@main.command(short_help="Check workspace, broker and workers.")
+@click.option("--model", help="Model whose workers are checked.")
+@click.option("--data", "addresses", multiple=True, metavar="FILE", help="Manifest to check; repeatable.")
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def doctor(
     model: str | None, addresses: tuple[str, ...], workspace: str | None, broker: str | None, as_json: bool
 ) -> None:
-    """Try the workspace, the broker and the workers, and say what is wrong. Exit code 1 if something is.
+    """Check the workspace, the broker and the workers.
+
+    Prints a line per check: OK, WARN or FAIL. The exit code is 1 if a check fails.
 
     Example: savs-submit doctor --model qwen2.5_vl --data s3://bucket/corpus.jsonl
     """

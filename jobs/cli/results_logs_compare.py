@@ -1,4 +1,4 @@
-"""Commands that show what jobs found: `results`, `logs`, `compare`."""
+"""Commands that show the results of jobs: `results`, `logs`, `compare`."""
 
 import json
 from dataclasses import asdict
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @main.command(short_help="Print the labels, in manifest order.")
 @name_argument
-@click.option("--out", type=click.Path(dir_okay=False), help="File to write; by default standard output.")
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write. Default: standard output.")
 @workspace_option
 @reports_errors
 def results(name: str, out: str | None, workspace: str | None) -> None:
-    """The newest labels of NAME: a JSON object per row, in manifest order.
+    """Print the newest labels of NAME: a JSON object per row, in manifest order.
 
-    Of a name with splits, those of one split after another; `task` in a row says which.
+    If NAME has splits, the splits follow one another; `task` in a row names the split.
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
@@ -37,16 +37,17 @@ def results(name: str, out: str | None, workspace: str | None) -> None:
                 stream.writelines(result_rows(ledger, job.job_id))
     except OSError as error:
         if out is None:
-            raise  # click ends quietly where nobody reads standard output any more
+            raise  # click ends quietly if standard output is closed
         raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
 
 
-@main.command(short_help="Why jobs, shards and rows failed.")
+@main.command(short_help="Explain why jobs, shards and rows failed.")
 @name_argument
 @options(workspace_option, json_option)
 @reports_errors
 def logs(name: str, workspace: str | None, as_json: bool) -> None:
-    """Why NAME's jobs failed, shards were given up, and rows failed: each kind of error, with examples.
+    """Explain why jobs of NAME failed, shards were given up, and rows failed: each kind of error, with
+    examples.
 
     Example: savs-submit logs pets --workspace results
     """
@@ -61,15 +62,15 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
         print_failures(found)
 
 
-@main.command(short_help="Which of two jobs labels better.")
+@main.command(short_help="Compare two jobs on the same rows.")
 @click.argument("names", nargs=-1, required=True, metavar="FIRST SECOND …", shell_complete=complete_name)
 @options(workspace_option, json_option)
 @reports_errors
 def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
-    """Which of two jobs labels the same rows better, and whether that may be chance.
+    """Compare the accuracy of two jobs on the same rows, and test whether the difference may be chance.
 
-    Names stand for their newest classify job. Rows without a label are left out; rows that failed
-    count as wrong. Intervals are of 95 %, the test is McNemar's. Several pairs make a table.
+    A name stands for its newest classify job. Rows without a label are left out; rows that failed count
+    as wrong. Intervals are 95 % intervals, the test is McNemar's. Several pairs make a table.
 
     Example: savs-submit compare pets-zero-shot pets --workspace results
     """
@@ -78,7 +79,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
     from savs.errors import SettingsError
 
     if len(names) % 2:
-        raise SettingsError(f"{names[-1]} has nothing to be compared with: name two jobs, or several pairs")
+        raise SettingsError(f"{names[-1]} has no job to be compared with: give two jobs, or several pairs")
     ledger = ledger_of(workspace)
     pairs = list(zip(names[::2], names[1::2], strict=True))
     found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
@@ -92,7 +93,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
 
 
 def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound where there is none."""
+    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound if there is none."""
     from savs.errors import JobNotFound
 
     found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
@@ -102,9 +103,11 @@ def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
 
 
 def _only(jobs: "list[Job]", name: str) -> "Job":
-    """The one of `jobs`. Raises SettingsError, which names them, where there are several."""
+    """The only one of `jobs`. Raises SettingsError, which lists them, if there are several."""
     from savs.errors import SettingsError
 
     if len(jobs) > 1:
-        raise SettingsError(f"{name} has several splits; name one: {', '.join(j.spec.name for j in jobs)}")
+        raise SettingsError(
+            f"{name} has several splits; give one of them: {', '.join(j.spec.name for j in jobs)}"
+        )
     return jobs[0]

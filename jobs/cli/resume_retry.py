@@ -1,4 +1,4 @@
-"""Commands for jobs that are there: `resume`, `retry`, `cancel`, `delete`."""
+"""Commands that continue existing jobs: `resume`, `retry`."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @main.command()
 @name_argument
-@click.option("--retry-failed-shards", is_flag=True, help="Run again the shards that were given up.")
+@click.option("--retry-failed-shards", is_flag=True, help="Also retry the shards that were given up.")
 @options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
 @reports_errors
 def resume(
@@ -35,10 +35,10 @@ def resume(
     skip_self_test: bool,
     as_json: bool,
 ) -> None:
-    """Go on with the newest jobs of NAME (or the one with that id) where they stopped.
+    """Continue the newest jobs of NAME.
 
-    With a broker, what the pool has lost of them is put back at once; while no cpu worker is alive, what
-    there is to plan and to add up is done here. With --wait that goes on until they have ended.
+    NAME may also be the id of one job. With a broker, lost units are requeued at once; if no cpu worker is
+    running, this command plans and reduces the jobs: once, or with --wait until they have ended.
 
     Example: savs-submit resume pets --workspace results
     """
@@ -53,13 +53,13 @@ def resume(
             continue
         if retry_failed_shards and summary["status"] == "incomplete":
             rows = retry_job(ledger, job, dead_only=True)
-            click.echo(f"{job.job_id}: {rows} rows of shards that were given up are run again", err=True)
+            click.echo(f"{job.job_id}: {_retried(rows)}", err=True)
         elif summary["status"] == "failed":
             ledger.forget_summary(job.job_id)
     hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
 
 
-@main.command(short_help="Run failed rows again, and no others.")
+@main.command(short_help="Retry the rows that failed, and no others.")
 @name_argument
 @options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
 @reports_errors
@@ -72,9 +72,9 @@ def retry(
     skip_self_test: bool,
     as_json: bool,
 ) -> None:
-    """Run again the rows that failed in NAME's newest jobs, and no others.
+    """Retry the rows that failed in the newest jobs of NAME, and no others.
 
-    What was given up as a whole shard is run again too. A row's new result takes the place of the old.
+    Shards that were given up are retried too. The new result of a row replaces the old one.
 
     Example: savs-submit retry pets --workspace results
     """
@@ -88,5 +88,11 @@ def retry(
         check_ended(ledger, job)
     for job in due:
         rows = retry_job(ledger, job, dead_only=False)
-        click.echo(f"{job.job_id}: {rows} rows are run again", err=True)
+        click.echo(f"{job.job_id}: {_retried(rows)}", err=True)
     hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
+
+
+def _retried(rows: int) -> str:
+    if rows == 0:
+        return "nothing to retry"
+    return "1 row is retried" if rows == 1 else f"{rows} rows are retried"

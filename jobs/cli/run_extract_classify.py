@@ -1,4 +1,4 @@
-"""Commands that put work on its way: `run`, `extract`, `classify`."""
+"""Commands that submit jobs: `run`, `extract`, `classify`."""
 
 from typing import Any, Literal
 
@@ -21,15 +21,17 @@ from jobs.cli.options import (
 
 
 @main.command()
-@click.option("--train", metavar="FILE", help="Labelled examples: JSONL or JSON, or a folder of splits.")
-@click.option("--data", metavar="FILE", help="The corpus: JSONL or JSON, or a folder of splits.")
+@click.option(
+    "--train", metavar="FILE", help="Labelled examples: a JSONL or JSON file, or a folder of splits."
+)
+@click.option("--data", metavar="FILE", help="Corpus to label: a JSONL or JSON file, or a folder of splits.")
 @click.option(
     "--split",
     "splits",
     nargs=3,
     multiple=True,
     metavar="NAME TRAIN DATA",
-    help="Instead of --train and --data: one of several splits, each with an artifact of its own.",
+    help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
 @options(name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
@@ -45,8 +47,8 @@ def run(
 ) -> None:
     """Fit on --train, then label --data.
 
-    If both are folders, files of the same name are a split each: NAME.<split> is fitted and labelled for
-    every one of them, and a table of all is printed at the end.
+    If both are folders, each pair of files with the same name is a split: NAME.<split> is fitted and
+    labelled for each, and a table of all splits is printed at the end.
 
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
@@ -72,7 +74,7 @@ def run(
 def extract(train: tuple[str, ...], name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
     """Fit an artifact on labelled examples.
 
-    Several --train files over the same media share one pass through the model; NAME.<file> is fitted on each.
+    Several --train files on the same media share one pass through the model; NAME.<file> is fitted on each.
 
     Example: savs-submit extract --train train.jsonl --model demo --workspace results --name pets
     """
@@ -98,20 +100,21 @@ zero_shot_options = options(
         is_flag=False,
         flag_value="greedy",
         metavar="[greedy|constrained]",
-        help="Without an artifact: what the model itself says (greedy), or the likeliest class.",
+        help="Label without an artifact: by the text that the model generates (greedy, the default), or by "
+        "the most likely class (constrained).",
     ),
     click.option(
         "--class",
         "classes",
         multiple=True,
         metavar="NAME",
-        help="With --zero-shot: a class; may be repeated. By default the labels in --data.",
+        help="With --zero-shot: a class; repeatable. Default: the labels in --data.",
     ),
     click.option(
         "--max-new-tokens",
         type=click.IntRange(min=1),
-        help="With --zero-shot greedy: of an answer. By default 32; 1 to 16 where the format's answers "
-        "are short.",
+        help="With --zero-shot greedy: maximum tokens of an answer. Default: 32, or 1 to 16 if the format "
+        "has short answers.",
     ),
 )
 
@@ -122,9 +125,12 @@ zero_shot_options = options(
     "--artifact",
     "artifacts",
     multiple=True,
-    help="A folder, s3:// address, NAME or NAME/VERSION; may be repeated.",
+    help="Artifact: a folder, an s3:// address, NAME or NAME/VERSION; repeatable.",
 )
-@click.option("--model", help="By default the model that made the artifact.")
+@click.option(
+    "--model",
+    help="Model: a folder, an alias (demo, llava_ov, …) or a hub id. Default: the artifact's model.",
+)
 @options(zero_shot_options, prompt_options, how_options)
 @reports_errors
 def classify(
@@ -137,10 +143,10 @@ def classify(
     max_new_tokens: int | None,
     **rest: Any,
 ) -> None:
-    """Label a corpus with an artifact; or, with --zero-shot, by asking the model itself.
+    """Label a corpus with an artifact, or with --zero-shot by asking the model directly.
 
-    Several artifacts label each item in one pass through the model: NAME.<artifact> is a job for each, and
-    `results NAME` has a row per item and task.
+    Several artifacts share one pass through the model: each has a job NAME.<artifact>, and `results NAME`
+    has a row per item and artifact.
 
     Example: savs-submit classify --data corpus.jsonl --artifact pets --workspace results
     --name pets-monday
@@ -154,7 +160,7 @@ def classify(
     ledger = ledger_of(how.workspace)
     if zero_shot is not None:
         if artifacts:
-            raise SettingsError("--artifact and --zero-shot exclude each other: an artifact's heads answer")
+            raise SettingsError("--artifact and --zero-shot cannot be combined; give one of them")
         if model is None:
             raise SettingsError(
                 "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
@@ -163,13 +169,13 @@ def classify(
         asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
         jobs = [zero_shot_job(name, model, data, zero_shot, **(how.job | asked))]
     elif not artifacts:
-        raise SettingsError("give --artifact NAME, or --zero-shot to ask the model itself")
+        raise SettingsError("give --artifact NAME, or --zero-shot to ask the model directly")
     elif classes or max_new_tokens:
-        raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} goes only with --zero-shot")
+        raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} is only for --zero-shot")
     elif prompt != AS_TRAINED:
         raise SettingsError(
-            "--frames, --fps, --min-pixels and --max-pixels go only with --zero-shot: with an artifact "
-            "items are shown as they were when it was made"
+            "--frames, --fps, --min-pixels and --max-pixels are only for --zero-shot: an artifact stores "
+            "how items are shown"
         )
     else:
         found = [find_artifact(ledger, artifact) for artifact in artifacts]

@@ -1,4 +1,4 @@
-"""Commands that look: `status`, `list`, `watch`, `results`, `logs`, `compare`."""
+"""Commands that show the progress of jobs: `status`, `list`, `watch`."""
 
 import json
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @options(workspace_option, json_option)
 @reports_errors
 def status(name: str, workspace: str | None, as_json: bool) -> None:
-    """How far the jobs of NAME are.
+    """Show the progress of the jobs of NAME.
 
     Example: savs-submit status pets --workspace results
     """
@@ -34,7 +34,7 @@ def status(name: str, workspace: str | None, as_json: bool) -> None:
 @options(workspace_option, json_option)
 @reports_errors
 def list_jobs(workspace: str | None, as_json: bool) -> None:
-    """All jobs of the workspace.
+    """List all jobs of the workspace.
 
     Example: savs-submit list --workspace results
     """
@@ -50,12 +50,12 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
 @options(workspace_option, broker_option, json_option)
 @reports_errors
 def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
-    """Follow the newest jobs of NAME on a pool until they end: shards, items/s, the time left, failures,
-    accuracy so far, and workers alive, on standard error.
+    """Follow the newest jobs of NAME on a pool until they end.
 
-    Without a terminal that is a line when something changes, else every half minute; with --json a JSON
-    object a line, and standard output has the summaries alone, at the end. With a broker it also puts
-    back what was lost, and plans and adds up while no cpu worker is alive.
+    Shows shards, items/s, the time left, failures, accuracy so far, and running workers on standard error:
+    bars on a terminal, otherwise a line when something changes or every half minute; with --json, a JSON
+    object per line. The summaries are printed on standard output at the end. With a broker, `watch` also
+    requeues lost units, and if no cpu worker is running, it plans and reduces the jobs.
 
     Example: savs-submit watch pets --workspace results --broker redis://localhost
     """
@@ -68,7 +68,7 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
 def _print_states(
     ledger: "Ledger", jobs: "list[Job]", as_json: bool, spoilt: "Callable[[SavsError], None] | None" = None
 ) -> None:
-    """Shows `jobs`; those that cannot be read are told to `spoilt`, where that is given, else raised."""
+    """Prints `jobs`. Errors of unreadable jobs are passed to `spoilt`, if given, else raised."""
     from jobs.cli.output.jobs import print_jobs
     from jobs.reduce.status import job_state
     from savs.errors import LedgerError

@@ -1,1 +1,1 @@
-"""Redis: the board, the messages, and what workers refuse. Never the truth, which is the ledger."""
+"""Redis: the board, the messages, and the jobs that workers refuse. The ledger holds the truth."""

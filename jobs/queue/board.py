@@ -1,15 +1,15 @@
-"""The board: who has which unit of work. The only means of recovery, and what autoscaling watches.
+"""The board: the state of every outstanding unit of work. Recovery and autoscaling use only the board.
 
-A unit is a shard, or a job's `plan` or `reduce`. For every unit of a queue that has no outcome yet
+A unit is a shard, or a job's `plan` or `reduce`. For every unit of a queue that has no outcome yet,
 the Redis hash `savs:outstanding:<queue>` has a field `<job>/<unit>`:
 
     queued  ──claim──▶ running ──finish──▶ (no field)
        ▲                  │
-       └── requeue, epoch + 1: released, or swept because its worker shows no life
+       └── requeue, epoch + 1: returned by its worker, or swept because the heartbeat is missing
 
-Messages only say where to look: a message is worth something as long as its epoch is the field's.
-Beside it `savs:left:<queue>` counts a job's fields, so that its last one is noticed at once.
-All of it can be rebuilt from the ledger. Every change is one Lua script on Redis's own clock, so no
+A message only refers to a field, and is valid as long as its epoch is the field's. In addition,
+`savs:left:<queue>` counts the fields of each job, so that the removal of the last one is noticed at once.
+Everything can be rebuilt from the ledger. Every change is one Lua script on Redis's own clock, so no
 two processes ever decide differently.
 """
 
@@ -25,19 +25,19 @@ from jobs.queue.scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOU
 if TYPE_CHECKING:
     from redis import Redis
 
-LANES = 8  # lists per queue; a worker takes from them in turn, so that many jobs are served at once
+LANES = 8  # lists per queue; a worker takes from them in turn, so that several jobs are served at once
 SCAN_COUNT = 1000  # fields per HSCAN round trip
 ENQUEUE_BATCH = 500  # fields per script call
 
-WARNED: set[str] = set()  # boards of which this process has said that they hold what is not a field
+WARNED: set[str] = set()  # boards for which this process has warned about unusable fields
 
 log = logging.getLogger("savs.board")
 
 
 @dataclass(frozen=True)
 class BoardEntry:
-    """A field of the board. `at` is Redis's time of the last change or sign of life, in seconds; `why`
-    is how the last attempt ended, where there is to be no other."""
+    """A field of the board. `at` is Redis's time of the last change or heartbeat, in seconds; `why` is
+    the reason why the last attempt ended, if no other attempt follows."""
 
     job_id: str
     unit: str
@@ -62,7 +62,7 @@ class Board:
         return self.redis.register_script(script)(keys=[self.key, self.counts], args=list(arguments))
 
     def enqueue(self, job_id: str, units: Iterable[str], lane: int = 0) -> Iterator[tuple[str, float]]:
-        """Adds units that are not there yet. Yields those, with the time that their messages carry."""
+        """Adds the units that have no field yet. Yields these, with the time for their messages."""
         rest = iter(units)
         while batch := list(islice(rest, ENQUEUE_BATCH)):
             at, *created = self._run(ENQUEUE, job_id, lane, *batch)
@@ -70,24 +70,25 @@ class Board:
                 yield _text(unit), float(at)
 
     def claim(self, job_id: str, unit: str, epoch: int) -> int | None:
-        """Makes the unit this worker's: the number of the attempt, from 1; 0 where the message is
-        stale; None where the board does not know the unit, which only the ledger can explain."""
+        """Claims the unit for this worker. Returns the number of the attempt, from 1; 0 if the message is
+        stale; None if the unit has no field (only the ledger can tell why)."""
         attempt = int(self._run(CLAIM, job_id, unit, epoch))
         return None if attempt < 0 else attempt
 
     def adopt(self, job_id: str, unit: str, epoch: int) -> bool:
-        """Adds the unit as running, where Redis was emptied and the ledger has no outcome."""
+        """Adds the unit as running, if it has no field: Redis was emptied, and the ledger has no outcome.
+        Returns whether it was added."""
         return bool(self._run(ADOPT, job_id, unit, epoch))
 
     def touch(self, job_id: str, unit: str, epoch: int) -> bool:
-        """A sign of life. False where the unit is no longer this attempt's."""
+        """Records a heartbeat. Returns False if the unit no longer belongs to this attempt."""
         return bool(self._run(TOUCH, job_id, unit, epoch))
 
     def requeue(self, seen: BoardEntry, refund: bool = False) -> tuple[int, float, int] | None:
-        """Puts a unit back under a new epoch, if it is still as `seen`: that epoch, the time, and
-        the lane that its message belongs into.
+        """Requeues a unit under a new epoch, if it is still as `seen`. Returns the epoch, the time and the
+        lane for its message, else None.
 
-        With `refund` the attempt does not count, as when a worker gives a shard back in good order.
+        With `refund` the attempt does not count, for example if a stopping worker returns a shard.
         """
         answer = self._run(REQUEUE, seen.job_id, seen.unit, seen.state, seen.epoch, int(refund))
         return (int(answer[0]), float(answer[1]), int(answer[2])) if answer else None
@@ -95,10 +96,10 @@ class Board:
     def lose(
         self, job_id: str, unit: str, epoch: int, attempts: int, why: str, refund: bool = False
     ) -> tuple[int, float, int | None] | None:
-        """Takes a unit from a process that was lost with it, running or not yet claimed: the epoch, the
-        time and the lane that its message belongs into, if it was still that epoch's.
+        """Requeues a unit whose process was lost, whether it was running or not yet claimed, if its epoch
+        is still `epoch`. Returns the epoch, the time and the lane for its message, else None.
 
-        The lane is None where `attempts` runs were made: the next sweep gives the unit up, because of
+        The lane is None after `attempts` attempts: the next sweep gives the unit up, with the reason
         `why`. With `refund` the attempt does not count.
         """
         answer = self._run(LOSE, job_id, unit, epoch, attempts, why, int(refund))
@@ -108,7 +109,7 @@ class Board:
         return int(answer[0]), float(answer[1]), None if lane < 0 else lane
 
     def finish(self, job_id: str, unit: str) -> int:
-        """Removes the unit: it has an outcome. Answers how many of the job's are left."""
+        """Removes the unit, which has an outcome. Returns how many units of the job are left."""
         return int(self._run(FINISH, job_id, unit))
 
     def forget(self, job_id: str) -> None:
@@ -118,16 +119,16 @@ class Board:
             self._run(FINISH, job_id, *batch)
 
     def left(self, job_id: str) -> int:
-        """Outstanding units of one job."""
+        """Returns the number of outstanding units of one job."""
         return int(self.redis.hget(self.counts, job_id) or 0)
 
     def entry(self, job_id: str, unit: str) -> BoardEntry | None:
-        """The unit's field, if there is one that can be read."""
+        """The unit's field, or None if it is missing or unreadable."""
         found = self.redis.hget(self.key, f"{job_id}/{unit}")
         return None if found is None else self._read(f"{job_id}/{unit}", found)
 
     def entries(self) -> Iterator[BoardEntry]:
-        """Every field that can be read, in no order; a snapshot is not promised."""
+        """Every readable field, in no particular order. The result is not a consistent snapshot."""
         for field, value in self.redis.hscan_iter(self.key, count=SCAN_COUNT):
             if (entry := self._read(_text(field), value)) is not None:
                 yield entry
@@ -135,11 +136,11 @@ class Board:
     def _read(self, field: str, value: bytes | str) -> BoardEntry | None:
         try:
             return _entry(field, value)
-        except Exception as error:  # a stranger may have written anything
+        except Exception as error:  # an untrusted client may have written anything
             if self.key not in WARNED:
                 WARNED.add(self.key)
                 log.warning(
-                    "%s: left out what is no field of ours, %.100r (%s); HDEL removes it",
+                    "%s: skipped a field that is not from savs, %.100r (%s); HDEL removes it",
                     self.key,
                     field,
                     error,
@@ -156,13 +157,13 @@ class Board:
 
 
 def _entry(field: str, value: bytes | str) -> BoardEntry:
-    """Raises whatever there is to raise where somebody else has written it."""
+    """The entry of a field. Raises any kind of error if the field is not from savs."""
     job_id, _, unit = field.rpartition("/")
     found = json.loads(value)
     state, lane = found["state"], int(found["lane"])
     named = job_id and (unit in ("plan", "reduce") or (unit.isascii() and unit.isdecimal()))
     if not named or state not in ("queued", "running") or lane not in range(LANES):
-        raise ValueError("no unit, state or lane")
+        raise ValueError("invalid unit, state or lane")
     return BoardEntry(
         job_id,
         unit,

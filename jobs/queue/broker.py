@@ -1,7 +1,7 @@
-"""The queue of a pool: JSON messages to Celery by task name, and the boards beside them.
+"""The connection to a pool's Redis: publishes JSON messages for Celery, and reads lanes and workers.
 
-Redis is a hint here, never the truth: whatever it loses is put back from the ledger. This module
-publishes and looks; it does not run tasks (see `workers`).
+Redis holds only hints: anything it loses is restored from the ledger. This module does not run tasks
+(see `workers`).
 """
 
 import base64
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
 PUBLISH_BATCH = 500  # messages per round trip
-WORKER_LIFE = 30  # seconds after which a worker that says nothing counts as gone
+WORKER_LIFE = 30  # seconds without a report after which a worker counts as gone
 
 
 @dataclass(frozen=True)
 class ServingWorker:
-    """A worker that serves a queue: where it runs, its workspace, and where else it may read."""
+    """A worker that serves a queue: its host and process, its workspace, and its allowed roots."""
 
     host: str
     pid: int
@@ -44,7 +44,7 @@ class ServingWorker:
 
 
 def lanes(queue: str) -> list[str]:
-    """The Redis lists of a queue. A job's messages all lie in one of them, in order."""
+    """The Redis lists of a queue. All messages of a job are in one of them, in order."""
     return [f"{queue}:{lane}" for lane in range(LANES)]
 
 
@@ -52,7 +52,7 @@ class Broker:
     """A connection to Redis for publishing and for the boards.
 
     timeout  seconds without an answer before BrokerError
-    lasting  whether a connection for publishing is kept for the next time
+    lasting  whether the publishing connection is kept open and reused
     """
 
     def __init__(self, url: str, timeout: float = SUBMITTER_TIMEOUT, lasting: bool = True) -> None:
@@ -77,7 +77,7 @@ class Broker:
         return Board(self.redis, queue)
 
     def free_lane(self, queue: str) -> int:
-        """The lane of `queue` with the fewest messages: a new job waits for as few others as can be."""
+        """The lane of `queue` with the fewest messages, so that a new job waits as little as possible."""
         with self.redis.pipeline(transaction=False) as pipeline:
             for lane in lanes(queue):
                 pipeline.llen(lane)
@@ -85,8 +85,7 @@ class Broker:
         return int(lengths.index(min(lengths)))
 
     def publish(self, queue: str, lane: int, messages: "Iterable[RunShard | PlanJob | ReduceJob]") -> None:
-        """Sends messages to a lane of `queue`, in batches. Raises BrokerError where Redis does not
-        answer."""
+        """Sends messages to a lane of `queue`, in batches. Raises BrokerError if Redis does not answer."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 
@@ -115,11 +114,11 @@ class Broker:
                 yield self.app.amqp.Producer(connection)
 
     def show_life(self, queue: str, worker: ServingWorker) -> None:
-        """Says that `worker` serves `queue`; forgotten after WORKER_LIFE seconds."""
+        """Records that `worker` serves `queue`; the record expires after WORKER_LIFE seconds."""
         self.redis.set(f"savs:worker:{queue}:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_LIFE)
 
     def serving(self, queue: str) -> "Iterator[ServingWorker]":
-        """The workers that serve `queue` now, as far as their last sign of life tells."""
+        """The workers that serve `queue` now, according to their last reports."""
         for key in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000):
             if (found := self.redis.get(key)) is not None:
                 about = json.loads(found)
@@ -132,12 +131,12 @@ class Broker:
         return {key.decode(errors="replace")[len(start) :] for key in keys}
 
     def workers(self, queue: str) -> int:
-        """How many workers serve `queue` now."""
+        """Returns the number of workers that serve `queue` now."""
         return len(self.alive(queue))
 
     def oldest(self, queue: str) -> list[float | None]:
-        """Per lane of `queue`: when its oldest waiting message was published, in Redis's seconds;
-        None where none waits."""
+        """Per lane of `queue`: when its oldest waiting message was published, in seconds of Redis's
+        clock; None if the lane is empty."""
         with self.redis.pipeline(transaction=False) as pipeline:
             for lane in lanes(queue):
                 pipeline.lindex(lane, -1)
@@ -145,19 +144,19 @@ class Broker:
 
 
 def celery_body(message: "PlanJob | ReduceJob | RunShard") -> str:
-    """A call of a task with `message` as its only argument, as Celery's message protocol 2 writes it:
-    arguments, keyword arguments, and what comes after (nothing)."""
+    """A call of a task with `message` as its only argument, in Celery's message protocol 2: arguments,
+    keyword arguments, and callbacks (none)."""
     return f"[[{message.model_dump_json(exclude_none=True)}],{{}},{{}}]"
 
 
 def celery_headers(message: "PlanJob | ReduceJob | RunShard") -> dict[str, str]:
-    """What a worker must be told of a task. `Celery.send_task` sends 19 headers, with all arguments once
-    more for people to read: two thirds of a message."""
+    """The headers that a worker needs. `Celery.send_task` sends 19, which repeat all arguments in readable
+    form: two thirds of a message."""
     return {"lang": "py", "task": message.task, "id": uuid.uuid4().hex}
 
 
 def message_time(raw: bytes | str) -> float:
-    """The `at` of a message as it lies in Redis; 0 where it is none of ours."""
+    """The `at` of a message as stored in Redis; 0 if the message is not from savs."""
     try:
         body = json.loads(base64.b64decode(json.loads(raw)["body"]))
         return float(body[0][0]["at"])
@@ -166,7 +165,7 @@ def message_time(raw: bytes | str) -> float:
 
 
 def publishing_app(url: str, timeout: float) -> "Celery":
-    """A Celery app that can send and never waits longer than `timeout` seconds for Redis."""
+    """A Celery app that only sends, and never waits longer than `timeout` seconds for Redis."""
     from celery import Celery
 
     app = Celery("savs", broker=url, set_as_current=False)

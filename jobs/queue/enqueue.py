@@ -1,4 +1,4 @@
-"""Hands jobs to a pool: marks them for its sweeper, and puts their shards on the board and the queue."""
+"""Hands jobs to a pool: marks them for the sweeper, and puts their shards on the board and the queue."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ from jobs.records.message import CPU_QUEUE, RunShard, gpu_queue
 from jobs.reduce.status import is_due
 from savs.errors import BrokerError
 
-SENTINEL = "savs:board"  # is there unless Redis was emptied
+SENTINEL = "savs:board"  # a key that exists unless Redis was emptied
 
 
 def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, int]:
-    """Hands those of `jobs` that are not done to the pool: job id → new shards, of those that wait
-    for nothing; 0 where a worker is to plan them first.
+    """Hands those of `jobs` that have not ended to the pool. Returns the number of newly enqueued shards
+    per job id, for jobs that do not wait for another; 0 if a worker has to plan the job first.
 
-    Raises BrokerError where Redis does not answer; doing it again is safe.
+    Raises BrokerError if Redis does not answer; calling it again is safe.
     """
     from redis.exceptions import RedisError
 
@@ -43,8 +43,8 @@ def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, in
 def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
     """Puts every shard without an outcome on the board and its message on the queue, once.
 
-    A job without such shards is reduced. Answers how many shards were put there: none that stay, where
-    the job is cancelled meanwhile.
+    If there are no such shards, enqueues the reduction. Returns the number of shards enqueued; 0 if the
+    job is cancelled in the meantime, since its shards are then removed.
     """
     queue = gpu_queue(job.spec.model)
     planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
@@ -62,17 +62,17 @@ def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
     broker.redis.set(SENTINEL, 1)
     if len(committed) == len(planned):
         ask_to_reduce(broker, job)
-    if ledger.is_cancelled(job.job_id):  # after this look, `remove_from_queue` finds all that was put there
+    if ledger.is_cancelled(job.job_id):  # a later cancellation finds all these shards and removes them
         remove_from_queue(broker, job)
         return 0
     return count
 
 
 def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:
-    """Stops a job: nothing of it is begun any more, and what runs stops between batches.
+    """Stops a job: no more of its shards start, and running shards stop between batches.
 
-    What is done stays; `resume` goes on with the rest. Without `broker` only the ledger is told, which
-    is enough: workers drop what they find of it on the queue.
+    Finished shards stay; `resume` continues with the rest. Without `broker` only the ledger is marked,
+    which is enough: workers drop the job's messages when they take them.
     """
     ledger.cancel(job.job_id)
     ledger.deactivate(job.job_id)
@@ -81,6 +81,6 @@ def cancel_job(ledger: Ledger, broker: Broker | None, job: Job) -> None:
 
 
 def remove_from_queue(broker: Broker, job: Job) -> None:
-    """Takes a job off the boards."""
+    """Removes a job from the boards."""
     broker.board(gpu_queue(job.spec.model)).forget(job.job_id)
     broker.board(CPU_QUEUE).forget(job.job_id)

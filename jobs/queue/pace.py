@@ -1,21 +1,21 @@
-"""How fast a pool gets on with a job, and so when it will end. Nothing here reads a clock.
+"""The rate at which a pool runs a job, from which its end is estimated. Nothing here reads a clock.
 
-Shards take minutes, so a rate that is counted at every look would jump, and say nothing for long. It is
-a mean over all that was watched instead, of one worker: workers come and go.
+Shards take minutes, so a rate measured between two checks would jump, and be unknown for long. The rate is
+therefore a mean over the whole watch, and per worker, because workers start and stop.
 """
 
 from dataclasses import dataclass
 
-OVERDUE = 2.0  # times a shard's own time without an end, after which waiting counts as slowness
+OVERDUE = 2.0  # times the expected time of a shard; longer waits without an end lower the rate
 
 
 @dataclass
 class Pace:
-    """What one worker does, as far as it was watched.
+    """The rate of one worker, as far as it was watched.
 
-    looked  when that was the last time, in seconds
-    rows    of shards that ended
-    spent   seconds of workers alive, until the last of them ended
+    looked  time of the last check, in seconds
+    rows    rows of the shards that ended
+    spent   seconds, summed over running workers, until the last of these shards ended
     waited  the same since then
     """
 
@@ -25,19 +25,19 @@ class Pace:
     waited: float = 0.0
 
     def go_on(self, now: float, workers: int | None, rows: int) -> None:
-        """Counts the time since the last look, and `rows` of shards that ended in it."""
+        """Counts the time since the last check, and `rows` of shards that ended in it."""
         self.waited += (now - self.looked) * (1 if workers is None else workers)
         self.looked = now
         if rows:
             self.rows, self.spent, self.waited = self.rows + rows, self.spent + self.waited, 0.0
 
     def rate(self, expected: float | None, shard: float, workers: int | None) -> float | None:
-        """Rows a second of all workers; None where nothing is known yet.
+        """Rows per second of all workers; None if nothing is known yet.
 
-        expected  rows a second of one worker, as commits or earlier jobs say. It weighs as much as one
-                  shard of each worker, and less and less beside what is seen
+        expected  rows per second of one worker, from commits or earlier jobs. It weighs as much as one
+                  shard of each worker, so its influence falls as more shards end
         shard     seconds that a shard takes a worker
-        workers   how many are alive; None where nobody knows, and they count as one
+        workers   number of running workers; None if unknown, which counts as one
         """
         alive = 1 if workers is None else workers
         weight = 0.0 if expected is None else shard * alive

@@ -1,6 +1,6 @@
-"""Puts messages on the queue as the board allows: what is asked for, and what goes back.
+"""Publishes messages: for new planning and reductions, and for units that return to the queue.
 
-A message is published only for a field that the board has just made `queued`, under the field's epoch.
+A message is published only for a field that has just become `queued`, under the field's epoch.
 """
 
 from jobs.ledger.ledger import Ledger
@@ -14,23 +14,23 @@ Sent = RunShard | PlanJob | ReduceJob
 
 
 def ask_to_plan(broker: Broker, job: Job) -> None:
-    """Enqueues the planning of a job, unless it is enqueued."""
+    """Enqueues the planning of a job, unless it is already enqueued."""
     lane = broker.free_lane(CPU_QUEUE)
     for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["plan"], lane):
         broker.publish(CPU_QUEUE, lane, [PlanJob(job_id=job.job_id, at=at)])
 
 
 def ask_to_reduce(broker: Broker, job: Job) -> None:
-    """Enqueues the job's reduction, unless it is enqueued."""
+    """Enqueues the job's reduction, unless it is already enqueued."""
     lane = broker.free_lane(CPU_QUEUE)
     for _, at in broker.board(CPU_QUEUE).enqueue(job.job_id, ["reduce"], lane):
         broker.publish(CPU_QUEUE, lane, [ReduceJob(job_id=job.job_id, at=at)])
 
 
 def put_back(broker: Broker, queue: str, message: Sent, refund: bool = False) -> bool:
-    """Gives back the unit of a message that was claimed, if it is still this worker's.
+    """Returns the claimed unit of a message to the queue, if it still belongs to this worker.
 
-    With `refund` the attempt does not count.
+    With `refund` the attempt does not count. Returns False if the unit belongs to another attempt.
     """
     claimed = BoardEntry(message.job_id, message.unit, "running", message.epoch, 1, message.at)
     answer = broker.board(queue).requeue(claimed, refund)
@@ -44,9 +44,10 @@ def put_back(broker: Broker, queue: str, message: Sent, refund: bool = False) ->
 def put_back_lost(
     broker: Broker, queue: str, message: Sent, attempts: int, why: str, refund: bool = False
 ) -> bool:
-    """Gives back the unit of a message whose process was lost, claimed or not, because of `why`.
+    """Requeues the unit of a message whose process was lost, claimed or not; `why` is the reason.
 
-    After `attempts` runs the next sweep gives it up. False where it is another's by now.
+    After `attempts` attempts the next sweep gives it up. Returns False if the unit belongs to another
+    attempt.
     """
     answer = broker.board(queue).lose(message.job_id, message.unit, message.epoch, attempts, why, refund)
     if answer is None:
@@ -58,7 +59,7 @@ def put_back_lost(
 
 
 def requeue(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: BoardEntry) -> bool:
-    """Puts a unit back on the board and a message for it on the queue, if it is still as `seen`."""
+    """Requeues a unit and publishes a message for it, if the unit is still as `seen`."""
     answer = broker.board(queue).requeue(seen)
     if answer is None:
         return False

@@ -1,12 +1,12 @@
-"""What becomes of a job that one worker cannot run: others get it, and only if none can is it given up.
+"""Jobs that one worker cannot run: other workers get their shards, which are given up only if none can.
 
-A worker that may not read a job's manifest, lacks a file that others have, or holds other weights than
-the artifact was made with, must not decide for the whole pool. It refuses the job: gives its shards back
-and says why in the Redis hash `savs:refused:<queue>:<job>`, beside the signs of life. The shards are
-given up once all workers that live have refused it, for as long as the pool waits for a sign of life:
-another may be loading its model. Losing that hash only makes a worker try again.
+A worker that may not read a job's manifest, lacks a file that others have, or has other weights than
+the artifact was made with, must not decide for the whole pool. It refuses the job: it returns the shards
+to the queue and stores its reason in the Redis hash `savs:refused:<queue>:<job>`. The shards are given up
+once all running workers have refused the job for as long as the no-life limit, since another worker may
+still be loading its model. If the hash is lost, workers only try again.
 
-What is wrong with the job itself, as data that has changed, is no reason to refuse it.
+A fault of the job itself, such as data that has changed, is not a reason to refuse it.
 """
 
 import logging
@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from jobs.queue.broker import Broker
 from savs.errors import ArtifactError, ForbiddenAddress, ModelError, NotFound
 
-# A worker's roots, its weights, what lies on its disk: another may have what this one lacks.
+# Caused by the worker's roots, weights or disk: another worker may be able to run the job.
 OTHERS_MAY = (ForbiddenAddress, ModelError, ArtifactError, NotFound)
 
-REMEMBERED = 300  # seconds after which a worker tries again, since it may have been mended meanwhile
-FIRST_PAUSE, LAST_PAUSE = 0.25, 5.0  # seconds that others have to take what was given back
+REMEMBERED = 300  # seconds after which a worker tries again, since it may have been fixed in the meantime
+FIRST_PAUSE, LAST_PAUSE = 0.25, 5.0  # seconds in which other workers can take the returned shard
 SHOWN = 3  # workers whose reasons are quoted
-SINCE = "since"  # the field beside the workers' own: when the last worker that lives had refused
+SINCE = "since"  # a field next to the workers' own: when the last running worker refused
 
-# KEYS the job's hash. ARGV worker, reason, seconds to live, then all workers that live. Answers for how
-# many seconds all of these have refused the job; -1 where one has not.
+# KEYS the job's hash. ARGV worker, reason, seconds until the hash expires, then all running workers.
+# Returns for how many seconds all of these have refused the job; -1 if one has not.
 REFUSE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -48,8 +48,8 @@ log = logging.getLogger("savs.refusing")
 class Refusals:
     """The jobs of a queue that one worker has refused.
 
-    me     its name among those that show life
-    known  per job: why, and until when that need not be tried again, on the monotonic clock
+    me     the worker's name, as in `Broker.alive`
+    known  per job: the reason, and the time on the monotonic clock after which the worker tries again
     """
 
     broker: Broker
@@ -59,16 +59,16 @@ class Refusals:
     in_a_row: int = 0
 
     def reason(self, job_id: str) -> str | None:
-        """Why the job was refused, as long as that need not be tried again."""
+        """Why the job was refused; None if it was not, or if it is time to try again."""
         reason, until = self.known.get(job_id, (None, 0.0))
         return reason if time.monotonic() < until else None
 
     def refuse(self, job_id: str, reason: str, patience: float) -> str | None:
-        """Refuses the job; says why nobody takes it once all workers that live have refused it for
-        `patience` seconds."""
+        """Refuses the job. Returns None, or the reasons of all running workers once they have all refused
+        it for `patience` seconds."""
         if self.reason(job_id) is None:
             if job_id not in self.known:
-                log.warning("refuses the job, whose shards are left to other workers: %s", reason)
+                log.warning("refused the job, its shards are left to other workers: %s", reason)
             self.known[job_id] = reason, time.monotonic() + REMEMBERED
         alive = self.broker.alive(self.queue) | {self.me}
         key = _key(self.queue, job_id)
@@ -79,13 +79,13 @@ class Refusals:
         return all_reasons(_reasons(self.broker, key, alive))
 
     def take_back(self, job_id: str) -> None:
-        """Forgets that the job was refused: it could be run after all."""
+        """Withdraws the refusal of a job that could be run after all."""
         if self.known.pop(job_id, None) is not None:
             self.broker.redis.hdel(_key(self.queue, job_id), self.me, SINCE)
 
     def pause(self, job_id: str) -> float:
-        """Seconds to wait before the next message is taken, after one of this job: longer with every
-        refused one in a row, so that others get them."""
+        """Seconds to wait after a message of this job before taking the next one: longer with each refusal
+        in a row, so that other workers get the shards."""
         if self.reason(job_id) is None:
             self.in_a_row = 0
             return 0.0
@@ -94,12 +94,12 @@ class Refusals:
 
 
 def refused(broker: Broker, queue: str, job_id: str) -> dict[str, str]:
-    """The workers that live and have refused the job, with their reasons."""
+    """The running workers that have refused the job, with their reasons."""
     return _reasons(broker, _key(queue, job_id), broker.alive(queue))
 
 
 def refused_jobs(broker: Broker, queue: str) -> dict[str, dict[str, str]]:
-    """Per job that workers of the queue refuse: those workers, with their reasons."""
+    """Per refused job of the queue: the running workers that refuse it, with their reasons."""
     start = _key(queue, "")
     keys = [_text(key) for key in broker.redis.scan_iter(match=f"{start}*", count=1000)]
     found = {job_id: refused(broker, queue, job_id) for job_id in sorted(k[len(start) :] for k in keys)}
@@ -107,7 +107,7 @@ def refused_jobs(broker: Broker, queue: str) -> dict[str, dict[str, str]]:
 
 
 def all_reasons(reasons: dict[str, str]) -> str:
-    """Why nobody takes a job, in one sentence."""
+    """Why no worker runs a job, in one sentence."""
     quoted = [f"{worker}: {reason}" for worker, reason in list(reasons.items())[:SHOWN]]
     more = len(reasons) - len(quoted)
     return "every worker refuses it: " + "; ".join(quoted + [f"and {more} more"] * (more > 0))

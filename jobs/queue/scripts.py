@@ -1,6 +1,6 @@
-"""The board's Lua scripts: each is one change that no other process can come between.
+"""The board's Lua scripts. Each one is one atomic change.
 
-KEYS are always the board and the counts of its fields per job; what ARGV are is said above each.
+KEYS are always the board and the counts of its fields per job; ARGV are listed above each script.
 """
 
 NOW = """
@@ -8,7 +8,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 """
 
-# ARGV job, lane, units. Answers the time, then the units that were not there before.
+# ARGV job, lane, units. Returns the time, then the units that were added.
 ENQUEUE = (
     NOW
     + """
@@ -24,7 +24,7 @@ return answer
 """
 )
 
-# ARGV job, unit, epoch. Answers the attempt's number, 0 for a stale message, -1 for no field.
+# ARGV job, unit, epoch. Returns the attempt's number, 0 for a stale message, -1 if there is no field.
 CLAIM = (
     NOW
     + """
@@ -38,7 +38,7 @@ return entry.attempts
 """
 )
 
-# ARGV job, unit, epoch. Creates a running field where Redis was emptied; 1 if it did.
+# ARGV job, unit, epoch. Creates a running field if there is none (Redis was emptied); returns 1 if it did.
 ADOPT = (
     NOW
     + """
@@ -49,7 +49,7 @@ return created
 """
 )
 
-# ARGV job, unit, epoch. 1 if the field is still this attempt's; never creates.
+# ARGV job, unit, epoch. Returns 1 if the field still belongs to this attempt; never creates a field.
 TOUCH = (
     NOW
     + """
@@ -63,8 +63,8 @@ return 1
 """
 )
 
-# ARGV job, unit, state, epoch, refund. Puts the field back as queued under the next epoch if it is
-# still what the caller saw. Answers the epoch, the time and the lane, or nothing.
+# ARGV job, unit, state, epoch, refund. Makes the field queued under the next epoch if it still has this
+# state and epoch. Returns the epoch, the time and the lane, or nothing.
 REQUEUE = (
     NOW
     + """
@@ -79,9 +79,9 @@ return {tostring(entry.epoch), string.format('%.6f', now), tostring(entry.lane)}
 """
 )
 
-# ARGV job, unit, epoch, attempts at most, why, refund. What a lost process had goes back as queued under
-# the next epoch; a unit that has had all its attempts becomes one that the next sweep gives up. Answers
-# the epoch, the time and the lane (-1 where it is given up), or nothing where it is another's.
+# ARGV job, unit, epoch, maximum of attempts, why, refund. Makes the unit of a lost process queued under the
+# next epoch; after the last attempt marks it so that the next sweep gives it up. Returns the epoch, the
+# time and the lane (-1 after the last attempt), or nothing if the field has another epoch.
 LOSE = (
     NOW
     + """
@@ -102,7 +102,7 @@ return {tostring(entry.epoch), string.format('%.6f', now), tostring(lane)}
 """
 )
 
-# ARGV job, units. Removes them; answers how many of the job are left.
+# ARGV job, units. Removes them; returns how many fields of the job are left.
 FINISH = """
 local removed = 0
 for i = 2, #ARGV do removed = removed + redis.call('HDEL', KEYS[1], ARGV[1] .. '/' .. ARGV[i]) end

@@ -1,1 +1,1 @@
-"""What drives jobs: attempts at shards, advancing jobs, the sweep, `watch`, and runs without a broker."""
+"""Runs jobs: attempts at shards, planning and reducing, the sweep, `watch`, and runs without a broker."""

@@ -1,6 +1,6 @@
-"""What a cpu worker does for a job before and after its shards: plans it, reduces it, starts the next.
+"""The work of a cpu worker before and after a job's shards: plans and reduces the job, starts the next.
 
-Whoever watches or resumes a job does it too, while no cpu worker is alive."""
+If no cpu worker is running, `watch` and `resume` do it for their jobs."""
 
 import logging
 import os
@@ -33,16 +33,16 @@ from savs.errors import (
     SettingsError,
 )
 
-# What another attempt would meet again. Anything else may be the machine's or the network's fault.
+# Another attempt would fail in the same way. Other errors may be caused by the machine or the network.
 HOPELESS = (ManifestError, SettingsError, Changed, NotFound, LedgerError)
-DATA = (ManifestError, SettingsError, Changed)  # what makes another job when it is mended
+DATA = (ManifestError, SettingsError, Changed)  # fixing the cause of these makes it another job
 
 log = logging.getLogger("savs.advancing")
 
 
 def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
-    """Plans or reduces the message's job, if that is this worker's to do: "stale", "cancelled",
-    "done", "again", "refused" or "given up"."""
+    """Plans or reduces the message's job, if this worker can claim that unit. Returns "stale",
+    "cancelled", "done", "again", "refused" or "given up"."""
     ledger, broker = worker.ledger, worker.broker
     board = broker.board(CPU_QUEUE)
     job = ledger.job(message.job_id)
@@ -72,7 +72,7 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
         word = _fail(ledger, job, nobody)
     except Exception as error:
         if not isinstance(error, HOPELESS) and number < worker.times.attempts:
-            log.warning("%s failed, and is run again: %s: %s", message.unit, type(error).__name__, error)
+            log.warning("%s failed, will be retried: %s: %s", message.unit, type(error).__name__, error)
             put_back(broker, CPU_QUEUE, message)
             return "again"
         word = _fail(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
@@ -83,23 +83,23 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
 def act_as_cpu_worker(
     ledger: Ledger, broker: Broker, jobs: list[Job], times: Timeouts, tell: Callable[[str], None]
 ) -> None:
-    """Plans and reduces those of `jobs` that ask for it, in this process: for while no cpu worker lives.
+    """Plans and reduces `jobs` in this process, if they are queued for it; used if no cpu worker is running.
 
-    As a worker would, but that it reads with the rights of whoever calls. `tell` hears of jobs that had
-    to be left, because this machine cannot fit.
+    Unlike a worker it has no allowed roots: it reads with the rights of the user who runs it. `tell` is
+    called for each job that has to wait because this installation cannot fit.
     """
     me = f"{socket.gethostname()}:{os.getpid()}"
     worker = Worker(ledger, broker, CPU_QUEUE, Refusals(broker, CPU_QUEUE, me), times)
     board = broker.board(CPU_QUEUE)
-    for job in jobs:  # in order: what one reduction starts may have ended long ago
+    for job in jobs:  # in order: a reduction may start a later job whose shards have already ended
         for unit, kind in (("plan", PlanJob), ("reduce", ReduceJob)):
             entry = board.entry(job.job_id, unit)
             if entry is None or entry.state != "queued":
                 continue
             if unit == "reduce" and job.spec.kind == "extract" and not _can_fit():
                 tell(
-                    f"{job.job_id} waits to be fitted, which needs a cpu worker (savs-worker cpu), or this "
-                    "command where savs is installed with its models: pip install 'savs[worker]'"
+                    f"{job.job_id} cannot be fitted here; start a cpu worker (savs-worker cpu), or install "
+                    "savs with its models (pip install 'savs[worker]') and repeat this command"
                 )
                 continue
             attempt_to_advance(worker, kind(job_id=job.job_id, epoch=entry.epoch, at=entry.at))
@@ -116,7 +116,7 @@ def _fail(ledger: Ledger, job: Job, reason: str, data: bool = False) -> str:
 
 
 def plan_then_enqueue(ledger: Ledger, broker: Broker, job: Job, roots: Roots | None) -> None:
-    """Plans a job, unless it is planned, and enqueues its shards if it waits for nothing."""
+    """Plans a job, unless it is planned, and enqueues its shards unless it waits for another job."""
     if not ledger.is_planned(job.job_id):
         if roots is not None:
             roots.check_address(job.spec.source.url)
@@ -126,8 +126,8 @@ def plan_then_enqueue(ledger: Ledger, broker: Broker, job: Job, roots: Roots | N
 
 
 def reduce_then_enqueue(ledger: Ledger, broker: Broker, job: Job) -> None:
-    """Reduces a job whose shards have outcomes, then enqueues the jobs that waited for it: for its
-    artifact, or for its end, up to which it carried them."""
+    """Reduces a job whose shards have outcomes, then enqueues the jobs that waited for it: those that need
+    its artifact, and its companions, which ran in the same pass."""
     summary = reduce_job(ledger, job)
     if summary is None:
         return
@@ -136,7 +136,7 @@ def reduce_then_enqueue(ledger: Ledger, broker: Broker, job: Job) -> None:
             able = ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id)
             if able and is_due(ledger, waiting) and ledger.summary(waiting.job_id) is None:
                 enqueue_job(ledger, broker, waiting)
-        except LedgerError as error:  # is no reason to fail the job that is done
+        except LedgerError as error:  # must not fail the job that is done
             log.warning("job %s: %s", waiting.job_id, error)
     ledger.deactivate(job.job_id)
 
@@ -146,7 +146,7 @@ def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
     for job_id in ledger.active():
         try:
             other = ledger.job(job_id)
-        except (JobNotFound, LedgerError) as error:  # another one's fault
+        except (JobNotFound, LedgerError) as error:  # must not fail `job`
             log.warning("job %s: %s", job_id, error)
             continue
         after = isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id

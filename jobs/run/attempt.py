@@ -1,7 +1,6 @@
-"""One attempt at a unit of work, as a worker makes it: claim, show life, run, and leave in good order.
+"""One attempt of a worker at a shard: claim, heartbeat, run, then finish or return the shard.
 
-The commit in the ledger decides what counts; the board only keeps two workers from doing the same
-work for no reason.
+The commit in the ledger decides the outcome; the board only keeps two workers from doing the same work.
 """
 
 import logging
@@ -36,13 +35,13 @@ log = logging.getLogger("savs.attempts")
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker process works with.
+    """The context of a worker process.
 
-    queue     that it takes messages from
+    queue     the queue that it takes messages from
     refusals  the jobs that it cannot run
-    roots     where it may read; None for everywhere
-    stopping  whether it is to give back what it has
-    claimed   is told the number of an attempt, once the unit is this worker's
+    roots     the roots that it may read below; None for no limit
+    stopping  returns True if the worker should return its unit to the queue
+    claimed   called with the number of the attempt, once a unit is claimed
     """
 
     ledger: Ledger
@@ -57,11 +56,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of a message.
+    """The result of a message.
 
     word      "stale", "done", "given back", "superseded", "cancelled", "again", "refused" or "given up"
-    number    of the attempt, from 1; 0 where none was made
-    outcomes  the shard's, where this attempt ended it, then those of the shards that it carried
+    number    number of the attempt, from 1; 0 if none was made
+    outcomes  the shard's outcome, if this attempt ended it, then those of its companions' shards
     """
 
     word: str
@@ -70,15 +69,15 @@ class Attempt:
 
 
 class Leave(Exception):
-    """Raised between batches to leave a shard that need not be finished here; not an error."""
+    """Raised between batches to leave a shard that this worker should not finish; not an error."""
 
 
 class GiveBack(Leave):
-    """This worker is stopping; the shard is for another."""
+    """This worker is stopping and returns the shard to the queue."""
 
 
 class Superseded(Leave):
-    """The shard is another worker's by now."""
+    """Another worker has claimed the shard in the meantime."""
 
 
 class Cancelled(Leave):
@@ -86,7 +85,7 @@ class Cancelled(Leave):
 
 
 def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
-    """Runs the message's shard if it is this worker's to run."""
+    """Runs the message's shard, if this worker can claim it."""
     ledger, times = worker.ledger, worker.times
     board = worker.broker.board(worker.queue)
     job, shard = ledger.job(message.job_id), message.shard
@@ -117,7 +116,7 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
         return _refuse(worker, message, job, number, f"{type(error).__name__}: {error}")
     except Exception as error:
         if not isinstance(error, Changed) and number < times.attempts:
-            log.warning("shard failed, and is run again: %s: %s", type(error).__name__, error)
+            log.warning("shard failed, will be retried: %s: %s", type(error).__name__, error)
             put_back(worker.broker, worker.queue, message)
             return Attempt("again", number)
         return _give_up(worker, job, shard, number, f"{type(error).__name__}: {error}")
@@ -127,7 +126,7 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
 
 
 def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> tuple[Outcome, ...]:
-    """As `run_shard`. Raises what there is to leave it for, and whatever is wrong."""
+    """Runs the shard with `run_shard` and a heartbeat. Raises Leave, and the errors of `run_shard`."""
     board = worker.broker.board(worker.queue)
     unit = BoardEntry(job.job_id, message.unit, "running", message.epoch, number, message.at)
     life = Heartbeat(worker.ledger, board, unit, worker.times.touch)
@@ -138,7 +137,7 @@ def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model
         if life.cancelled.is_set():
             raise Cancelled
         entry = None
-        with suppress(RedisError):  # the commit decides; a blip is no reason to lose work
+        with suppress(RedisError):  # the commit decides, so a short failure need not stop the work
             entry = board.entry(job.job_id, message.unit)
         if entry is not None and entry.epoch != message.epoch and entry.state == "running":
             raise Superseded
@@ -148,7 +147,7 @@ def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model
 
 
 def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: str) -> Attempt:
-    """Leaves the shard to other workers, or gives it up where there is none that would take it."""
+    """Leaves the shard to other workers, or gives it up if all of them refuse the job."""
     nobody = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
     if nobody is not None:
         return _give_up(worker, job, message.shard, number, nobody)
@@ -163,14 +162,14 @@ def _give_up(worker: Worker, job: Job, shard: Shard, number: int, reason: str) -
 
 
 def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Shard) -> None:
-    """Takes a shard with an outcome off the board; after the job's last one, asks for the reduction.
+    """Removes a shard with an outcome from the board; after the job's last one, enqueues the reduction.
 
-    Stops the job, or a companion, if its first rows have failed at too high a rate.
+    Stops the job, or a companion, if too many of its first rows have failed.
     """
     board = broker.board(queue)
     left = board.finish(job.job_id, str(shard.number))
     if shard.retry is None:
-        for companion in job.companions:  # has no place on the board yet
+        for companion in job.companions:  # whose shards are not on the board yet
             if ledger.is_there(companion) and apply_brake(ledger, ledger.job(companion), shard):
                 ledger.deactivate(companion)
     if apply_brake(ledger, job, shard):

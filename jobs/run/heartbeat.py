@@ -10,8 +10,8 @@ from savs.errors import StorageError
 
 
 class Heartbeat:
-    """Touches the board from a thread, since a long batch is no reason to be taken for dead, and
-    looks whether the job was cancelled."""
+    """Updates the unit's field from a thread, so that a unit does not count as lost during a long batch,
+    and checks whether the job was cancelled."""
 
     def __init__(self, ledger: Ledger, board: Board, unit: BoardEntry, every: float) -> None:
         self.ledger, self.board, self.unit, self.every = ledger, board, unit, every
@@ -33,4 +33,4 @@ class Heartbeat:
                 if self.ledger.is_cancelled(self.unit.job_id):
                     self.cancelled.set()
             except (RedisError, StorageError):
-                continue  # it may come back before anybody misses the sign
+                continue  # Redis or the storage may be back before the no-life limit

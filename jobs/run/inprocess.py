@@ -1,7 +1,7 @@
-"""The queue of a run without a broker: the same messages, worked off in the submitting process.
+"""The queue of a run without a broker: the same messages, handled in the submitting process.
 
-State lies in the ledger alone, so the process may be killed at any moment; submitting or resuming
-again puts back on the queue what has no outcome yet.
+All state is in the ledger, so the process may be killed at any moment; submitting again, or resuming,
+enqueues the shards that have no outcome yet.
 """
 
 from collections import deque
@@ -23,12 +23,12 @@ from savs.errors import ItemError, JobStopped, SavsError
 if TYPE_CHECKING:
     from savs.model.model import Model
 
-ATTEMPTS = 3  # runs of a shard before it is given up
+ATTEMPTS = 3  # at a shard before it is given up
 MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on."""
+    """Receives the progress of a run."""
 
     def loading(self, model: str) -> None: ...
 
@@ -40,7 +40,7 @@ class Watcher(Protocol):
 
 
 class InProcessQueue:
-    """A deque of JSON messages."""
+    """A queue of JSON messages in memory."""
 
     def __init__(self) -> None:
         self.waiting: deque[bytes] = deque()
@@ -57,7 +57,7 @@ class InProcessQueue:
 
 
 def enqueue(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
-    """Publishes every shard of `job` without an outcome, then its reduction; plans it if need be."""
+    """Publishes every shard of `job` without an outcome, then its reduction; plans the job if necessary."""
     if not ledger.is_planned(job.job_id):
         ledger.create_plan(job.job_id, plan_job(ledger, job))
     task: Literal["classify_shard", "extract_savs"] = (
@@ -77,11 +77,11 @@ def drain(
     watcher: Watcher,
     roots: Roots | None = None,
 ) -> None:
-    """Works until the queue is empty.
+    """Handles messages until the queue is empty.
 
-    `load` gives the model of a name and is asked at the first shard, not before. Errors of the
-    job itself are raised, and JobStopped where its first rows mostly fail; any other failure of a
-    shard is tried again, and after ATTEMPTS runs becomes its outcome.
+    `load` returns the model of a name, and is not called before the first shard. Raises errors of the job
+    itself, and JobStopped if its first rows mostly fail. A shard that fails in another way is retried, and
+    given up after ATTEMPTS attempts.
     """
     started: set[str] = set()
     while (message := queue.take()) is not None:
@@ -121,7 +121,7 @@ def _run(
         run_shard(ledger, job, message.shard, model, progress, roots)
     except Exception as error:
         if isinstance(error, SavsError) and not isinstance(error, ItemError):
-            raise  # the job itself cannot go on: its model, its artifact or its data
+            raise  # the job itself cannot run: a fault of its model, artifact or data
         watcher.advanced(job, -done)
         if message.attempt < ATTEMPTS:
             queue.publish(message.model_copy(update={"attempt": message.attempt + 1}), first=True)

@@ -1,4 +1,4 @@
-"""Runs jobs to their end in this process: what `savs-submit` does where there is no broker."""
+"""Runs jobs to their end in this process, as `savs-submit` does without a broker."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,18 @@ def run_jobs(
     roots: Roots | None = None,
     self_test: bool = True,
 ) -> list[dict[str, Any]]:
-    """Runs `jobs` in order, or what of them has not run yet, and answers their summaries.
+    """Runs `jobs` in order, or the parts of them that have not run yet, and returns their summaries.
 
-    A job that comes after one that is not done is left out. Running jobs that are done changes
-    nothing and loads no model. Raises, once the other jobs have run, Changed where one's data is not
-    what was planned, and JobStopped where a job's first rows mostly fail.
+    A job that waits for another that is not done is skipped. Running jobs that are done changes nothing
+    and loads no model. Raises, once the other jobs have run, Changed if a job's data has changed since it
+    was planned, and JobStopped if a job's first rows mostly fail.
     """
     models: dict[str, Model] = {}
 
     def load_once(name: str) -> "Model":
         if name not in models:
             watcher.loading(name)
-            models.clear()  # two models may not fit
+            models.clear()  # two models may not fit into memory
             models[name] = load(name, self_test)
         return models[name]
 
@@ -59,13 +59,13 @@ def _is_done(ledger: Ledger, job_id: str) -> bool:
 
 
 def load(name: str, self_test: bool = True) -> "Model":
-    """The model `name`. Raises JobError where this installation has no models."""
+    """Returns the model `name`. Raises JobError if savs is installed without its models."""
     try:
         from transformers.utils.logging import disable_progress_bar
 
         from savs.loading import load_model
 
-        disable_progress_bar()  # the run has bars of its own
+        disable_progress_bar()  # the run shows its own bars
         return load_model(name, self_test=self_test)
     except ImportError as error:
         raise JobError(
@@ -74,7 +74,7 @@ def load(name: str, self_test: bool = True) -> "Model":
 
 
 def exit_code(summaries: list[dict[str, Any]], jobs: int) -> int:
-    """0 all done, 1 failed or incomplete, 3 done with failed items."""
+    """Returns 0 if all jobs are done, 1 if one failed or is incomplete, 3 if done with failed items."""
     if len(summaries) < jobs or any(s["status"] != "done" for s in summaries):
         return 1
     return 3 if any(s["failed"] for s in summaries) else 0

@@ -1,8 +1,8 @@
-"""Keeps a pool's jobs moving: puts back what was lost, and starts what is due.
+"""The sweep: requeues lost units of a pool's jobs, and enqueues shards and reductions that are due.
 
 Run every half minute by one cpu worker, and by `savs-submit watch` and `resume`. Every step may be
-repeated, and by two processes at once: the board compares before it sets, and the ledger decides.
-Only jobs that were handed to a pool are seen to (`Ledger.active`).
+repeated, also by two processes at once: the board compares before it sets, and the ledger decides.
+The sweep handles only jobs that were handed to a pool (`Ledger.active`).
 """
 
 import logging
@@ -21,16 +21,16 @@ from jobs.run.attempt import finish_shard
 from jobs.shards.shard import give_up
 from savs.errors import JobNotFound, LedgerError
 
-UNDERWAY = 1.0  # seconds that a message may be between board and queue, or queue and worker
+UNDERWAY = 1.0  # seconds that a message may be in transit: from board to queue, or from queue to worker
 
 log = logging.getLogger("savs.sweeper")
 
 
 def sweep(ledger: Ledger, broker: Broker, times: Timeouts, *, at_once: bool = False) -> None:
-    """One round over all jobs that the pool is to see to.
+    """Sweeps all active jobs once.
 
-    at_once  whether queued units whose message is gone are put back now, and not when the no-life limit
-             has passed: costs a message at most, and somebody asked for it
+    at_once  requeue queued units whose message is gone now, not after the no-life limit: for a user who
+             resumes a job; at worst it publishes one message too many
     """
     jobs = _unfinished(ledger)
     emptied = not broker.redis.exists(SENTINEL)
@@ -40,7 +40,7 @@ def sweep(ledger: Ledger, broker: Broker, times: Timeouts, *, at_once: bool = Fa
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
-        except (LedgerError, JobNotFound) as error:  # one spoilt job is no reason to leave the others
+        except (LedgerError, JobNotFound) as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", job.job_id, error)
     if emptied:
         broker.redis.set(SENTINEL, 1)
@@ -56,14 +56,14 @@ def _unfinished(ledger: Ledger) -> dict[str, Job]:
             else:
                 ledger.deactivate(job_id)
         except JobNotFound:
-            continue  # it is being submitted, or was deleted
+            continue  # the job is being submitted, or was deleted
         except LedgerError as error:
             log.warning("job %s: %s", job_id, error)
     return jobs
 
 
 def _see_to(ledger: Ledger, broker: Broker, job: Job, emptied: bool) -> None:
-    """Puts on the board what is missing there: the job's planning, shards, or reduction."""
+    """Enqueues the job's planning, shards or reduction, if they are missing on the board."""
     if not ledger.is_planned(job.job_id):
         ask_to_plan(broker, job)
         return
@@ -88,9 +88,9 @@ def _put_back(
         try:
             if job is not None:
                 _put_one_back(ledger, broker, queue, job, entry, times)
-            elif entry.job_id not in set(ledger.active()):  # its worker died between outcome and board
+            elif entry.job_id not in set(ledger.active()):  # its worker was lost between outcome and board
                 board.finish(entry.job_id, entry.unit)
-        except LedgerError as error:  # one spoilt job is no reason to leave the others
+        except LedgerError as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", entry.job_id, error)
 
 
@@ -100,7 +100,7 @@ def _put_one_back(
     if entry.attempts < times.attempts and entry.why is None:
         requeue(ledger, broker, queue, job, entry)
         return
-    reason = f"attempt {entry.attempts} of {entry.attempts}: {entry.why or 'no sign of life'}"
+    reason = f"attempt {entry.attempts} of {entry.attempts}: {entry.why or 'no heartbeat'}"
     if entry.unit in ("plan", "reduce"):
         fail_job(ledger, job, f"{entry.unit}: {reason}")
         broker.board(queue).finish(job.job_id, entry.unit)
@@ -111,8 +111,8 @@ def _put_one_back(
 
 
 def _is_lost(entry: BoardEntry, now: float, oldest: float | None, no_life: float, no_message: float) -> bool:
-    """A running unit without a sign of life; or a queued one whose message is no longer waiting,
-    which shows in younger messages being next in its lane. Both for so many seconds."""
+    """True if the unit has been running without a heartbeat for `no_life` seconds, or queued without a
+    message for `no_message` seconds. Its message is gone if the next one in its lane is younger."""
     if entry.state == "running":
         return entry.at + no_life < now
     return entry.at + no_message < (now if oldest is None else oldest)

@@ -1,4 +1,4 @@
-"""Follows jobs that a pool works on, by what the ledger says, and keeps them moving while it looks."""
+"""Follows a pool's jobs by reading the ledger, and sweeps, plans and reduces them meanwhile."""
 
 import time
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from jobs.shards.companions import is_carried
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds
-BLIND_LOOKS = 60  # looks in a row at which storage or Redis may fail before the error is raised
+BLIND_LOOKS = 60  # checks in a row that may fail because of storage or Redis before the error is raised
 
 
 @dataclass
 class FollowedJob:
-    """What is known of a job: every commit is read once.
+    """The progress of a job. Every commit is read once.
 
-    rows, ended  of all shards, and of those that have ended; rows that are redone count again
-    pace         from the moment on that it waits for no other job
-    measured     items a second of one worker in earlier jobs
+    rows, ended  rows of all shards, and of those that have ended; retried rows count again
+    pace         set once the job does not wait for another one
+    measured     items per second of one worker in earlier jobs
     """
 
     job: Job
@@ -45,14 +45,14 @@ class FollowedJob:
     measured: float | None = None
 
     def look(self, ledger: Ledger, now: float, workers: int | None) -> None:
-        """Reads what is new at `now`, in seconds on a clock that only goes forward."""
+        """Reads new commits at `now`, in seconds on a monotonic clock."""
         new = ledger.committed(self.job.job_id) - self.seen
         if self.planned is None and not ledger.is_planned(self.job.job_id):
             return
         if self.planned is None or max(new, default=0) >= len(self.planned):  # a retry was planned
             self.planned = planned = ledger.planned(self.job.job_id)
             self.rows = planned.rows + sum(shard.rows for retry in planned.retries for shard in retry.shards)
-            if not is_zero_shot(self.job.spec):  # whose rate is another, and is not kept
+            if not is_zero_shot(self.job.spec):  # the rate of zero-shot jobs differs and is not stored
                 self.measured = ledger.rates(gpu_queue(self.job.spec.model)).get(planned.plan.kind)
         add_up(ledger, self.job, self.planned, new, self.sums)
         self.seen |= new
@@ -64,8 +64,8 @@ class FollowedJob:
             self.pace = Pace(now)
 
     def rest(self, workers: int | None) -> tuple[float | None, float | None]:
-        """Rows a second of all workers, and the seconds that the rest will take; None where that is not
-        known, or the job waits for another."""
+        """Rows per second of all workers, and the seconds that the remaining rows will take; None if
+        unknown, or if the job waits for another."""
         if self.pace is None:
             return None, None
         seconds = self.sums.timings["worker"]
@@ -77,9 +77,9 @@ class FollowedJob:
         return rate, max(0.0, (self.rows - self.ended) / rate - self.pace.waited / (workers or 1))
 
     def state(self, workers: int | None) -> dict[str, Any]:
-        """Counts so far, the accuracy of the rows that have a label, and how long the rest will take.
+        """Counts so far, the accuracy on rows with a label, and the time left.
 
-        `items_per_second` and `eta_seconds` are None where they are not known.
+        `items_per_second` and `eta_seconds` are None if unknown.
         """
         rate, eta = self.rest(workers)
         return {
@@ -108,12 +108,13 @@ def follow(
     times: Timeouts,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Looks every second, tells `show`, and answers the summaries once no job will get any further.
+    """Checks every second, passes the states to `show`, and returns the summaries once all jobs have ended
+    or cannot continue.
 
-    With a broker it sweeps too, and plans and reduces while no cpu worker is alive, so that a job ends
-    all the same. `tell` hears, once, of what people should know meanwhile.
+    With a broker it also sweeps, and plans and reduces as long as no cpu worker is running, so that a job
+    still ends. `tell` is called with messages for the user, once for each.
 
-    Raises StorageError, BrokerError or redis-py's RedisError where that is away for BLIND_LOOKS looks.
+    Raises StorageError, BrokerError or redis-py's RedisError if BLIND_LOOKS checks in a row fail with it.
     """
     followed = [FollowedJob(job) for job in jobs]
     told: set[str] = set()
@@ -134,15 +135,15 @@ def follow(
                 sweep(ledger, broker, times)
                 swept = time.monotonic()
             if broker is not None and not broker.workers(CPU_QUEUE):
-                once("no cpu worker is alive; until one is, this command plans and adds up")
+                once("no cpu worker is running; until one starts, this command plans and reduces")
                 act_as_cpu_worker(ledger, broker, jobs, times, once)
             blind = 0
         except (StorageError, BrokerError, RedisError) as error:
-            blind += 1  # the pool goes on, and so does who looks at it
+            blind += 1  # the pool keeps running, so keep watching
             if blind == BLIND_LOOKS:
                 raise
             if blind == 1:
-                tell(f"cannot look now, and tries again: {error}")
+                tell(f"cannot read the jobs' state now, will try again: {error}")
         time.sleep(LOOK_EVERY)
 
 
@@ -153,8 +154,8 @@ def _look(one: FollowedJob, ledger: Ledger, broker: Broker | None) -> dict[str, 
 
 
 def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
-    """Whether all jobs that have not ended were cancelled, or wait in vain: for one that was cancelled, or
-    has ended otherwise than well."""
+    """True if every job that has not ended was cancelled, or waits for a job that was cancelled or did not
+    end as done."""
     return all(
         ledger.is_cancelled(job.job_id) or _waits_in_vain(ledger, job)
         for job in jobs

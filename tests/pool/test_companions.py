@@ -66,7 +66,7 @@ def indices(ledger: Ledger, job: Job) -> list[int]:
 def shards_taken(pool: Pool, job: Job) -> int:
     """How often a worker's log says that it took a shard of the job."""
     logs = [path.read_text(errors="replace") for path in pool.logs.glob("*-gpu.log")]
-    return sum(line.count("shard taken") for log in logs for line in log.splitlines() if job.job_id in line)
+    return sum(line.count("shard claimed") for log in logs for line in log.splitlines() if job.job_id in line)
 
 
 def test_one_jobs_shards_carry_those_of_all(pool: Pool, artifacts: list[str]) -> None:

@@ -52,7 +52,7 @@ def test_with_everything_right_all_is_good(pool: Pool) -> None:
         *("workspace", "conditional writes", "data", "broker", "appendonly", "maxmemory-policy"),
         *("cpu worker", f"worker for {MODEL}"),
     }
-    assert said.stdout.count("good") == 8
+    assert said.stdout.count("OK   ") == 8
     assert list(pool.ledger.store.list("")) == []
 
 
@@ -60,7 +60,7 @@ def test_without_a_broker_the_workspace_and_the_data_are_tried(workspace: Path, 
     code, found = findings("--workspace", workspace, "--data", data)
 
     assert code == 0
-    assert found["broker"] == ("good", "none is set: jobs run in the process that submits them")
+    assert found["broker"] == ("good", "not set: jobs run in the process that submits them")
 
 
 def test_data_that_is_not_there_is_wrong(workspace: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_redis_that_is_not_there_is_wrong(workspace: Path) -> None:
     said = doctor("--workspace", workspace, "--broker", url)
 
     assert said.exit_code == 1
-    assert "does not answer" in said.stdout and "wrong    broker" in said.stdout
+    assert "does not answer" in said.stdout and "FAIL broker" in said.stdout
     assert "secret" not in said.output
 
 
@@ -117,7 +117,7 @@ def test_no_worker_is_wrong_and_says_how_to_start_one(redis_server: RedisServer,
     assert found["broker"][0] == "good"
     assert found["cpu worker"] == (
         "wrong",
-        "none is alive (0 units outstanding, 0 messages waiting); start one: savs-worker cpu",
+        "none is running (0 units outstanding, 0 messages waiting); start one: savs-worker cpu",
     )
     assert found["worker for qwen2.5_vl"][1].endswith("start one: savs-worker gpu --model qwen2.5_vl")
 

@@ -119,7 +119,7 @@ def test_fault_2_a_killed_child_loads_its_model_once_more_and_its_shard_is_taken
     ends_well(pool, 20)
     assert worker.poll() is None
     assert pool.log(1).count("model loaded in") == 2
-    assert "taken back: its process was killed, signal 9 (SIGKILL)" in pool.log(1)
+    assert "requeued: its process was killed, signal 9 (SIGKILL)" in pool.log(1)
 
 
 def test_fault_3_a_child_killed_while_redis_is_down_loses_no_shard(pool: Pool) -> None:
@@ -195,7 +195,7 @@ def test_fault_5_a_shard_that_hangs_is_ended_by_the_time_limit_and_named(pool: P
     assert lost["reason"] == (
         "attempt 2 of 2: took longer than the time limit of 2 s (SAVS_SHARD_TIME_LIMIT)"
     )
-    assert pool.log(1).count("taken back: took longer than the time limit") == 2
+    assert pool.log(1).count("requeued: took longer than the time limit") == 2
 
 
 def test_fault_6_a_worker_told_to_stop_gives_its_shard_back_between_batches(pool: Pool) -> None:
@@ -245,7 +245,7 @@ def test_fault_6_a_worker_in_a_batch_longer_than_its_grace_time_ends_and_gives_b
     entries = pool.broker.board(gpu_queue(MODEL)).entries()
     assert {(e.state, e.attempts) for e in entries} == {("queued", 0)}
     assert queue_length(pool) == 2
-    assert "told to stop 1 s ago (SAVS_GRACE_TIME), and still at work: ends now" in pool.log(1)
+    assert "still busy after the grace time of 1 s (SAVS_GRACE_TIME): ends by force" in pool.log(1)
 
 
 def test_fault_7_a_worker_asleep_past_every_limit_wakes_up_to_one_outcome(pool: Pool) -> None:

@@ -71,7 +71,7 @@ def test_run_leaves_the_planning_of_manifests_on_s3_to_a_cpu_worker_which_may_di
     write_both()
     said = run_pets(pool)
     jobs = pool.ledger.jobs("pets")
-    assert said.exit_code == 0 and said.stdout.count("on the queue, to be planned by a cpu worker") == 2
+    assert said.exit_code == 0 and said.stdout.count("queued for planning by a cpu worker") == 2
     assert not any(pool.ledger.is_planned(job.job_id) for job in jobs)
     assert [job_state(pool.ledger, job)["status"] for job in jobs] == ["planning", "planning"]
     assert queue_length(pool) == 0 and len(pool.broker.board(CPU_QUEUE)) == 2
@@ -121,7 +121,7 @@ def test_a_training_manifest_with_unusable_rows_fails_its_job_and_blocks_what_wa
     assert summary is not None and summary["status"] == "failed"
     assert f"{PLACE}/train.jsonl:2: not JSON" in summary["reason"]
     assert f"{PLACE}/train.jsonl:4: 'label' must be text, not a number" in summary["reason"]
-    assert summary["advice"] == "mend that, submit it again"
+    assert summary["advice"] == "fix it and submit it again"
     states = [job_state(pool.ledger, job) for job in (extract, classify)]
     assert [state["status"] for state in states] == ["failed", "blocked"]
     assert "train.jsonl:2" in states[0]["reason"]
@@ -141,8 +141,8 @@ def test_a_manifest_outside_every_workers_roots_fails_its_job_and_resume_goes_on
 
     summary = pool.ledger.summary(extract.job_id)
     assert summary is not None
-    assert "s3://corpus/elsewhere/train.jsonl lies outside this worker's allowed roots" in summary["reason"]
-    assert summary["advice"] == "mend that, then: savs-submit resume pets"
+    assert "s3://corpus/elsewhere/train.jsonl is outside this worker's allowed roots" in summary["reason"]
+    assert summary["advice"] == "fix it, then: savs-submit resume pets"
     pool.broker.show_life(CPU_QUEUE, ServingWorker("here", 1, pool.address))  # else `resume` would plan
     resumed = CliRunner().invoke(
         main, ["resume", "pets", "--workspace", pool.address, "--broker", pool.redis.url]

@@ -36,8 +36,8 @@ def test_one_worker_with_wrong_roots_costs_no_shard(pool: Pool) -> None:
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
     summary = pool.ledger.summary(classify.job_id)
     assert summary is not None and (summary["status"], summary["labelled"]) == ("done", 80)
-    said = [line for line in pool.log(1).splitlines() if "WARNING" in line and "refuses the job" in line]
-    assert all("lies outside this worker's allowed roots" in line for line in said)
+    said = [line for line in pool.log(1).splitlines() if "WARNING" in line and "refused the job" in line]
+    assert all("is outside this worker's allowed roots" in line for line in said)
     assert len(said) == len({line.rpartition("job=")[2].split()[0] for line in said}) >= 1
     assert "Traceback" not in pool.log(1)
 
@@ -54,7 +54,7 @@ def test_what_every_worker_refuses_is_given_up_with_their_reasons(pool: Pool) ->
     assert summary is not None and summary["status"] == "incomplete"
     reason = summary["missing"][0]["reason"]
     assert reason.startswith("every worker refuses it: ")
-    assert reason.count("lies outside this worker's allowed roots") == 2
+    assert reason.count("is outside this worker's allowed roots") == 2
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_fault_9_without_a_cpu_worker_an_emptied_redis_is_mended_by_resume_which
 
     assert said.exit_code == 0, said.output
     assert [s["status"] for s in json.loads(said.stdout)] == ["done", "done"]
-    assert "no cpu worker is alive" in said.stderr
+    assert "no cpu worker is running" in said.stderr
     assert pool.ledger.summary(classify.job_id)["labelled"] == 40
 
 
@@ -119,8 +119,8 @@ def test_the_base_install_leaves_a_fit_to_those_who_can_and_says_so(pool: Pool) 
     )
 
     assert said.returncode == 0
-    assert f"{job.job_id} waits to be fitted, which needs a cpu worker" in said.stderr
-    assert "to be reduced by a cpu worker" in said.stdout
+    assert f"{job.job_id} cannot be fitted here; start a cpu worker" in said.stderr
+    assert "queued for reduction by a cpu worker" in said.stdout
     assert pool.ledger.summary(job.job_id) is None
     assert len(pool.broker.board(CPU_QUEUE)) == 1
 
@@ -144,7 +144,7 @@ def test_the_command_that_joins_an_old_cancelled_job_names_it_by_its_id(pool: Po
 
     said = run_pets(pool, str(tmp_path))
 
-    assert said.exit_code == 1 and f"savs-submit resume {extract.job_id} goes on" in said.stderr
+    assert said.exit_code == 1 and f"continue: savs-submit resume {extract.job_id}" in said.stderr
 
 
 def test_every_model_that_no_worker_serves_is_named(pool: Pool) -> None:
@@ -210,7 +210,7 @@ def test_cancel_marks_every_job_even_where_redis_is_away_and_says_what_is_left(p
 
     assert said.exit_code == 1 and said.stderr.count("\n") == 1, said.stderr
     assert "cancelled, but the broker does not answer" in said.stderr
-    assert "savs-submit cancel pets again takes it off" in said.stderr
+    assert "until you repeat: savs-submit cancel pets" in said.stderr
     assert all(pool.ledger.is_cancelled(job.job_id) for job in jobs)
 
     # and it is as it says
@@ -230,7 +230,7 @@ def test_a_watch_on_a_redis_that_stays_away_ends_with_one_sentence(
 
     assert said.exit_code == 1
     first, last = said.stderr.splitlines()
-    assert first.startswith("cannot look now, and tries again: ")
+    assert first.startswith("cannot read the jobs' state now, will try again: ")
     assert last.startswith("savs-submit: the broker does not answer")
     pool.redis.start()
 
@@ -256,4 +256,4 @@ def test_an_endpoint_in_the_settings_file_is_the_one_that_all_commands_and_worke
     monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", "minio:9000")
     said = CliRunner().invoke(main, ["list", "--workspace", f"s3://{bucket}/work"])
     assert said.exit_code == 2
-    assert said.stderr.strip().endswith("minio:9000 is no http:// or https:// address")
+    assert said.stderr.strip().endswith("minio:9000 is not an http:// or https:// address")

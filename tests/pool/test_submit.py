@@ -32,7 +32,7 @@ def test_run_returns_at_once_and_says_when_no_worker_serves_the_model(pool: Pool
     assert said.exit_code == 0
     assert "pets-extract-" in said.stdout
     assert "waits for the job before it" in said.stdout
-    assert f"no worker serves this model now; start one: savs-worker gpu --model {MODEL}" in said.stderr
+    assert f"no worker is running for this model; start one: savs-worker gpu --model {MODEL}" in said.stderr
 
 
 def test_watch_follows_a_job_to_its_end_and_results_are_its_rows(pool: Pool, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_live_worker_is_seen(pool: Pool, tmp_path: Path) -> None:
     pool.start("gpu")
     wait_until(lambda: pool.broker.workers(pool.queue) == 1, "the worker shows life")
 
-    assert "no worker serves" not in run_pets(pool, tmp_path).stderr
+    assert "no worker is running" not in run_pets(pool, tmp_path).stderr
 
 
 def test_submitting_twice_joins_the_job(pool: Pool, tmp_path: Path) -> None:

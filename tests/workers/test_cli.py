@@ -45,14 +45,14 @@ assert not [name for name in {heavy!r} if name in sys.modules]
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("broker", "amqp://localhost", "--broker: amqp:… is no redis:// address"),
+        ("broker", "amqp://localhost", "--broker: amqp:… is not a redis:// or rediss:// address"),
         ("broker", f"redis://:{PASSWORD}/x@host", "--broker: its host or port cannot be read"),
         ("broker", "redis://[::1", "--broker: its host or port cannot be read"),
         ("broker", "", "no broker: use --broker, SAVS_BROKER_URL, or savs.toml"),
         ("workspace", "ftp://host/x", "--workspace: ftp://host/x is neither a folder nor s3://bucket/prefix"),
         ("workspace", __file__, "is a file; a folder is needed"),
         ("workspace", "", "no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml"),
-        ("model", "no-such", "--model: 'no-such' is no folder with a config.json, no hub id"),
+        ("model", "no-such", "--model: 'no-such' is not a folder with a config.json, a hub id"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(

@@ -61,7 +61,7 @@ def test_all_of_hidden_gpus_is_an_error(machine: Path, visible: str) -> None:
 
 def test_a_list_may_name_only_what_is_in_the_machine(machine: Path) -> None:
     assert chosen_gpus("2,0", {"CUDA_VISIBLE_DEVICES": "1"}) == ["2", "0"]
-    with pytest.raises(SettingsError, match="--gpus 0,3: this machine has 3, counted from 0"):
+    with pytest.raises(SettingsError, match="--gpus 0,3: this machine has 3 GPUs, numbered from 0"):
         chosen_gpus("0,3", {})
 
 
@@ -73,7 +73,7 @@ def test_all_of_a_machine_without_gpus_is_one_sentence(machine: Path, tmp_path: 
 
     assert said.exit_code == 2
     assert said.output == (
-        "savs-worker: --gpus all: no GPU: this machine has none; without --gpus the model runs on the CPU\n"
+        "savs-worker: --gpus all: no GPU: this machine has none; omit --gpus to run the model on the CPU\n"
     )
 
 
@@ -104,9 +104,7 @@ def test_one_that_fails_is_named_and_the_others_go_on(caplog: pytest.LogCaptureF
     ending = supervised(workers, told)
     wait_until(lambda: caplog.records, "the failure is told")
 
-    assert caplog.records[0].getMessage() == (
-        "the worker of GPU 0 ended by itself with exit code 3; of the others, 2 go on"
-    )
+    assert caplog.records[0].getMessage() == ("the worker of GPU 0 ended with exit code 3; 2 others continue")
     assert not ending.done() and workers[1].process.poll() is None
 
     told.append(signal.SIGTERM)

@@ -112,10 +112,10 @@ def test_a_json_log_names_job_shard_and_attempt_and_how_it_ended(pool: Pool) -> 
     assert done["seconds"] >= 0
     assert (broken["outcome"], broken["rows"], broken["failed"]) == ("given up", 3, 3)
     assert "breaks the model" in broken["message"]
-    taken = [line for line in gpu if line["message"] == "shard taken"]
+    taken = [line for line in gpu if line["message"] == "shard claimed"]
     units = {(*unit, 1) for unit in ended} | {(classify.job_id, "1", 1), (classify.job_id, "1", 2)}
     assert {(line["job"], line["shard"], line["attempt"]) for line in taken} == units
-    [again] = [line for line in gpu if "shard failed, and is run again" in line["message"]]
+    [again] = [line for line in gpu if "shard failed, will be retried" in line["message"]]
     assert (again["job"], again["shard"], again["attempt"]) == (classify.job_id, "1", 1)
 
 

@@ -34,7 +34,7 @@ USABLE = shard_of("pets-classify-1a2b3c4d")
         ((USABLE | {"schema_version": "2"},), "is malformed: classify_shard.schema_version"),
         ((USABLE | {"schema_version": 2, "more": 1},), "was sent by a newer savs; upgrade this worker"),
         (({"task": "later", "schema_version": 2},), "was sent by a newer savs; upgrade this worker"),
-        ((ReduceJob(job_id=USABLE["job_id"]).model_dump(),), "is a reduce_job where RunShard is served"),
+        ((ReduceJob(job_id=USABLE["job_id"]).model_dump(),), "is a reduce_job, but this task needs RunShard"),
     ],
 )
 def test_an_unusable_message_is_refused_with_one_warning(
@@ -44,7 +44,7 @@ def test_an_unusable_message_is_refused_with_one_warning(
 
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert f"refused a message: it {problem}" in record.getMessage()
+    assert f"dropped a message: it {problem}" in record.getMessage()
 
 
 def test_a_usable_message_is_taken(caplog: pytest.LogCaptureFixture) -> None:
@@ -76,23 +76,23 @@ def test_a_worker_outlives_every_message_that_it_cannot_use(pool: Pool) -> None:
 
     # then it says why, for each, in a line, and labels what it can
     wait_until(lambda: pool.finished(classify), "the classify job has a summary")
-    wait_until(lambda: "none of savs's" in pool.log(1), "the last message was refused")
+    wait_until(lambda: "is not from savs" in pool.log(1), "the last message was refused")
     lines = [json.loads(line) for line in pool.log(1).splitlines()]
     said = [line["message"] for line in lines if line["logger"] == "savs.worker" and line["level"] != "INFO"]
     assert sorted(said) == sorted(
         [
-            "refused a message: it is malformed: the message: Unable to extract tag using discriminator "
+            "dropped a message: it is malformed: the message: Unable to extract tag using discriminator "
             "'task'",
-            "refused a message: it is malformed: the message: Input should be a valid dictionary or object "
+            "dropped a message: it is malformed: the message: Input should be a valid dictionary or object "
             "to extract fields from",
-            "refused a message: it was sent by a newer savs; upgrade this worker",
-            "refused a message: it asks for the unknown task 'paint_shard'; if a newer savs sent it, "
+            "dropped a message: it was sent by a newer savs; upgrade this worker",
+            "dropped a message: it asks for the unknown task 'paint_shard'; if a newer savs sent it, "
             "upgrade this worker",
-            "refused a message: it is none of savs's",
-            "left a shard of another model, tests/other",
+            "dropped a message: it is not from savs",
+            "skipped a shard of another model, tests/other",
             f"left to the sweep: no job '{USABLE['job_id']}' in {pool.address}",
         ]
     )
     assert "Traceback" not in pool.log(1)
-    [left] = [line for line in lines if line["message"].startswith("left a shard")]
+    [left] = [line for line in lines if line["message"].startswith("skipped a shard")]
     assert (left["job"], left["shard"], left["epoch"]) == (other.job_id, "0", 1)

@@ -118,7 +118,7 @@ def test_a_port_that_is_lost_later_costs_the_metrics_and_no_work(pool: Pool, por
         [extract, _] = pool.submit(rows=4, shard_size=4)
 
         wait_until(lambda: len(pool.ledger.committed(extract.job_id)) == 2, "the shards are done")
-        assert "goes on without metrics" in pool.log(0)
+        assert "continues without metrics" in pool.log(0)
 
 
 def bound(probe: socket.socket, port: int) -> bool:

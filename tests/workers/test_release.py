@@ -117,7 +117,7 @@ def test_a_redis_that_is_gone_or_stalled_holds_the_parent_up_for_seconds_at_most
     assert time.monotonic() - began < 2 * PARENT_TIMEOUT
     assert threading.active_count() == threads
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert record.getMessage().startswith("left to the sweep: its process was killed, and ")
+    assert record.getMessage().startswith("left to the sweep: its process was killed; cannot requeue now: ")
 
 
 def test_a_reason_says_what_became_of_the_process() -> None:

@@ -1,1 +1,1 @@
-"""Prints for people: summaries, tables and progress bars."""
+"""Prints summaries, tables and progress bars for people."""

@@ -9,7 +9,7 @@ from jobs.reduce.comparison import Comparison
 
 
 def print_comparison(found: Comparison) -> None:
-    """What `savs-submit compare` found."""
+    """Prints one comparison of `savs-submit compare`."""
     console = Console(soft_wrap=True, emoji=False)
     for job_id, rate, (low, high) in zip(found.jobs, found.accuracies, found.intervals, strict=True):
         console.print(f"[bold]{escape(job_id)}[/bold]: accuracy {rate:.3f} ({low:.3f} to {high:.3f})")
@@ -21,7 +21,7 @@ def print_comparison(found: Comparison) -> None:
 
 
 def print_comparisons(pairs: list[tuple[str, str]], found: list[Comparison]) -> None:
-    """Several of them as a table of two lines each. `pairs` are the names that they were asked under."""
+    """Prints several comparisons as a table of two lines each. `pairs` are the names that the user gave."""
     table = Table(box=None)
     for column in ("job", "accuracy (95 %)", "difference (95 %)", "p"):
         table.add_column(column, no_wrap=True)

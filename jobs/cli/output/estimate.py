@@ -1,4 +1,4 @@
-"""Prints what `savs-submit plan` found in a manifest."""
+"""Prints the estimates of `savs-submit plan`."""
 
 from rich.console import Console
 
@@ -8,7 +8,7 @@ from jobs.submit.estimate import Estimate
 
 
 def print_estimate(found: Estimate) -> None:
-    """What `savs-submit plan` found in one manifest."""
+    """Prints the estimate for one manifest."""
     console = Console(soft_wrap=True, emoji=False)
     console.print(f"[bold]{escape(found.url)}[/bold]")
     console.print(f"  {found.rows} rows ({found.kind}), {found.bytes} bytes")
@@ -23,19 +23,19 @@ def print_estimate(found: Estimate) -> None:
     if found.problems > len(found.bad):
         console.print(f"  … and {found.problems - len(found.bad)} more unusable rows")
     for name, line in found.unknown.items():
-        console.print(
-            f"  [yellow]line {line}[/yellow]: the format knows no {escape(name)!r}, which is not used"
-        )
+        console.print(f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by the format")
     for bad in found.absent:
         console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.missing is not None:
-        console.print(f"  media that are not there: {found.missing}")
+        console.print(f"  missing media files: {found.missing}")
     if found.refused:
         console.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
     elif found.hours is None:
-        console.print("  hours: no rate of this model is known; give --rate, or run a small job first")
+        console.print(
+            "  hours: unknown, no job has measured this model's rate; give --rate, or run a small job"
+        )
     else:
         cost = "" if found.cost is None else f", cost {found.cost:,.2f}"
         time = f"{found.hours:.1f} hours" if found.hours >= 1 else f"{60 * found.hours:.1f} minutes"
-        console.print(f"  {time} at {found.rate:g} items/s and GPU{cost}")
+        console.print(f"  {time} at {found.rate:g} items/s per GPU{cost}")
     console.print()

@@ -6,12 +6,12 @@ from rich.console import Console
 
 from jobs.cli.output.text import escape
 
-SHARDS_SHOWN = 20  # shards that were given up, of a job
+SHARDS_SHOWN = 20  # given-up shards that are printed per job
 
 
 def print_failures(found: dict[str, dict[str, Any]]) -> None:
-    """Per job: why it ended, which shards were given up, and per kind of error how many rows, and the
-    first few."""
+    """Prints per job: why it ended, which shards were given up, and per kind of error the number of rows
+    and some examples."""
     console = Console(soft_wrap=True, emoji=False)
     for job_id, why in found.items():
         console.print(f"[bold]{escape(job_id)}[/bold]: {'' if any(why.values()) else 'no errors'}")
@@ -19,7 +19,7 @@ def print_failures(found: dict[str, dict[str, Any]]) -> None:
             console.print(f"  {escape(why['reason'])}")
         for shard in why["given_up"][:SHARDS_SHOWN]:
             first, last = shard["first_index"], shard["first_index"] + shard["rows"] - 1
-            rows = f"{shard['rows']} rows again" if shard["retry"] else f"rows {first} to {last}"
+            rows = f"{shard['rows']} retried rows" if shard["retry"] else f"rows {first} to {last}"
             said = f"shard {shard['shard']}, {rows}: {shard['reason']}"
             console.print(f"  [red]given up[/red]: {escape(said)}")
         if (more := len(why["given_up"]) - SHARDS_SHOWN) > 0:

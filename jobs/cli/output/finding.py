@@ -1,14 +1,16 @@
-"""Prints a finding of `savs-submit doctor`."""
+"""Prints the findings of `savs-submit doctor`."""
 
 from rich.console import Console
 
 from jobs.cli.doctor import Finding
 from jobs.cli.output.text import escape
 
+WORDS = {"good": "OK", "doubtful": "WARN", "wrong": "FAIL"}
+
 
 def print_finding(finding: Finding) -> None:
-    """A line of `savs-submit doctor`."""
+    """Prints one finding as a line."""
     colour = {"good": "green", "doubtful": "yellow"}.get(finding.state, "red")
     Console(soft_wrap=True, emoji=False).print(
-        f"[{colour}]{finding.state:8}[/{colour}] {escape(finding.what)}: {escape(finding.text)}"
+        f"[{colour}]{WORDS[finding.state]:4}[/{colour}] {escape(finding.what)}: {escape(finding.text)}"
     )

@@ -8,13 +8,13 @@ from rich.table import Table
 
 from jobs.cli.output.text import escape
 
-NOTE_WIDTH = 60  # columns, after which a note goes on below; nothing else of a job is wrapped or cut
+NOTE_WIDTH = 60  # columns after which a note is wrapped; no other column is wrapped or cut
 
 WIDEST = 10_000  # columns
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:
-    """Jobs as a table."""
+    """Prints jobs as a table, then the reasons of those that have one."""
     table = Table(box=None)
     for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted"):
         table.add_column(column, no_wrap=True)
@@ -42,7 +42,7 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
 
 
 def _print_uncut(table: Table) -> None:
-    """As wide as the table is, however narrow the terminal, or whatever else it goes to."""
+    """Prints the table at its full width, even if the terminal is narrower."""
     console = Console(emoji=False)
     width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
     Console(width=width, emoji=False).print(table)

@@ -1,4 +1,4 @@
-"""Shows how a run goes on, on standard error: progress bars on a terminal, else lines."""
+"""Shows progress on standard error: bars on a terminal, otherwise lines."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from rich.text import Text
 from jobs.cli.output.text import escape, plain
 from jobs.records.job import Job
 
-LINES_EVERY = 30.0  # seconds between two lines where nothing changes but the counts
+LINES_EVERY = 30.0  # seconds between two lines if only the counts change
 
 
 class _Rate(ProgressColumn):
@@ -105,8 +105,8 @@ class PoolBars:
 
 
 class PoolLines:
-    """The same as lines, for a file: when something changes, else every LINES_EVERY seconds. In JSON,
-    where machines read them, an object with all jobs a line."""
+    """The same as lines: one per job when something changes, else every LINES_EVERY seconds. In JSON, each
+    line is an object with all jobs."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -141,7 +141,7 @@ class PoolLines:
 
 
 def pool_progress(as_json: bool) -> PoolBars | PoolLines:
-    """What shows people, or machines, how a pool goes on: bars only on a terminal."""
+    """Bars for a terminal, otherwise lines or JSON."""
     if as_json or not Console(stderr=True).is_terminal:
         return PoolLines(as_json)
     return PoolBars()
@@ -152,7 +152,7 @@ def _named(state: dict[str, Any]) -> str:
 
 
 def _changes(state: dict[str, Any]) -> Iterator[Any]:
-    """What is news at once; that rows were done is, when the first and the last were."""
+    """The values whose change is printed at once. Of finished shards, only the first and the last count."""
     yield from (state["planned"], state["waiting"], state["workers"], state["failed"] > 0)
     yield from (state["shards_done"] > 0, state["shards_done"] == state["shards"])
 
@@ -177,5 +177,5 @@ def _rest(state: dict[str, Any]) -> Iterator[str]:
 
 
 def _time(seconds: float) -> str:
-    """For example 2:03:04."""
+    """Formats seconds, for example as 2:03:04."""
     return str(timedelta(seconds=round(seconds)))

@@ -8,7 +8,7 @@ from jobs.reduce.split_scores import Mean, SplitScore, SplitScores
 
 
 def print_splits(found: SplitScores) -> None:
-    """The splits of a name side by side, and their means."""
+    """Prints the scores of the splits or tasks of a name, and their means."""
     console = Console(soft_wrap=True, emoji=False)
     leaks = any(one.without_leaks is not None for one in found.splits)
     table = Table(found.kind.removesuffix("s"), box=None, padding=(0, 2))
@@ -30,5 +30,5 @@ def print_splits(found: SplitScores) -> None:
     console.print(table)
     if len(scored) < len(found.splits):
         console.print(
-            f"  {found.kind} without an accuracy, which have no label or have not ended, are left out"
+            f"  {found.kind} without an accuracy are left out: they have no labels or have not ended"
         )

@@ -1,4 +1,4 @@
-"""Prints for people: finished jobs, lists of jobs, errors, estimates and findings, on standard output."""
+"""Prints the summary of a finished job on standard output."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from rich.table import Table
 from jobs.cli.output.text import escape
 
 CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
-RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # of a class
-LEAKS_SHOWN = 3  # rows of the training set that are named
+RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # per class
+LEAKS_SHOWN = 3  # leaks that are listed
 
 
 def print_summary(summary: dict[str, Any], where: str) -> None:
-    """A finished job for people: counts, accuracy, classes, errors, and where the results lie."""
+    """Prints counts, accuracy, classes, errors, and `where` the results are stored."""
     console = Console(soft_wrap=True, emoji=False)
     state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
     console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
@@ -48,7 +48,7 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
 
 def _print_rates(console: Console, timings: dict[str, Any]) -> None:
     if whole := timings.get("items_per_worker_second"):
-        more = [f"{whole:g} items/s of a worker"]
+        more = [f"{whole:g} items/s per worker"]
         if tokens := timings.get("tokens_per_worker_second"):
             more.append(f"{tokens:,} tokens/s")
         if busy := timings.get("device_busy"):
@@ -63,7 +63,7 @@ def _print_scores(console: Console, summary: dict[str, Any]) -> None:
     for format, groups in summary.get("groups", {}).items():
         rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
         left = groups["unscored"]
-        lost = f"; {left} not scored: rows of them failed, have no label or are not there" if left else ""
+        lost = f"; {left} not scored, because their rows failed, have no label or are missing" if left else ""
         console.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
     splits = summary.get("splits", {})
     if splits:
@@ -76,7 +76,7 @@ def _rate(rate: dict[str, Any]) -> str:
 
 
 def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
-    """Accuracy per split, and the rates of groups that have splits."""
+    """Accuracy per split, and the rates of groups per split."""
     table = Table("split", "rows", "accuracy", box=None, padding=(0, 2))
     grouped = [one["splits"] for one in groups.values() if one["splits"]]
     names = list(dict.fromkeys(name for one in grouped for rates in one.values() for name in rates))
@@ -92,7 +92,7 @@ def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
 
 
 def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
-    """Rows that are in the training set, where there are any, and the accuracy without them."""
+    """Prints the leaks, if there are any, and the accuracy without them."""
     leaks = summary["leaks"]
     if not leaks["rows"]:
         return
