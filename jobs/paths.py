@@ -1,16 +1,16 @@
-"""Local paths as people give them."""
+"""Local paths as users type them."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 
 def resolve_address(url: str) -> str:
-    """A local path as it is everywhere on this machine; other addresses as they are."""
+    """Return a local path as an absolute one, and other addresses unchanged."""
     return url if "://" in url else str(Path(url).expanduser().resolve())
 
 
 def check_path(question: Callable[[], bool]) -> bool:
-    """`question()` of a path; False where the system refuses: no permission, a name too long."""
+    """Return `question()` of a path, or False if the system refuses: no permission, a name too long."""
     try:
         return question()
     except OSError:

@@ -1,4 +1,4 @@
-"""Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in this folder."""
+"""Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in the current folder."""
 
 import os
 from pathlib import Path
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 FILE = Path("savs.toml")
-VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}  # unless the address says otherwise
+VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}  # unless the address sets them
 
 LogLevel = Literal["debug", "info", "warning"]
-Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # what timers can be set to
+Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # the range that timers accept
 
 
 class Settings(BaseSettings):
-    """What holds for every command. `workspace` is a folder or s3://bucket/prefix; the times are a
-    pool's, and have their defaults in `jobs.queue.timeouts`; `log_level` is a worker's."""
+    """The settings of every command. `workspace` is a folder or s3://bucket/prefix; the times are for
+    pools, with defaults in `jobs.queue.timeouts`; `log_level` is for workers."""
 
     model_config = SettingsConfigDict(
         env_prefix="SAVS_", env_ignore_empty=True, toml_file=FILE, extra="ignore"
@@ -57,10 +57,10 @@ class Settings(BaseSettings):
 
 
 def read_settings(**options: str | float | None) -> Settings:
-    """The settings in force, `options` before all others. Raises SettingsError where one is unusable."""
+    """Return the settings; `options` take precedence. Raises SettingsError if one is unusable."""
     given = {name: value for name, value in options.items() if value not in (None, "")}
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic looks at them
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         raise SettingsError("; ".join(_problem(one) for one in error.errors())) from error
     except ValueError as error:  # of the file as a whole
@@ -68,16 +68,16 @@ def read_settings(**options: str | float | None) -> Settings:
 
 
 def set_up_storage() -> None:
-    """Puts the S3 endpoint of `savs.toml` where `savs.storage`, which knows no settings, looks for it: into
-    the environment of this process and of those that it starts. To be called before a store is opened.
+    """Put the S3 endpoint of `savs.toml` into the environment of this process and its child processes:
+    `savs.storage` reads it there, and reads no settings. Call this before opening a store.
 
-    Region, profile and credentials are boto3's. Raises SettingsError where it is no address.
+    Region, profile and credentials are boto3's. Raises SettingsError if the endpoint is not an address.
     """
     url = read_settings().s3_endpoint_url
     if not url:
         return
     if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
-        raise SettingsError(f"SAVS_S3_ENDPOINT_URL: {url} is no http:// or https:// address")
+        raise SettingsError(f"SAVS_S3_ENDPOINT_URL: {url} is not an http:// or https:// address")
     os.environ["SAVS_S3_ENDPOINT_URL"] = url
 
 
@@ -87,12 +87,12 @@ def _problem(error: "ErrorDetails") -> str:
 
 
 def log_level_of() -> LogLevel:
-    """From which level on a worker logs. Raises SettingsError."""
+    """Return the lowest level that a worker logs. Raises SettingsError."""
     return read_settings().log_level
 
 
 def workspace_of(option: str | None) -> str:
-    """The workspace to use, absolute where it is a folder. Raises SettingsError where none is set."""
+    """Return the workspace, as an absolute path if it is a folder. Raises SettingsError if none is set."""
     settings = read_settings(workspace=option)
     if not settings.workspace:
         raise SettingsError("no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml")
@@ -112,11 +112,11 @@ def workspace_of(option: str | None) -> str:
 
 
 def broker_of(option: str | None) -> str | None:
-    """The broker's address, or None where jobs are to run in this process. Raises SettingsError, in
-    words that hold no part of a password."""
+    """Return the broker's address, or None if jobs run in this process. Raises SettingsError, whose
+    message contains no part of a password."""
     url = read_settings(broker_url=option).broker_url
     if url and not url.startswith(("redis://", "rediss://")):
-        raise SettingsError(f"--broker: {url.partition(':')[0]}:… is no redis:// address")
+        raise SettingsError(f"--broker: {url.partition(':')[0]}:… is not a redis:// or rediss:// address")
     try:
         _ = url and urlsplit(url).port
     except ValueError as error:
@@ -127,8 +127,8 @@ def broker_of(option: str | None) -> str | None:
 
 
 def verified(url: str) -> str:
-    """The broker's address, which with rediss:// says that its certificate is to be checked: redis-py
-    does that by itself, and kombu, which sends the same password, does not."""
+    """Return the broker's address. With rediss:// it then requires that the certificate is checked:
+    redis-py does that by default, but kombu, which sends the same password, does not."""
     parts = urlsplit(url)
     if parts.scheme != "rediss":
         return url

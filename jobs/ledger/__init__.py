@@ -1,1 +1,1 @@
-"""A job's state as objects in its workspace, and its rows as they are read back."""
+"""A job's state as objects in its workspace, and the reading of its rows."""

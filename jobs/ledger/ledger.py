@@ -1,21 +1,21 @@
-"""The ledger: a job's state, as objects in its workspace. Nothing else is the truth.
+"""The ledger: a job's state, as objects in its workspace. Nothing else is authoritative.
 
     <workspace>/artifacts/<name>/<version>/        made by savs.readout.artifact
-    <workspace>/rates/<queue>.json                 items a second of one worker, as last measured
-    <workspace>/active/<job_id>                    present while a pool is to see to the job
+    <workspace>/rates/<queue>.json                 items per second of one worker, as last measured
+    <workspace>/active/<job_id>                    present while a pool is responsible for the job
     <workspace>/jobs/<job_id>/
         job.json                        the job, as submitted
-        shards.json                     where its shards lie in the manifest
-        retries/0000.json               further shards, which redo rows
+        shards.json                     positions of its shards in the manifest
+        retries/0000.json               additional shards, which retry rows
         parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract)
         commits/0000042.json            the shard's one outcome
-        brake.json                      whether the first rows were good enough to go on
+        brake.json                      the check of the first rows
         cancelled.json                  present while the job is cancelled
         summary.json                    a pure function of all of the above
 
 A part counts only if a commit names it. A commit is created conditionally and never replaced, so
 a shard has one outcome however often it ran. On a store that ignores conditions the last outcome
-counts, and parts have fixed names. See `docs/ledger.md`.
+counts, and a part has a fixed name. See `docs/ledger.md`.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Ledger:
 
     @cached_property
     def conditional(self) -> bool:
-        """Whether the workspace's store writes on conditions; tried out at the first question."""
+        """True if the workspace's store supports conditional writes; tested on first use."""
         return self.store.honours_conditions()
 
     def artifact_url(self, name: str, version: str) -> str:
@@ -55,8 +55,8 @@ class Ledger:
         return join(self.workspace, "jobs", job_id)
 
     def _create(self, key: str, data: bytes) -> bool:
-        """As the store's `create`. On one that ignores conditions it looks first, and so keeps the
-        promise unless two create at the same moment."""
+        """Like the store's `create`. On a store that ignores conditions it checks first, so that two
+        writers can both succeed only at the same moment."""
         if not self.conditional and self.store.exists(key):
             return False
         return self.store.create(key, data)
@@ -64,23 +64,23 @@ class Ledger:
     # Jobs and their plans
 
     def create_job(self, job: Job, plan: Plan | None = None) -> Job:
-        """Writes the plan, where there is one yet, then the job. Where the job is there already,
-        that one is the answer."""
+        """Write the plan, if there is one yet, then the job. Return the job, or the existing one if
+        there is one."""
         if plan is not None:
             self.create_plan(job.job_id, plan)
         self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
         return self.job(job.job_id)
 
     def create_plan(self, job_id: str, plan: Plan) -> None:
-        """Writes the plan, unless there is one."""
+        """Write the plan, unless there is one."""
         self._create(_key(job_id, "shards.json"), plan.to_json())
 
     def create_retry(self, job_id: str, retry: Retry) -> None:
-        """Raises LedgerError where another retry was planned meanwhile."""
+        """Write the retry. Raises LedgerError if another retry was planned meanwhile."""
         if not self._create(
             _key(job_id, f"retries/{retry.number:04d}.json"), retry.model_dump_json().encode()
         ):
-            raise LedgerError(f"job {job_id} is being retried by somebody else; see its status")
+            raise LedgerError(f"job {job_id} is being retried by another process; see its status")
 
     def job(self, job_id: str) -> Job:
         key = _key(job_id, "job.json")
@@ -89,24 +89,24 @@ class Ledger:
         except NotFound as error:
             raise JobNotFound(f"no job {job_id!r} in {self.workspace}") from error
         if job.job_id != job_id:
-            raise LedgerError(f"{key} is another job's: {job.job_id}")
+            raise LedgerError(f"{key} belongs to another job: {job.job_id}")
         return job
 
     def is_there(self, job_id: str) -> bool:
         return self.store.exists(_key(job_id, "job.json"))
 
     def job_ids(self, name: str | None = None) -> list[str]:
-        """Ids of all jobs; or of those of one name, and of what may be its splits, without reading them."""
+        """Return the ids of all jobs, or of those of one name and its possible splits. Reads no jobs."""
         ids = list(self.store.folders("jobs"))
         if name is None:
             return ids
         return [i for i in ids if i == name or f"{i.rsplit('-', 2)[0]}.".startswith(f"{name}.")]
 
     def jobs(self, name: str | None = None, spoilt: Callable[[SavsError], None] | None = None) -> list[Job]:
-        """All jobs; or those of one name or id, and of a name's splits; in the order they were submitted.
+        """Return all jobs, or those of one name (with its splits) or id, in order of submission.
 
-        A folder without a job.json is no job. One whose job.json cannot be used is told to `spoilt`,
-        where that is given, else it is raised.
+        A folder without a job.json is not a job. If a job.json cannot be used, `spoilt` is called with
+        the error; without `spoilt`, the error is raised.
         """
         found = []
         for answer in prefetch(self._job_or_error, self.job_ids(name)):
@@ -131,7 +131,7 @@ class Ledger:
         return self.store.exists(_key(job_id, "shards.json"))
 
     def planned(self, job_id: str) -> Planned:
-        """All shards of the job. Raises LedgerError where it is not planned."""
+        """Return all shards of the job. Raises LedgerError if it is not planned."""
         key = _key(job_id, "shards.json")
         try:
             plan = Plan.from_json(self.store.read(key), key)
@@ -141,7 +141,7 @@ class Ledger:
         for number in self._retry_numbers(job_id):
             retry = self.retry(job_id, number)
             if (retry.number, retry.first) != (number, len(planned)):
-                raise LedgerError(f"job {job_id}: retry {number} does not go on where the one before ended")
+                raise LedgerError(f"job {job_id}: retry {number} does not start where the previous one ended")
             planned = Planned(plan, (*planned.retries, retry))
         return planned
 
@@ -158,18 +158,18 @@ class Ledger:
     # Parts and commits
 
     def write_part(self, job_id: str, shard: int, suffix: str, data: bytes) -> tuple[str, str, str | None]:
-        """Stores an attempt's part: (attempt, name, sha256). The name is the attempt's own, and the
-        sha256 binding, where the store writes on conditions."""
+        """Store an attempt's part. Return (attempt, name, sha256). If the store supports conditional
+        writes, no other attempt uses the name; if not, the sha256 is None."""
         attempt = uuid.uuid4().hex[:16]
         name = f"{shard:07d}-{attempt}{suffix}" if self.conditional else f"{shard:07d}{suffix}"
         self.store.write(_key(job_id, f"parts/{name}"), data)
         return attempt, name, hashlib.sha256(data).hexdigest() if self.conditional else None
 
     def commit(self, job_id: str, outcome: Outcome) -> Outcome:
-        """Makes `outcome` the shard's outcome, unless it has one. Answers the one that counts.
+        """Make `outcome` the shard's outcome, unless it has one. Return the one that counts.
 
-        On a store that ignores conditions that is the last one, but giving up never counts after
-        an outcome that was seen.
+        On a store that ignores conditions that is the last one, but giving up never replaces an
+        outcome that was found.
         """
         key = _commit_key(job_id, outcome.shard)
         if outcome.status == "failed" and not self.conditional:
@@ -178,7 +178,7 @@ class Ledger:
                 return found
         if self.store.create(key, outcome.model_dump_json(indent=1).encode()):
             return outcome
-        # Either another attempt was first, or this one's own write was repeated after a lost answer.
+        # Either another attempt was first, or this one's own write was repeated after a lost response.
         return parse(Outcome, self.store.read(key), key)
 
     def outcome(self, job_id: str, shard: int) -> Outcome | None:
@@ -188,7 +188,7 @@ class Ledger:
         except NotFound:
             return None
         if outcome.shard != shard:
-            raise LedgerError(f"{key} is another shard's: {outcome.shard}")
+            raise LedgerError(f"{key} belongs to another shard: {outcome.shard}")
         return outcome
 
     def committed(self, job_id: str) -> set[int]:
@@ -197,36 +197,36 @@ class Ledger:
         for key in self.store.list(_key(job_id, "commits")):
             number = key.rsplit("/", 1)[1].removesuffix(".json")
             if not (number.isascii() and number.isdigit()):
-                raise LedgerError(f"{key} is no outcome of a shard")
+                raise LedgerError(f"{key} is not the outcome of a shard")
             numbers.add(int(number))
         return numbers
 
     def outcomes(self, job_id: str, shards: Iterable[int] | None = None) -> Iterator[Outcome]:
-        """Every outcome, or those of `shards`, by shard number; few are held at a time."""
+        """Yield every outcome, or those of `shards`, by shard number; few are in memory at a time."""
         numbers = self.committed(job_id) if shards is None else shards
         for outcome in prefetch(lambda shard: self.outcome(job_id, shard), sorted(numbers)):
             if outcome is not None:
                 yield outcome
 
     def read_part(self, job_id: str, outcome: Outcome) -> bytes:
-        """The part that `outcome` names. Raises LedgerError where it is not what was committed."""
+        """Return the part that `outcome` names. Raises LedgerError if it is missing or does not match."""
         if outcome.part is None:
             raise LedgerError(f"job {job_id}: shard {outcome.shard} has no part")
         try:
             data = self.store.read(_key(job_id, f"parts/{outcome.part}"))
         except NotFound as error:
-            raise LedgerError(f"job {job_id}: {outcome.part} was committed and is gone") from error
+            raise LedgerError(f"job {job_id}: {outcome.part} was committed but is missing") from error
         if outcome.sha256 is not None and hashlib.sha256(data).hexdigest() != outcome.sha256:
-            raise LedgerError(f"job {job_id}: {outcome.part} is not what was committed (sha256)")
+            raise LedgerError(f"job {job_id}: {outcome.part} does not match its commit (sha256)")
         return data
 
     def parts(self, job_id: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, bytes]]:
-        """The outcomes that have a part, in their order, each with it; few are held at a time."""
+        """Yield the outcomes that have a part, in order, each with its part; few are in memory at a time."""
         done = (outcome for outcome in outcomes if outcome.status == "done")
         return prefetch(lambda outcome: (outcome, self.read_part(job_id, outcome)), done)
 
     def orphans(self, job_id: str) -> Iterator[str]:
-        """Keys of parts that no commit names, of shards that have an outcome."""
+        """Yield the keys of parts that no commit names, of shards that have an outcome."""
         if not self.conditional:
             return
         named = {outcome.shard: outcome.part for outcome in self.outcomes(job_id)}
@@ -239,18 +239,18 @@ class Ledger:
     # Marks
 
     def activate(self, job_id: str) -> None:
-        """Says that a pool is to see to the job."""
+        """Mark the job as one that a pool is responsible for."""
         self.store.write(f"active/{job_id}", b"")
 
     def deactivate(self, job_id: str) -> None:
         self.store.delete(f"active/{job_id}")
 
     def active(self) -> list[str]:
-        """Ids of the jobs that a pool is to see to."""
+        """Return the ids of the jobs that a pool is responsible for."""
         return [key.rpartition("/")[2] for key in self.store.list("active")]
 
     def cancel(self, job_id: str, reason: str | None = None) -> None:
-        """Marks the job as cancelled; workers stop between batches."""
+        """Mark the job as cancelled; workers stop between batches."""
         data = json.dumps({"reason": reason} if reason else {}).encode()
         self.store.write(_key(job_id, "cancelled.json"), data + b"\n")
 
@@ -261,7 +261,7 @@ class Ledger:
         return self.store.exists(_key(job_id, "cancelled.json"))
 
     def why_cancelled(self, job_id: str) -> str | None:
-        """The reason, where the job was not cancelled by a person."""
+        """Return the reason; None if a user cancelled the job."""
         try:
             found = json.loads(self.store.read(_key(job_id, "cancelled.json")))
             return str(found["reason"])
@@ -269,7 +269,7 @@ class Ledger:
             return None
 
     def judge(self, job_id: str, verdict: dict[str, Any]) -> bool:
-        """Stores what the brake found, once and for all; False where it was stored before."""
+        """Store the brake's verdict, once. Return False if one was stored before."""
         return self._create(_key(job_id, "brake.json"), json.dumps(verdict).encode() + b"\n")
 
     def is_judged(self, job_id: str) -> bool:
@@ -300,7 +300,7 @@ class Ledger:
         self.store.write(f"rates/{queue}.json", json.dumps(rates).encode() + b"\n")
 
     def rates(self, queue: str) -> dict[str, float]:
-        """Items a second of one worker of `queue` per kind of row; empty where none was measured."""
+        """Return the items per second of one worker of `queue`, per kind of row; empty if not measured."""
         try:
             found = json.loads(self.store.read(f"rates/{queue}.json"))
             return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
@@ -308,10 +308,10 @@ class Ledger:
             return {}
 
     def delete(self, job_id: str) -> None:
-        """Removes the job with all its rows. Its artifact stays.
+        """Remove the job with all its rows. Its artifact is not removed.
 
-        If this is interrupted, the job is a cancelled one that can be deleted again: its summary goes
-        first, the mark and the job itself go last.
+        If this is interrupted, the job is cancelled and can be deleted again: its summary is deleted
+        first, cancelled.json and job.json last.
         """
         self.cancel(job_id, "it is being deleted")
         self.deactivate(job_id)

@@ -14,7 +14,7 @@ U = TypeVar("U")
 
 
 def prefetch(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """`function` of each item, in order, worked out by THREADS threads at most AHEAD items early."""
+    """Yield `function(item)` of each item, in order; THREADS threads work at most AHEAD items ahead."""
     rest = iter(items)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as threads:
         waiting: deque[Future[U]] = deque(threads.submit(function, item) for item in islice(rest, AHEAD))
@@ -24,5 +24,5 @@ def prefetch(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
                 waiting.extend(threads.submit(function, item) for item in islice(rest, 1))
                 yield answer
         finally:
-            for future in waiting:  # somebody stopped listening
+            for future in waiting:  # the caller stopped iterating
                 future.cancel()

@@ -1,4 +1,4 @@
-"""The rows of a job as they stand: those of its shards, and in their place those that were redone."""
+"""The current rows of a job: those of its shards, replaced by their retries if there are any."""
 
 import json
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ EXAMPLES: TypeAdapter[list[ExampleRow]] = TypeAdapter(list[ExampleRow])
 
 
 def result_rows(ledger: Ledger, job_id: str) -> Iterator[bytes]:
-    """The result rows of a classify job's finished shards in manifest order, a line each.
+    """Yield the result rows of a classify job's finished shards in manifest order, one line each.
 
-    Rows that were redone are held in memory, all others a few shards at a time.
+    Retried rows are held in memory, all others a few shards at a time.
     """
     planned = ledger.planned(job_id)
     size = len(planned.plan)
@@ -44,7 +44,7 @@ def result_rows(ledger: Ledger, job_id: str) -> Iterator[bytes]:
 
 
 def _dead_before(shard: int, given_up: set[int], redone: dict[int, dict[int, bytes]]) -> Iterator[bytes]:
-    """Redone rows of shards before `shard` that have no part of their own."""
+    """Yield the retried rows of shards before `shard` that have no part of their own."""
     for number in sorted(n for n in given_up if n < shard):
         given_up.discard(number)
         yield from (line for _, line in sorted(redone.pop(number).items()))
@@ -55,7 +55,7 @@ def _index(line: bytes) -> int:
 
 
 def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int, str | None]]:
-    """Index and kind of error (None: no error) of every row in a finished shard's part."""
+    """Yield index and kind of error (None: no error) of every row in a finished shard's part."""
     data = ledger.read_part(job.job_id, outcome)
     if job.spec.kind == "extract":
         yield from ((row.index, row.error.kind if row.error else None) for row in example_rows(data, outcome))
@@ -66,10 +66,10 @@ def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int
 
 
 def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, str]":
-    """Every example of an extract job whose shards are done, in manifest order.
+    """Return every example of an extract job whose shards are done, in manifest order.
 
-    Answers the examples, the vectors float32 [n, width] of those without an error, and who read
-    them: an `Origin` in JSON. Raises LedgerError where that was not always the same model.
+    The tuple holds the examples, the vectors float32 [n, width] of those without an error, and
+    their `Origin` in JSON. Raises LedgerError if the shards were run with different models.
     """
     import numpy as np
     from safetensors import SafetensorError
@@ -86,14 +86,14 @@ def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, s
         except (SafetensorError, KeyError, ValueError, StopIteration) as error:
             raise LedgerError(f"job {job.job_id}: part {outcome.part} is not usable: {error!r}") from error
     if len(origins) != 1:
-        raise LedgerError(f"job {job.job_id}: its shards were read out by different models")
+        raise LedgerError(f"job {job.job_id}: its shards were run with different models")
     pairs = [found[index] for index in sorted(found)]
     read = [vector for _, vector in pairs if vector is not None]
     return [row for row, _ in pairs], np.stack(read) if read else np.zeros((0, 0), np.float32), origins.pop()
 
 
 def example_rows(data: bytes, outcome: Outcome) -> list[ExampleRow]:
-    """The examples that lie beside the vectors in an extract job's part."""
+    """Return the examples that are stored with the vectors in an extract job's part."""
     try:
         return EXAMPLES.validate_json(part_metadata(data)["rows"])
     except (ValueError, KeyError, TypeError) as error:
@@ -101,7 +101,7 @@ def example_rows(data: bytes, outcome: Outcome) -> list[ExampleRow]:
 
 
 def part_metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: JSON behind 8 bytes that say how long it is."""
+    """Return the metadata of a safetensors file: JSON after 8 bytes that hold its length."""
     length = int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
     return metadata

@@ -1,1 +1,1 @@
-"""What is written to the ledger and the queue, as pydantic models and plain data."""
+"""Everything that is written to the ledger and the queue, as pydantic models and plain data."""

@@ -1,7 +1,7 @@
-"""What a job is: its spec as submitted, resolved so that it means the same everywhere.
+"""Jobs and their specs, which are resolved at submission so that they mean the same on every machine.
 
-A job's id ends in the hash of its spec, and the spec holds the data's ETag. So submitting the
-same work again joins the job that is there, and anything else is another job.
+A job's id ends in the hash of its spec, and the spec holds the data's ETag. Submitting the same
+work again therefore joins the existing job, and any change makes another job.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ Digits = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HASH_DIGITS}}}$")]
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
 MAX_NOTE = 1000  # characters
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
-LATER = ("zero_shot", "prompt", "split", "together")  # fields of specs that came later
+LATER = ("zero_shot", "prompt", "split", "together")  # fields that were added to specs later
 
 
 class RowOptions(Record):
-    """How a manifest's rows are to be read.
+    """How to read a manifest's rows.
 
     media_root    folder or s3:// address of relative paths; None for the manifest's own folder
-    strip_prefix  what is taken away from the front of paths before that
+    strip_prefix  prefix removed from paths, which makes them relative
     """
 
     format: str = "general"
@@ -51,9 +51,9 @@ class Source(RowOptions):
 
 
 class PromptOptions(Record):
-    """How items are shown, where that is not the checkpoint's own way: see `savs.loading.Model.shown`.
+    """How items are shown, if not by the checkpoint's own settings: see `savs.model.model.Model.shown`.
 
-    An artifact keeps what came of it, and what is labelled with it is shown so, too.
+    An artifact stores the resulting settings, and they apply to the items that it labels.
     """
 
     frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
@@ -71,13 +71,13 @@ class PromptOptions(Record):
 
 
 def family(name: str, split: str | None) -> str:
-    """The name under which a job was submitted: its own, without the split's."""
+    """Return the name under which a job was submitted: its own without the split."""
     return name if split is None else name.removesuffix(f".{split}")
 
 
 class ExtractSpec(Record):
-    """Fit an artifact on labelled examples. One of several splits is named `<family>.<split>`; so is one
-    of several jobs that go through the model together, and `together` is what they have in common."""
+    """Fit an artifact on labelled examples. The job of one of several splits is named `<family>.<split>`. So
+    is each of several jobs that share a pass through the model, and these have the same `together`."""
 
     kind: Literal["extract"] = "extract"
     name: Name
@@ -103,10 +103,10 @@ class ExtractSpec(Record):
 class ZeroShot(Record):
     """Ask the model itself, without examples.
 
-    method          "greedy": what it says; "constrained": the likeliest of the classes
-    classes         in order; greedy texts that are none of them are counted together
+    method          "greedy": the generated text; "constrained": the most likely class
+    classes         in order; greedy texts that are not a class are counted together
     max_new_tokens  of a greedy answer
-    prompt          how items are shown, which no artifact says here
+    prompt          how items are shown, since no artifact stores it
     """
 
     method: Literal["greedy", "constrained"]
@@ -119,17 +119,19 @@ class ZeroShot(Record):
         if len(self.classes) > MAX_CLASSES:
             raise ValueError(f"{len(self.classes)} classes; at most {MAX_CLASSES} are possible")
         if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
-            raise ValueError(f"the class {twice[0]!r} is there twice")
+            raise ValueError(f"the class {twice[0]!r} is given twice")
         if self.method == "constrained" and len(self.classes) < 2:
             raise ValueError("at least two classes are needed to choose from")
         if (self.method == "greedy") != (self.max_new_tokens is not None):
-            raise ValueError("a greedy answer has a limit of tokens, and a constrained one none")
+            raise ValueError(
+                "max_new_tokens is required for greedy answers and not allowed for constrained ones"
+            )
         return self
 
 
 class ClassifySpec(Record):
-    """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, where
-    it is not there yet; `split` and `together` are as in an `ExtractSpec`."""
+    """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, if
+    it does not exist yet; `split` and `together` are as in an `ExtractSpec`."""
 
     kind: Literal["classify"] = "classify"
     name: Name
@@ -150,9 +152,9 @@ class ClassifySpec(Record):
     @model_validator(mode="after")
     def _check(self) -> "ClassifySpec":
         if (self.artifact is None) == (self.zero_shot is None):
-            raise ValueError("a classify job has an artifact, or is zero-shot")
+            raise ValueError("a classify job needs either `artifact` or `zero_shot`")
         if self.artifact is None and self.after is not None:
-            raise ValueError("a zero-shot job waits for no artifact")
+            raise ValueError("a zero-shot job cannot have `after`: it needs no artifact")
         return self
 
     @property
@@ -164,9 +166,9 @@ Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
 
 
 class Job(Record):
-    """`job.json`: the spec, and what may differ between two submissions of the same work.
+    """`job.json`: the spec, and the fields that may differ between two submissions of the same work.
 
-    companions  jobs whose shards are run with this one's, in one pass
+    companions  jobs whose shards run with this job's shards, in one pass
     beside      the job of which this one is a companion
     """
 
@@ -181,9 +183,9 @@ class Job(Record):
 
 
 def job_id(spec: ExtractSpec | ClassifySpec) -> str:
-    """For example `pets-extract-1a2b3c4d`.
+    """Return the id of the job with this spec, for example `pets-extract-1a2b3c4d`.
 
-    What specs did not always have counts only where it is used, so that jobs of before keep their ids.
+    Fields that were added later are hashed only if they are used, so that older jobs keep their ids.
     """
     fields = type(spec).model_fields
     unused = {name for name in LATER if name in fields and getattr(spec, name) == fields[name].default}
@@ -192,12 +194,12 @@ def job_id(spec: ExtractSpec | ClassifySpec) -> str:
 
 
 def is_zero_shot(spec: ExtractSpec | ClassifySpec) -> bool:
-    """Whether its rows take another time than the reading of heads, whose rate is remembered."""
+    """Return whether the job is zero-shot: then its rate is not that of reading heads, and not stored."""
     return isinstance(spec, ClassifySpec) and spec.zero_shot is not None
 
 
 def checked_name(name: str, split: str | None = None) -> str:
-    """`name`, or `<name>.<split>`, if it can be part of an address. Raises SettingsError."""
+    """Return `name`, or `<name>.<split>`. Raises SettingsError if it cannot be part of an address."""
     whole = name if split is None else f"{name}.{split}"
     if not NAME.fullmatch(whole):
         raise SettingsError(

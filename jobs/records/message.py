@@ -1,7 +1,7 @@
-"""What is put on a queue: addresses and numbers, never data.
+"""The messages on a queue: addresses and numbers, never data.
 
-As it lies in Redis, with all that Celery needs around it, a message has under a kilobyte however long
-the names in it are (`jobs.queue.broker` sends it).
+As stored in Redis, with everything that Celery adds, a message is under a kilobyte, however long the
+names in it are (`jobs.queue.broker` sends it).
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from jobs.records.record import SCHEMA, Record
 
 
 class RunShard(Record):
-    """Run one shard. Carries what is in `shards.json`, so that it need not be read.
+    """Run one shard. Contains the shard's entry in `shards.json`, so that the file need not be read.
 
-    `epoch` and `at` are the board's, where there is one: a message whose epoch is no longer the
-    board's is dropped; `at` is when it was published, on Redis's clock.
+    `epoch` and `at` come from the board, if there is one: a message whose epoch is no longer the
+    board's is dropped; `at` is the time of publication, on Redis's clock.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -36,7 +36,7 @@ class RunShard(Record):
 
 
 class PlanJob(Record):
-    """Cut a job's manifest into shards and, if it waits for nothing, enqueue them."""
+    """Cut a job's manifest into shards and, if the job waits for no other, enqueue them."""
 
     schema_version: Literal[1] = SCHEMA
     task: Literal["plan_job"] = "plan_job"
@@ -50,7 +50,7 @@ class PlanJob(Record):
 
 
 class ReduceJob(Record):
-    """Add up a job whose shards have outcomes, and start what waits for it."""
+    """Reduce a job whose shards have outcomes, and start the jobs that wait for it."""
 
     schema_version: Literal[1] = SCHEMA
     task: Literal["reduce_job"] = "reduce_job"
@@ -73,7 +73,7 @@ MAX_STEM = 64  # characters of a model's name in that of its queue
 
 
 def gpu_queue(model: str) -> str:
-    """The queue of one model, for example `savs.gpu.qwen2.5_vl`; a path or hub id ends in its hash."""
+    """Return a model's queue, for example `savs.gpu.qwen2.5_vl`; for a path or hub id it ends in its hash."""
     if re.fullmatch(rf"[A-Za-z0-9._-]{{1,{MAX_STEM}}}", model):
         return f"savs.gpu.{model}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2])[:MAX_STEM]

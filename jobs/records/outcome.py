@@ -1,4 +1,4 @@
-"""What became of a shard, and how outcomes add up. Nothing here reads or writes."""
+"""The outcome of a shard, and its counts. This module does no I/O."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from jobs.records.record import SCHEMA, Record
 from jobs.records.tally import TallyRecord
 
-EXAMPLES = 3  # error rows that a commit, and a summary, quote per kind
+EXAMPLES = 3  # error rows per kind that a commit or a summary quotes
 
 
 class Counts(Record):
@@ -35,14 +35,15 @@ class LeakedRow(Record):
 
 
 class Outcome(Record):
-    """`commits/<shard>.json`: what became of a shard, once and for all.
+    """`commits/<shard>.json`: the one outcome of a shard.
 
     sha256   of the part; None on a store without conditional writes, where a part may be replaced
-    leaks    rows that are in the training set; None where that was not looked for
-    tally_without_leaks  as `tally`, without the predictions of `leaks`; None where it is the same
-    timings  seconds per stage; `worker` is the whole attempt. Of a pass that served several jobs each tells
-             the whole
-    work     what the model was given in that time: `forwards`, `items`, `tokens` with padding, `pixels`
+    leaks    rows that are in the training set; None if they were not searched for
+    tally_without_leaks  as `tally`, without the predictions of `leaks`; None if it is the same
+    timings  seconds per stage; `worker` is the whole attempt. Each of the jobs that share a pass
+             has those of the whole pass
+    work     the amount of data given to the model in that time: `forwards`, `items`, `tokens` with padding,
+             `pixels`
     """
 
     schema_version: Literal[1] = SCHEMA

@@ -1,4 +1,4 @@
-"""A job's plan, `shards.json`: where each shard lies in its manifest."""
+"""A job's plan, `shards.json`: the position of each shard in its manifest."""
 
 import json
 from array import array
@@ -14,18 +14,18 @@ from savs.errors import LedgerError
 
 RowKind = Literal["image", "video", "text"]
 
-SHARD_SECONDS = 120.0  # of one worker's time that a shard aims at, where the model's rate is known
-SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # where it is not
-MAX_SHARD_ROWS = 20_000  # a shard's rows and answers are in a worker's memory
+SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
+SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # if it is not
+MAX_SHARD_ROWS = 20_000  # a worker holds a shard's rows and answers in memory
 MIN_SHARD_ROWS = 16
 
 
 class Shard(Record):
-    """A run of rows in the manifest: where its bytes lie, and the first row's index and line.
+    """A range of rows in the manifest: the position of its bytes, and the first row's index and line.
 
-    listed where the manifest is one JSON list
-    retry  where the rows are redone: the number of the `Retry` that lists them; `first_index` is
-           the first of them, and the other places mean nothing
+    listed whether the manifest is one JSON list
+    retry  if the rows are retried: the number of the `Retry` that lists them; `first_index` is
+           the first of them, and the other positions have no meaning
     """
 
     number: Annotated[int, Field(ge=0)]
@@ -43,8 +43,8 @@ class Plan:
     """`shards.json`: every shard but the last has `shard_rows` rows.
 
     offsets  byte offset of each shard's first row; lines, that row's line from 1
-    end      byte offset behind the last shard
-    kind     what the first row shows: a model's rate differs by far
+    end      byte offset after the last shard
+    kind     kind of the first row; a model's rate depends on it
     problems rows that are unusable and will be error rows
     listed   whether the manifest is one JSON list
     """
@@ -85,11 +85,11 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "Plan":
-        """Raises LedgerError naming `where`."""
+        """Parse a plan. Raises LedgerError, which names `where`, if it is not usable."""
         try:
             found = json.loads(data)
             if found["schema_version"] != SCHEMA:
-                raise ValueError(f"its schema is {found['schema_version']}, and this savs knows {SCHEMA}")
+                raise ValueError(f"its schema is {found['schema_version']}, but this savs reads {SCHEMA}")
             plan = cls(
                 kind=found["kind"],
                 listed=_flag(found["listed"]),
@@ -105,12 +105,12 @@ class Plan:
     def _check(self) -> None:
         ends = [*self.offsets[1:], self.end]
         if self.kind not in SHARD_ROWS or self.shard_rows < 1 or len(self.lines) != len(self):
-            raise ValueError("it contradicts itself")
+            raise ValueError("its fields contradict each other")
         if len(self) != -(-self.rows // self.shard_rows) or not len(self):
             raise ValueError(f"{self.rows} rows do not fill {len(self)} shards of {self.shard_rows}")
         if self.offsets[0] < 0 or any(a >= b for a, b in zip(self.offsets, ends, strict=True)):
             raise ValueError("its offsets do not ascend")
-        least = 0 if self.listed else 1  # a list may stand on one line, whole
+        least = 0 if self.listed else 1  # a whole list may be on one line
         if self.lines[0] < 1 or any(b - a < least for a, b in pairwise(self.lines)):
             raise ValueError("its lines do not ascend")
 
@@ -131,7 +131,7 @@ def _count(value: Any) -> int:
 
 
 def shard_rows_for(kind: RowKind, rates: Mapping[str, float]) -> int:
-    """Rows that take one worker SHARD_SECONDS, where its rate is known."""
+    """Return how many rows take one worker SHARD_SECONDS; without a known rate, SHARD_ROWS."""
     if kind not in rates:
         return SHARD_ROWS[kind]
     return int(min(max(rates[kind] * SHARD_SECONDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS))

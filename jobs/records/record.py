@@ -1,4 +1,4 @@
-"""The base of everything that is written to the ledger or the queue, and how it is read back."""
+"""The base class of all records in the ledger and the queue, and their parser."""
 
 import json
 from typing import Literal, TypeVar
@@ -11,7 +11,7 @@ SCHEMA: Literal[1] = 1
 
 
 class Record(BaseModel):
-    """Base of everything that is written to the ledger or the queue: immutable, no unknown fields."""
+    """Base class of all records in the ledger and the queue: immutable, no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Record)
 
 
 def parse(model: type[T], data: bytes, where: str) -> T:
-    """`data`, JSON from the ledger, as a `model`. Raises LedgerError naming `where`."""
+    """Parse `data`, JSON from the ledger, as a `model`. Raises LedgerError, which names `where`."""
     try:
         return model.model_validate_json(data)
     except (ValidationError, RecursionError, OverflowError) as error:
@@ -30,7 +30,7 @@ def parse(model: type[T], data: bytes, where: str) -> T:
 
 
 def is_newer(data: bytes) -> bool:
-    """Whether JSON that cannot be used says that its schema is a later one."""
+    """Return whether JSON that cannot be used has a later schema version."""
     try:
         return bool(json.loads(data)["schema_version"] > SCHEMA)
     except (ValueError, KeyError, TypeError, RecursionError):

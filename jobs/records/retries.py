@@ -1,8 +1,8 @@
-"""Shards that redo rows: what `retries/<number>.json` holds, and all shards of a job together.
+"""Shards that retry rows: the content of `retries/<number>.json`, and all shards of a job together.
 
-Commits stay as they are. A retry's shards are numbered from where the others stop, and list the rows
-that they redo and what was counted for them before; a row of a later shard takes the place of an
-earlier one, in results, counts and fits alike.
+Commits are not changed. A retry's shards are numbered after the existing ones, and list the rows that
+they retry and the errors that were counted for them. A row of a later shard replaces an earlier one
+in results, counts and fits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class Pick(Record):
 
 
 class RetryShard(Record):
-    """A shard of rows that had failed. `errors` are their kinds, as far as each row had one."""
+    """A shard of rows that had failed. `errors` counts them by kind; rows that were given up have none."""
 
     picks: tuple[Pick, ...]
     rows: Annotated[int, Field(ge=1)]
@@ -54,7 +54,9 @@ class RetryShard(Record):
     @model_validator(mode="after")
     def _check(self) -> "RetryShard":
         if self.rows != sum(map(len, self.picks)) or self.rows < sum(self.errors.values()):
-            raise ValueError(f"{self.rows} rows are not those that it lists")
+            raise ValueError(
+                f"its number of rows, {self.rows}, does not match the rows and errors that it lists"
+            )
         return self
 
     @property
@@ -76,9 +78,9 @@ class Retry(Record):
     shards: Annotated[tuple[RetryShard, ...], Field(min_length=1)]
 
     def shard(self, number: int) -> RetryShard:
-        """Its shard of that number. Raises LedgerError where it has none."""
+        """Return its shard of that number. Raises LedgerError if it has none."""
         if not self.first <= number < self.first + len(self.shards):
-            raise LedgerError(f"shard {number} is none of retry {self.number}")
+            raise LedgerError(f"shard {number} is not in retry {self.number}")
         return self.shards[number - self.first]
 
 
@@ -112,12 +114,12 @@ class Planned:
         )
 
     def redone(self, number: int) -> tuple[Retry, RetryShard]:
-        """The retry that planned a shard beyond the plan's, and what it redoes. Raises LedgerError
-        where none did."""
+        """Return the retry that added shard `number`, and the rows that it retries. Raises LedgerError
+        if there is none."""
         for retry in self.retries:
             if retry.first <= number < retry.first + len(retry.shards):
                 return retry, retry.shard(number)
-        raise LedgerError(f"shard {number} ended and was not planned")
+        raise LedgerError(f"shard {number} has ended but was not planned")
 
     def __iter__(self) -> Iterator[Shard]:
         return map(self.shard, range(len(self)))

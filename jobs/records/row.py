@@ -1,6 +1,6 @@
-"""Result rows: what a user gets for each item, one line of JSON each.
+"""Result rows: one line of JSON per item.
 
-The contract is the one in `docs/ledger.md`; others' scripts read these lines.
+Their format is a contract, documented in `docs/ledger.md`: users' scripts read these lines.
 """
 
 import json
@@ -13,7 +13,7 @@ from savs.data.media import Digest
 
 
 class RowError(Record):
-    """Why an item has no label. `kind` is one of savs.errors' words."""
+    """Why an item has no label. `kind` is that of an ItemError in `savs.errors`."""
 
     kind: str
     message: str
@@ -55,5 +55,5 @@ class ExampleRow(Record):
 
     @property
     def digests(self) -> tuple[Digest, ...]:
-        """Of its media; fewer where not all were hashed."""
+        """Digests of its media; fewer if not all were hashed."""
         return tuple(map(Digest, self.sizes, self.sha256))

@@ -1,4 +1,4 @@
-"""Result rows as their scores see them, and scores as summaries have them."""
+"""Converts result rows to the rows that scores are computed from."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -9,9 +9,9 @@ from savs.scores.scored import Scored
 
 
 def scored(rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str) -> Iterator[Scored]:
-    """Each row, with what the manifest says of groups and splits.
+    """Yield each row, with its group and split in the manifest.
 
-    samples  by index; a row that is none says nothing of them
+    samples  by index; a row without a sample has neither
     """
     for row in rows:
         sample = samples.get(row.index)

@@ -1,6 +1,6 @@
-"""A `Tally` in JSON, as commits hold it: counters as lists of what is counted.
+"""A `Tally` in JSON, as stored in commits: counters as lists of counts.
 
-What contradicts itself is refused when it is read, since sums of it would end in scores of nothing.
+A tally that contradicts itself is refused when it is read, since its scores would be meaningless.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ Key = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class CellRecord(Record):
-    """A cell of `Clusters`. `rows` has a number for each of `keys`, or none where all are 1."""
+    """A cell of `Clusters`. `rows` has a count for each of `keys`, or is empty if all are 1."""
 
     outcome: tuple[Count, ...]
     split: str | None = None
@@ -39,7 +39,7 @@ class CellRecord(Record):
     @model_validator(mode="after")
     def _check(self) -> "CellRecord":
         if self.rows and len(self.rows) != len(self.keys):
-            raise ValueError(f"{len(self.rows)} counts of {len(self.keys)} clusters")
+            raise ValueError(f"{len(self.rows)} counts for {len(self.keys)} clusters")
         return self
 
 
@@ -75,7 +75,7 @@ class ClustersRecord(Record):
 
 
 class Step(NamedTuple):
-    """Rows with a score of so many thousandths: those of which the class is the label, and others."""
+    """Rows with a score of `score` thousandths: those whose label is the class, and others."""
 
     score: Annotated[int, Field(ge=1, le=STEPS)]
     positives: Count
@@ -83,7 +83,7 @@ class Step(NamedTuple):
 
 
 class RankingRecord(Record):
-    """`labels`: rows per label; `scored`: class → rows per score, but for scores of 0."""
+    """`labels`: rows per label; `scored`: class → rows per score, except scores of 0."""
 
     labels: dict[str, Count] = Field(default_factory=dict)
     scored: dict[str, tuple[Step, ...]] = Field(default_factory=dict)
@@ -125,7 +125,7 @@ class MemberRecord(NamedTuple):
 
 
 class GroupsRecord(Record):
-    """The groups of one format, as `savs.scores.groups.Groups` has them."""
+    """The groups of one format: `savs.scores.groups.Groups` in JSON."""
 
     open: dict[str, dict[str, MemberRecord | None]] = Field(default_factory=dict)
     closed: ClustersRecord = ClustersRecord()
@@ -157,18 +157,18 @@ class GroupsRecord(Record):
         )
 
     def check(self, format: str) -> None:
-        """Raises ValueError unless these can be the groups of a format of that name."""
+        """Raises ValueError if these cannot be groups of `format`."""
         if format not in GROUPINGS:
-            raise ValueError(f"the rows of {format!r} form no groups")
+            raise ValueError(f"the rows of {format!r} do not form groups")
         grouping = GROUPINGS[format]
         if not all(members.keys() <= set(grouping.roles) for members in self.open.values()):
-            raise ValueError(f"a row of {format!r} has no role")
+            raise ValueError(f"a row of {format!r} has an unknown role")
         most = tuple(grouping.rates.values())
         for cell in self.closed.cells:
             if len(cell.outcome) != len(most) or any(a > b for a, b in zip(cell.outcome, most, strict=True)):
-                raise ValueError(f"no group of {format!r} comes to {cell.outcome}")
+                raise ValueError(f"a group of {format!r} cannot have the outcome {cell.outcome}")
         if self.numbers is not None and self.numbers[0] > self.numbers[1]:
-            raise ValueError(f"no group of {format!r} is the first")
+            raise ValueError(f"the first group of {format!r} comes after the last")
 
 
 class TallyRecord(Record):
@@ -214,11 +214,13 @@ class TallyRecord(Record):
             left.update({(label, prediction): rows, (str(label == prediction),): rows})
         for cell in self.rows.cells:
             if cell.outcome not in ((0,), (1,)) or len(cell.names) not in (0, 2):
-                raise ValueError(f"no row counts as {cell.outcome} of {cell.names}")
+                raise ValueError(f"a row cannot have the outcome {cell.outcome} and the names {cell.names}")
             right = str(cell.outcome == (1,))
             if cell.names and right != str(cell.names[0] == cell.names[1]):
-                raise ValueError(f"{cell.names} counts as {cell.outcome}")
+                raise ValueError(
+                    f"the label and prediction {cell.names} cannot have the outcome {cell.outcome}"
+                )
             left.subtract({name: cell.total for name in (cell.names, (right,)) if name})
         if min(left.values(), default=0) < 0:
-            raise ValueError("more rows share something than there are")
+            raise ValueError("its clusters have more rows than its confusion")
         return self

@@ -1,7 +1,7 @@
-"""The apply_brake: a job whose first rows mostly fail is stopped before it has cost a night.
+"""The brake: stops a job early if its first rows mostly fail.
 
-Judged once per job, from the commits of the shards that hold its first rows: so it comes out the same
-in whatever order they end, and whoever resumes a stopped job has the last word.
+A job is judged once, from the commits of the shards that hold its first rows. The result does not depend
+on the order in which they end, and a stopped job that a user resumes is not stopped again.
 """
 
 from jobs.ledger.ledger import Ledger
@@ -12,7 +12,7 @@ BRAKE_ROWS = 1000  # of a manifest; a job with fewer is never judged
 
 
 def apply_brake(ledger: Ledger, job: Job, shard: Shard) -> bool:
-    """After `shard` has ended: whether that stops the job. Then it is cancelled, with the reason."""
+    """Return whether the end of `shard` stops the job. If so, cancel the job, with the reason."""
     found = _first_rows(ledger, job, shard)
     if found is None or ledger.is_judged(job.job_id):
         return False
@@ -24,15 +24,15 @@ def apply_brake(ledger: Ledger, job: Job, shard: Shard) -> bool:
     ledger.cancel(
         job.job_id,
         f"{failed} of its first {rows} rows failed, more than {job.max_failure_rate:.0%} "
-        f"(--max-failure-rate); savs-submit logs {job.spec.name} says why. "
-        f"savs-submit resume {job.spec.name} goes on all the same",
+        f"(--max-failure-rate); savs-submit logs {job.spec.name} shows why. "
+        f"savs-submit resume {job.spec.name} continues anyway",
     )
     return True
 
 
 def _first_rows(ledger: Ledger, job: Job, shard: Shard) -> tuple[int, int] | None:
-    """Rows, and failed ones, of the shards that hold the first BRAKE_ROWS; None unless `shard` is one
-    of them and all have ended."""
+    """Return the numbers of rows and of failed rows in the shards that hold the first BRAKE_ROWS; None
+    unless `shard` is one of them and all have ended."""
     if shard.retry is not None:
         return None
     size = shard.first_index // shard.number if shard.number else shard.rows
@@ -40,7 +40,7 @@ def _first_rows(ledger: Ledger, job: Job, shard: Shard) -> tuple[int, int] | Non
     if shard.number > last:
         return None
     rows = failed = 0
-    # From the last one on: shards end about in order, so the first look mostly says "not yet".
+    # From the last one on: shards end roughly in order, so one read usually shows that not all have ended.
     for number in range(last, -1, -1):
         outcome = ledger.outcome(job.job_id, number)
         if outcome is None:

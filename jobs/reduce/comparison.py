@@ -1,4 +1,4 @@
-"""Compares two jobs that labelled the same rows: does one of them do better, or is it chance?"""
+"""Compares two jobs that labelled the same rows, and tests whether their difference may be chance."""
 
 import json
 import math
@@ -21,9 +21,9 @@ class Comparison:
     """Rows with a label that both jobs have; a row that failed counts as wrong.
 
     accuracies  of the first and of the second job, `intervals` of 95 % (`savs.scores.intervals`)
-    difference  the second's accuracy less the first's, with its interval of 95 % (`paired_interval`)
-    p           of McNemar's exact test, two-sided: how likely rows that only one has right would be
-                shared out at least so unevenly if neither were better; it takes them for independent
+    difference  the second's accuracy minus the first's, with its interval of 95 % (`paired_interval`)
+    p           of McNemar's exact test, two-sided: the probability that the rows that only one job has right
+                are divided at least this unevenly if neither is better; assumes independent rows
     """
 
     jobs: tuple[str, str]
@@ -40,14 +40,14 @@ class Comparison:
 
 
 def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
-    """Compares two classify jobs row by row. Raises JobError where their rows are not the same."""
+    """Compare two classify jobs row by row. Raises JobError if their rows are not the same."""
     for job in (first, second):
         if not isinstance(job.spec, ClassifySpec):
-            raise JobError(f"{job.job_id} labels nothing; name a classify job")
+            raise JobError(f"{job.job_id} is not a classify job; name one that is")
     if (first.spec.source.url, first.spec.source.etag) != (second.spec.source.url, second.spec.source.etag):
         raise JobError(
             f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
-            f"{second.spec.source.url}, or another version of it: only jobs on the same rows compare"
+            f"{second.spec.source.url}, or another version of it: only jobs on the same rows can be compared"
         )
     counts: Counter[tuple[int, int]] = Counter()
     clusters = Clusters()
@@ -84,7 +84,7 @@ def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
 def _shared(
     first: Iterator[dict[str, Any]], second: Iterator[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pairs of rows with the same index; both come by rising index, and either may lack some."""
+    """Yield pairs of rows with the same index; both are in order of index, and either may lack some."""
     one, other = next(first, None), next(second, None)
     while one is not None and other is not None:
         if one["index"] == other["index"]:
@@ -105,13 +105,13 @@ def _cluster(row: dict[str, Any], format: str) -> int | None:
 
 
 def _each(cell: Cell) -> Iterable[RatePart]:
-    """What a row counts for: the accuracy of either job."""
+    """Return what a row adds to the accuracy of each job."""
     first, second = cell.outcome
     return [(("first", None), 1, first), (("second", None), 1, second)]
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p-value: a binomial test of one half on the discordant pairs (McNemar 1947)."""
+    """Return the exact two-sided p-value: a binomial test of one half on discordant pairs (McNemar 1947)."""
     discordant = only_first + only_second
     if not discordant:
         return 1.0
@@ -124,10 +124,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def paired_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of the second's accuracy less the first's, on the same rows: Wald's, after one
-    half was added to each of the four counts (Agresti and Min 2005).
+    """Return the 95 % interval of the second's accuracy minus the first's, on the same rows: Wald's, after
+    one half is added to each of the four counts (Agresti and Min 2005).
 
-    So it is no point where the two never differ. It is cut at -1 and 1, and its middle is a little
+    It is therefore not a point if the two never differ. It is cut at -1 and 1, and its middle is slightly
     nearer to 0 than the difference.
     """
     total = rows + 2

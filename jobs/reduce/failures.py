@@ -1,4 +1,4 @@
-"""Why a job did not come to what it was meant to: why it ended, and which shards and rows failed."""
+"""Explains failures of a job: why it ended, and which shards and rows failed."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from jobs.reduce.sums import add_up
 
 
 def explain_failures(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """What is known so far: `reason`, of a job that failed or was stopped, else None; `given_up`, the
-    shards that were, each with its `reason`, and `retry` where its rows were being redone; `errors` of
-    rows, as in the summary."""
+    """Return the failures so far: `reason`, if the job failed or was stopped, else None; `given_up`, the
+    shards that were given up, each with its `reason`, and `retry`, true if it retried rows; `errors`
+    of rows, as in the summary."""
     summary = ledger.summary(job.job_id) or {}
     found: dict[str, Any] = {
         "reason": summary.get("reason") or ledger.why_cancelled(job.job_id),

@@ -1,4 +1,4 @@
-"""Adds up a job's commits: into an artifact (extract) or a summary (classify).
+"""Reduces a job's commits: to an artifact (extract) or a summary (classify).
 
 Everything here follows from the ledger alone, so running it twice changes nothing.
 """
@@ -14,11 +14,11 @@ from jobs.reduce.summary import summarise, timings_of
 from jobs.reduce.sums import Sums, add_up
 from savs.errors import FitError, LedgerError
 
-RATE_SECONDS = 10.0  # of workers' time without which a job says nothing about a model's rate
+RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of a model's rate
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
-    """Writes and returns the job's summary; None while shards are without an outcome.
+    """Write and return the job's summary; return None while shards have no outcome.
 
     The `status` in it is "done", "incomplete" (shards were given up), or "failed" (nothing could
     be fitted; see `reason`). Memory does not grow with the number of shards that were done.
@@ -26,7 +26,7 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
     planned = ledger.planned(job.job_id)
     ended = ledger.committed(job.job_id)
     if beyond := sorted(n for n in ended if n >= len(planned)):
-        raise LedgerError(f"job {job.job_id}: shards {beyond} ended and were not planned")
+        raise LedgerError(f"job {job.job_id}: shards {beyond} have ended but were not planned")
     if len(ended) < len(planned):
         return None
     summary = summarise(job, planned, add_up(ledger, job, planned, ended))
@@ -41,7 +41,7 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
 def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
     timings = summary["timings"]
     if is_zero_shot(job.spec) or job.spec.together is not None:
-        return  # their rows take another time
+        return  # their rows take a different time
     if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
         return
     queue = gpu_queue(job.spec.model)
@@ -50,7 +50,7 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
 
 
 def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
-    """Fits and stores the artifact; what that adds to the summary."""
+    """Fit and store the artifact. Return the fields that this adds to the summary."""
     from savs.engine.vectors import HeadVectors
     from savs.readout.artifact import make_artifact, save_artifact
     from savs.readout.fit import fit
@@ -90,11 +90,11 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
 
 
 def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> dict[str, Any]:
-    """Ends a job that cannot go on, before any row of it counts, with `reason`.
+    """End a job that cannot continue, before any of its rows counts, with `reason`. Return its summary.
 
-    data  whether that lies in its manifest, so that what mends it makes another job
+    data  whether the cause is in its manifest, so that fixing it makes another job
     """
-    again = "submit it again" if data else f"then: savs-submit resume {job.spec.name}"
+    again = " and submit it again" if data else f", then: savs-submit resume {job.spec.name}"
     summary = {
         "schema_version": 1,
         "job_id": job.job_id,
@@ -110,7 +110,7 @@ def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> di
         "classes": {},
         "errors": {},
         "warnings": [],
-        "advice": f"mend that, {again}",
+        "advice": f"fix it{again}",
         "timings": timings_of(Sums(), 0, 0),
         "created": job.submitted,
     }

@@ -10,10 +10,10 @@ from jobs.records.job import ClassifySpec, Job
 
 @dataclass(frozen=True)
 class SplitScore:
-    """One split. The accuracies are None where no row has a label, or the job has not ended.
+    """One split. The accuracies are None if no row has a label or the job has not ended.
 
     rows           that have a label and a prediction
-    without_leaks  accuracy without rows of the training set, where there are any
+    without_leaks  accuracy without rows of the training set, if there are any
     """
 
     split: str
@@ -34,9 +34,9 @@ class Mean:
 
 @dataclass(frozen=True)
 class SplitScores:
-    """All splits of a name, or all tasks that go through the model together; `kind` says which.
+    """All splits of a name, or all tasks that share a pass through the model, according to `kind`.
 
-    macro  mean of the splits' accuracies, each counting the same
+    macro  mean of the splits' accuracies, with equal weights
     micro  accuracy of all their rows together
     """
 
@@ -48,7 +48,7 @@ class SplitScores:
 
 
 def split_scores(jobs: Sequence[Job], summaries: Sequence[dict[str, Any]]) -> list[SplitScores]:
-    """The splits among `jobs`, a table for each name, from the summaries of those that have ended."""
+    """Return a table of the splits of each name in `jobs`, from the summaries of jobs that have ended."""
     ended = {summary["job_id"]: summary for summary in summaries}
     tables: dict[tuple[str, str], list[SplitScore]] = {}
     for job in jobs:
@@ -77,9 +77,9 @@ def _score(job: Job, split: str, summary: dict[str, Any]) -> SplitScore:
 
 
 def _mean(splits: Sequence[SplitScore], weights: Sequence[int]) -> Mean | None:
-    """The weighted mean of the splits' accuracies; None of no splits.
+    """Return the weighted mean of the splits' accuracies; None without splits.
 
-    Its interval is put together from theirs, whatever kind they are of: the squared distances from
+    Its interval is combined from theirs, which may be of any kind: the squared distances from
     the mean to its ends are the sums of the squared, weighted distances of the splits' (MOVER; Zou, Huang and
     Zhang 2009, "A note on confidence interval estimation for a linear function of binomial proportions").
     """

@@ -1,4 +1,4 @@
-"""What state a job is in, read from the ledger."""
+"""The state of a job, read from the ledger."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from savs.storage import open_store
 
 
 def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """The job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked"
+    """Return the job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked"
     or "cancelled".
 
-    "waiting" means that the job it comes after is not done, "blocked" that it never will be
-    without help; `reason` says more, where there is more to say.
+    "waiting" means that the job in `after` has not ended; "blocked" means that it has ended without
+    success. `reason` is given for failed jobs and those that were stopped.
     """
     state: dict[str, Any] = {
         "job_id": job.job_id,
@@ -73,14 +73,14 @@ def _unfinished(ledger: Ledger, job: Job) -> str:
 
 
 def is_due(ledger: Ledger, job: Job) -> bool:
-    """Whether the job waits for no other, and no other carries it. One whose predecessor was deleted needs
-    only its artifact."""
+    """Return whether the job waits for no other, and is not run in the same pass as another. If the job in
+    `after` was deleted, only its artifact is needed."""
     if is_carried(ledger, job):
         return False
     if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
         return True
     before = ledger.summary(job.spec.after)
     if before is None:
-        assert job.spec.artifact is not None, "only the maker of an artifact is waited for"
+        assert job.spec.artifact is not None, "`after` requires an artifact"
         return open_store(job.spec.artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
     return bool(before["status"] == "done")

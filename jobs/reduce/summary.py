@@ -1,4 +1,4 @@
-"""What `summary.json` says of a job: its counts, scores, errors, leaks and timings."""
+"""The content of `summary.json`: a job's counts, scores, errors, leaks and timings."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +9,7 @@ from jobs.reduce.sums import Sums
 from savs.errors import LedgerError
 from savs.scores.metrics import Scores, score
 
-# A shard's, in the order of the data's way. `forward` is what starts it, and on a CPU all of it.
+# Stages of a shard, in order. `forward` is the time to start a forward pass, and on a CPU all of it.
 STAGES = (
     *("read", "fetch", "decode", "preprocess", "copy", "vision", "language", "forward", "readout", "write"),
 )
@@ -36,7 +36,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         "classes": dict(sorted(tally.predicted.items())),
         "errors": errors_of(sums),
         "warnings": [
-            f"shard {n}, which redid rows that had failed, was given up ({why}); they stay as they were"
+            f"shard {n}, which retried failed rows, was given up ({why}); the rows are unchanged"
             for n, why in sorted(sums.dead.items())
             if n >= len(planned.plan)
         ],
@@ -53,8 +53,8 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             summary |= _leaks(sums)
         if sums.leaks.unchecked and job.spec.zero_shot is None:
             summary["warnings"].append(
-                "the artifact keeps nothing that rows could be compared with, so that nobody looked for "
-                "rows of the training set; extract it again"
+                "the artifact stores nothing to compare rows with, so rows of the training set were not "
+                "searched for; extract it again"
             )
     if dead:
         summary["missing"] = [
@@ -63,7 +63,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             for s in [planned.shard(n)]
         ]
         summary["advice"] = (
-            f"mend what the reasons say, then: savs-submit resume {job.spec.name} --retry-failed-shards"
+            f"fix the reported causes, then: savs-submit resume {job.spec.name} --retry-failed-shards"
         )
     elif counts["failed"] and isinstance(job.spec, ClassifySpec):
         summary["advice"] = (
@@ -76,7 +76,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
 
 
 def _leaks(sums: Sums) -> dict[str, Any]:
-    """Rows that are in the training set, and the scores without them where there are any."""
+    """Return the rows that are in the training set, and the scores without them if there are any."""
     leaks = sums.leaks
     if leaks.unchecked:
         return {"leaks": None}
@@ -90,7 +90,7 @@ def _leaks(sums: Sums) -> dict[str, Any]:
 
 
 def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
-    """Per kind of error, its rows and the first few of them."""
+    """Return per kind of error the number of rows, and the first few of them."""
     return {
         kind: {"rows": rows, "examples": [e.model_dump() for e in sums.examples.get(kind, [])]}
         for kind, rows in sorted(sums.tally.errors.items())
@@ -99,8 +99,8 @@ def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
 
 
 def timings_of(sums: Sums, rows: int, labelled: int) -> dict[str, Any]:
-    """Seconds per stage over all shards, labelled rows per second of each stage alone; and per second of
-    a worker rows, tokens and pixels, and the share of it in which the device was busy."""
+    """Return seconds per stage over all shards; labelled rows per second of each stage alone; rows, tokens
+    and pixels per second of a worker; and the share of that time in which the device was busy."""
     seconds, whole = sums.timings, sums.timings["worker"]
     timings: dict[str, Any] = {
         "seconds": {stage: round(seconds[stage], 3) for stage in STAGES if seconds[stage] > 0},
@@ -120,7 +120,7 @@ def timings_of(sums: Sums, rows: int, labelled: int) -> dict[str, Any]:
 
 
 def scores_of(scores: Scores) -> dict[str, Any]:
-    """The fields of a summary that are scores. Those that the rows say nothing of are left out."""
+    """Return the scores of a summary. Those that the rows do not allow are left out."""
     fields = {
         "scored": scores.rows,
         "accuracy": scores.accuracy,
@@ -138,16 +138,16 @@ def scores_of(scores: Scores) -> dict[str, Any]:
 
 
 def group_warnings(scores: Scores) -> list[str]:
-    """What is odd about the groups of rows that were scored together."""
+    """Return warnings about unexpected groups of rows that are scored together."""
     warnings = []
     for format, groups in scores.groups.items():
         if groups.unlike:
             warnings.append(
-                f"{groups.unlike} of {groups.scored} groups do not show the pictures that {format} says; "
-                "are the rows those of the published file, in its order?"
+                f"{groups.unlike} of {groups.scored} groups do not show the images that {format} requires; "
+                "check that the rows are those of the published file, in its order"
             )
         if groups.doubled:
             warnings.append(
-                f"{groups.doubled} groups have several rows of the same label, and are not scored"
+                f"{groups.doubled} groups have several rows with the same label and are not scored"
             )
     return warnings

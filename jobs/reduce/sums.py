@@ -12,7 +12,7 @@ from jobs.records.retries import Planned
 from jobs.records.tally import TallyRecord
 from savs.scores.metrics import Tally
 
-LEAKS = 1000  # rows of the training set that a summary names; commits name all
+LEAKS = 1000  # rows of the training set that a summary lists; commits list all
 
 
 @dataclass
@@ -20,7 +20,7 @@ class LeakSums:
     """Rows that are in the training set.
 
     rows       the first of them, by index
-    unchecked  whether some shard did not look for them
+    unchecked  whether any shard did not search for them
     """
 
     verified: int = 0
@@ -38,9 +38,9 @@ class LeakSums:
 
 @dataclass
 class Sums:
-    """Outcomes added up: of fixed size, however many there are.
+    """The sum of outcomes; its size does not grow with their number.
 
-    tally_without_leaks  None as long as no shard had one of its own, and it is the same
+    tally_without_leaks  None as long as no shard has one of its own, since it is the same
     examples  the first few error rows of each kind, by index
     dead      shards that were given up, with the reason
     """
@@ -55,8 +55,8 @@ class Sums:
     dead: dict[int, str | None] = field(default_factory=dict)
 
     def add(self, outcome: Outcome, redone: Collection[int] = ()) -> None:
-        """Counts one more shard. Its rows in `redone` are quoted, and named as leaks, where they were
-        redone."""
+        """Count one more shard. Its rows in `redone` are left out of the examples and leaks, since the
+        shards that retried them count those."""
         self.counts.update(outcome.counts.model_dump())
         self._count(outcome.tally.tally(), outcome.tally_without_leaks)
         self.leaks.unchecked |= outcome.leaks is None
@@ -80,7 +80,7 @@ class Sums:
     def redo(
         self, outcome: Outcome, replaced: Counts, errors: dict[str, int], redone: Collection[int] = ()
     ) -> None:
-        """Counts a shard whose rows take the place of earlier ones, which had failed."""
+        """Count a shard whose rows replace earlier ones, which had failed."""
         if outcome.status == "failed":
             self.dead[outcome.shard] = outcome.reason
             return  # the earlier rows stay
@@ -92,10 +92,10 @@ class Sums:
 
 
 def add_up(ledger: Ledger, job: Job, planned: Planned, shards: set[int], onto: Sums | None = None) -> Sums:
-    """The outcomes of `shards`, added to `onto`.
+    """Return the outcomes of `shards`, added to `onto`.
 
-    Those that redid rows go first, the last of them before all others: then it is known of every
-    row that failed, and of every shard that was given up, whether that still stands.
+    Retries are counted first, the latest of them before the others. Failed rows and given-up shards that a
+    retry has replaced can then be recognised.
     """
     sums, size = Sums() if onto is None else onto, len(planned.plan)
     redone: set[int] = set()  # indices of rows

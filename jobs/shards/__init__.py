@@ -1,1 +1,1 @@
-"""One shard: its rows, its requests to the model, its result, and where it may read."""
+"""One shard: its rows, its requests to the model, its result, and the addresses that it may read."""

@@ -1,4 +1,4 @@
-"""What a shard comes to that is labelled with an artifact; or with several, in one pass through the model."""
+"""The result of a shard that is labelled with one or several artifacts, in one pass through the model."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ log = logging.getLogger("savs.labelling")
 
 @dataclass(frozen=True)
 class Task:
-    """A unit, what labels it, and what has come of its rows so far, by index.
+    """A unit, the artifact that labels it, and the results of its rows so far, by index.
 
-    model  to which items are shown as when the artifact was made
+    model  shows items as they were shown when the artifact was made
     """
 
     unit: ShardRows
@@ -41,7 +41,7 @@ class Task:
 
     @classmethod
     def of(cls, unit: ShardRows, model: "Model") -> "Task":
-        """Raises what is wrong with the artifact, and ArtifactMismatch where another model made it."""
+        """Raises SavsError if the artifact cannot be used; ArtifactMismatch if another model made it."""
         from savs.readout.artifact import load_artifact
         from savs.readout.leaks import TrainingSet
 
@@ -55,17 +55,17 @@ class Task:
 def label_rows(
     units: Sequence[ShardRows], model: "Model", timings: "Timings", progress: Progress
 ) -> Iterator[ShardResult | None]:
-    """Labels each unit's entries with its job's artifact; the parts are their result rows.
+    """Label each unit's entries with its job's artifact; the parts are their result rows.
 
-    Artifacts that were made of items shown alike share a pass. What is wrong with the first unit's
-    artifact is raised; another unit whose artifact cannot be used has no ending, and hurts nobody.
+    Artifacts whose items are shown alike share a pass. An error of the first unit's artifact is
+    raised; any other unit whose artifact cannot be used has no result, and the rest are not affected.
     """
     tasks: list[Task | None] = [Task.of(units[0], model)]
     for unit in units[1:]:
         try:
             tasks.append(Task.of(unit, model))
         except SavsError as error:
-            log.warning("%s is left to itself: %s", unit.job.job_id, error)
+            log.warning("%s is not run in this pass: %s", unit.job.job_id, error)
             tasks.append(None)
     alike: dict[str, list[Task]] = {}
     for task in tasks:
@@ -79,7 +79,7 @@ def label_rows(
 
 
 def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> None:
-    """One pass for `tasks`, whose items are shown alike."""
+    """Run one pass for `tasks`, whose items are shown alike."""
     import torch
 
     from savs.engine.extract import stream

@@ -1,7 +1,7 @@
-"""Jobs that share one pass through the model; each keeps its own ledger.
+"""Jobs that share one pass through the model; each has its own outcomes in the ledger.
 
-The first job's shards carry those of its companions with the same number. Whatever keeps a companion
-from being carried, it runs by itself once the first job has ended; and most often finds nothing to do.
+A shard of the first job runs in the same pass as its companions' shards of the same number. Once the first
+job has ended, its companions run on their own the shards that were left out of a pass, usually none.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ log = logging.getLogger("savs.together")
 
 
 def join_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """`jobs` of one kind and model, not written yet, joined so that they share a pass through the model.
+    """Join `jobs` of one kind and model, not written yet, so that they share a pass through the model.
 
-    Their ids are those of the whole set: one of them that was submitted alone is another job.
+    Their ids depend on the whole set: the same work submitted alone is another job.
     """
     if len(jobs) < 2:
         return list(jobs)
@@ -37,7 +37,7 @@ def join_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 
 def is_carried(ledger: Ledger, job: Job) -> bool:
-    """Whether another job's shards carry this one's now."""
+    """Return whether this job's shards are now run in the same pass as another job's."""
     first = job.beside
     return (
         first is not None
@@ -48,8 +48,8 @@ def is_carried(ledger: Ledger, job: Job) -> bool:
 
 
 def carried_shards(ledger: Ledger, first: ShardRows, roots: Roots | None) -> list[ShardRows]:
-    """The shards that the first job's shard carries: its companions' of the same number, as far as they
-    have no outcome yet. What is wrong with a companion is logged. Rows that are redone carry none."""
+    """Return the companions' shards that run in the same pass as the first job's shard: those of the same
+    number that have no outcome yet. A companion's errors are logged. A retry runs without companions."""
 
     def find(companion: str) -> ShardRows | None:
         number = first.shard.number
@@ -68,7 +68,7 @@ def carried_shards(ledger: Ledger, first: ShardRows, roots: Roots | None) -> lis
             check_addresses(job, roots)
             return ShardRows(job, shard, first.entries)
         except SavsError as error:
-            log.warning("%s is left to itself: %s", companion, error)
+            log.warning("%s is not run in this pass: %s", companion, error)
             return None
 
     if first.shard.retry is not None:

@@ -1,4 +1,4 @@
-"""What a shard of labelled examples comes to: their head vectors, with the examples beside them."""
+"""The result of a shard of labelled examples: their head vectors, stored with the examples."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def read_examples(
     units: Sequence[ShardRows], model: "Model", timings: "Timings", progress: Progress
 ) -> Iterator[ShardResult]:
-    """Reads the head vectors of all units' entries in one pass; each part is a safetensors file of them.
+    """Read the head vectors of all units' entries in one pass; each part is a safetensors file of them.
 
-    `vectors` float32 [n, width] has a row for every example without an error; the examples lie
-    beside it, in the file's metadata. All units' items are shown as those of the first.
+    `vectors` float32 [n, width] has a row for every example without an error; the examples are in
+    the file's metadata. Items of all units are shown as those of the first.
     """
     from savs.engine.extract import stream
     from savs.readout.artifact import describe

@@ -19,8 +19,8 @@ T = TypeVar("T")
 class SharedRequests:
     """The requests of several shards; the same question about the same media is asked once.
 
-    requests  of all, those of a row of each unit next to each other, so that media that they share are
-              open at the same time
+    requests  of all units; those for the n-th sample of each unit are adjacent, so that media that they
+              share are open at the same time
     wanted    per unit: request number → the indices of its rows that it answers
     """
 
@@ -28,16 +28,19 @@ class SharedRequests:
     wanted: tuple[dict[int, list[int]], ...]
 
     def of(self, unit: int, given: Mapping[int, T]) -> Iterator[tuple[int, T]]:
-        """What requests were given, by the index of the unit's rows that they answer."""
+        """Yield the values of requests, by the index of the unit's rows that they answer."""
         return ((i, value) for number, value in given.items() for i in self.wanted[unit].get(number, ()))
 
     def rows(self, unit: int, numbers: Iterable[int]) -> int:
-        """How many of the unit's rows these requests answer."""
+        """Return how many of the unit's rows these requests answer."""
         return sum(len(self.wanted[unit].get(number, ())) for number in numbers)
 
 
 def share_requests(units: Sequence[ShardRows], questions: Sequence[str | None]) -> SharedRequests:
-    """questions  of each unit's rows that have none of their own"""
+    """Return the requests of `units`.
+
+    questions  per unit, for its rows that have none of their own
+    """
     from savs.engine.windows import Request
 
     known: dict[tuple[object, str | None], Request] = {}
@@ -48,21 +51,21 @@ def share_requests(units: Sequence[ShardRows], questions: Sequence[str | None]) 
             if place < len(own):
                 sample = own[place]
                 question = sample.question or default
-                shown = sample.media or id(sample)  # without media there is little that could be saved
+                shown = sample.media or id(sample)  # without media, sharing saves little
                 request = known.setdefault((shown, question), Request(len(known), sample, question))
                 mine.setdefault(request.number, []).append(sample.index)
     return SharedRequests(list(known.values()), wanted)
 
 
 def requests_of(unit: ShardRows) -> "Iterator[Request]":
-    """A request for every sample of the unit; their numbers are the samples' indices."""
+    """Yield a request for every sample of the unit; its number is the sample's index."""
     from savs.engine.windows import Request
 
     return (Request(sample.index, sample, sample.question) for sample in unit.samples)
 
 
 def budget_of(job: Job, model: "Model") -> "Budget":
-    """What one forward pass of the job may hold."""
+    """Return the budget of one forward pass of the job."""
     from savs.engine.engine import default_budget
 
     budget = default_budget(model)

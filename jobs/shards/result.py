@@ -1,7 +1,7 @@
-"""What all endings of a shard share: its rows as they were read, what is asked about them, and what they
-come to. Labelling, asking the model itself, and reading examples are files of their own.
+"""The result of a shard, with its error rows and its tally. `classify`, `zero_shot` and `extract` in this
+package make one each.
 
-A row that cannot be labelled becomes an error row; whatever is wrong with the job itself is raised.
+A row that cannot be labelled becomes an error row; an error of the job itself is raised.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,15 +16,15 @@ from savs.data.samples import Sample
 from savs.errors import ItemError
 from savs.scores.metrics import Tally
 
-Progress = Callable[[int], None]  # told how many more rows of the first job are done
+Progress = Callable[[int], None]  # called with the number of further rows of the first job that are done
 
-OTHER = "(other)"  # in tallies: a text that is no class
-OTHER_STILL = "(none of the classes)"  # where a row's label is OTHER
+OTHER = "(other)"  # in tallies: a text that is not a class
+OTHER_STILL = "(none of the classes)"  # if a row's label is OTHER
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a shard ends with: its rows, its part with the suffix of its name, and what is counted.
+    """The result of a shard: its rows, its part with the suffix of the part's name, and its tally.
 
     leaks, tally_without_leaks  as in an `Outcome`
     """
@@ -52,7 +52,7 @@ def error_row(entry: ManifestRow, task: str, error: ItemError) -> ResultRow:
 def tally_of(
     rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str, zero_shot: ZeroShot | None = None
 ) -> Tally:
-    """What is counted of result rows; `samples` are the manifest's, by index."""
+    """Return the tally of result rows; `samples` are the manifest's, by index."""
     tally = Tally()
     for one in scored(rows, samples, format):
         if zero_shot is not None and one.prediction is not None:
@@ -62,10 +62,10 @@ def tally_of(
 
 
 def counted_as(text: str, label: str | None, classes: Collection[str]) -> str:
-    """The name under which a generated text is counted: its own where it is the label or a class.
+    """Return the name under which a generated text is counted: the text if it is the label or a class.
 
-    All others share one, so that there are not as many as rows; and never the label's, or they
-    would count as right.
+    All other texts share one name, since there may be as many texts as rows. It is never the label,
+    or they would count as right.
     """
     if text == label or text in classes:
         return text

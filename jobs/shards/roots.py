@@ -1,9 +1,10 @@
-"""Where may be read: under a worker's allowed roots, after links and `..` are resolved, and on the web.
+"""The addresses that a job may read: below a worker's allowed roots, after links and `..` are resolved,
+and on the web.
 
-Whoever can submit a job names addresses that workers open with their own rights. This keeps a job
-from reading what the pool's owner did not mean to share; it does not replace file permissions or
-bucket policies, and it does not look at what lies in the files. The web is for media alone, and only
-where it was asked for; which of its addresses are public is found out when they are fetched (savs.data.web).
+The manifest of a job names addresses that workers open with their own permissions. This check keeps a job
+from reading what the pool's owner did not mean to share; it does not replace file permissions or bucket
+policies, and it does not check the content of files. Only media are read from the web, and only with
+--allow-http; whether an address is public is checked when it is fetched (savs.data.web).
 """
 
 import posixpath
@@ -21,9 +22,9 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters or more
 
 @dataclass(frozen=True)
 class Roots:
-    """Folders, and buckets or prefixes of buckets as s3:// addresses.
+    """Allowed roots: folders, and buckets or prefixes of buckets as s3:// addresses.
 
-    allowed  None for all of them
+    allowed  None allows all addresses
     http     whether media may be fetched from the web
     """
 
@@ -36,11 +37,11 @@ class Roots:
 
     @classmethod
     def everywhere(cls, http: bool = False) -> "Roots":
-        """For a person's own process, which reads with that person's rights."""
+        """Return roots for a user's own process, which reads with the user's permissions."""
         return cls(None, http)
 
     def allow(self, address: str) -> bool:
-        """Whether `address` is one of the roots or lies below one, or is on the web and that is allowed."""
+        """Return whether `address` is a root or below one, or is on the web and that is allowed."""
         if is_web(address):
             return self.http
         if not _readable(address):
@@ -48,7 +49,7 @@ class Roots:
         if self.allowed is None:
             return True
         if address.startswith("s3://") and {"..", "."} & set(address.split("/")):
-            return False  # an object's name is taken literally, and these are never meant so
+            return False  # object names are literal, and these are never meant literally
         place = _resolved(address)
         return any(place == root or place.startswith(root.rstrip("/") + "/") for root in self.allowed)
 
@@ -71,13 +72,13 @@ class Roots:
         if is_web(address):
             return f"{shown(address)} is on the web, which is read only with --allow-http"
         if not _readable(address):
-            return f"{address} is no address of a folder, a bucket (s3://) or the web (http, https)"
+            return f"{address} is not the address of a folder, a bucket (s3://) or the web (http, https)"
         known = ", ".join(self.allowed or ())
-        return f"{address} lies outside this worker's allowed roots ({known}); see SAVS_ALLOWED_ROOTS"
+        return f"{address} is outside this worker's allowed roots ({known}); see SAVS_ALLOWED_ROOTS"
 
 
 def _readable(address: str) -> bool:
-    """Whether `address` is a local one or an object's."""
+    """Return whether `address` is a local path or an s3:// address."""
     return address.startswith("s3://") or not ("://" in address or SCHEME.match(address))
 
 

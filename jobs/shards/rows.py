@@ -1,4 +1,4 @@
-"""The rows of a shard as they are read from the manifest."""
+"""The rows of a shard, as read from the manifest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from savs.storage import open_parent
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """A row of the manifest as far as it could be read: a sample, or why it is none."""
+    """A row of the manifest: its sample, if it has one, and its error, if it cannot be labelled."""
 
     index: int
     line: int
@@ -34,12 +34,12 @@ class ShardRows:
 
     @property
     def samples(self) -> list[Sample]:
-        """Of those entries that can be shown."""
+        """Samples of the entries without an error."""
         return [entry.sample for entry in self.entries if entry.sample is not None and entry.error is None]
 
     @property
     def errors(self) -> dict[int, ItemError]:
-        """Index → why it cannot be."""
+        """Index → error of the entries that have one."""
         return {entry.index: entry.error for entry in self.entries if entry.error is not None}
 
     @property
@@ -48,7 +48,7 @@ class ShardRows:
 
 
 def check_addresses(job: Job, roots: Roots | None) -> None:
-    """Raises ForbiddenAddress where the job's manifest or artifact lie outside `roots`."""
+    """Raises ForbiddenAddress if the job's manifest or artifact is outside `roots`."""
     if roots is not None:
         roots.check_address(job.spec.source.url)
         if isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None:
@@ -56,8 +56,8 @@ def check_addresses(job: Job, roots: Roots | None) -> None:
 
 
 def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> ShardRows:
-    """The shard's rows. Raises Changed where the manifest is no longer the one that was planned,
-    LedgerError where they are not as many as were planned, and as `check_addresses`."""
+    """Return the shard's rows. Raises Changed if the manifest is no longer the one that was planned,
+    LedgerError if their number is not as planned, and as `check_addresses`."""
     check_addresses(job, roots)
     if shard.retry is None:
         found = _read_span(job, shard, roots)
@@ -68,7 +68,7 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
             found += [entry for entry in _read_span(job, pick.shard, roots) if entry.index in wanted]
     if len(found) != shard.rows:
         raise LedgerError(
-            f"job {job.job_id}: shard {shard.number} has {len(found)} rows, and {shard.rows} were planned"
+            f"job {job.job_id}: shard {shard.number} has {len(found)} rows, but {shard.rows} were planned"
         )
     return ShardRows(job, shard, found)
 

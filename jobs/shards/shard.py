@@ -1,8 +1,8 @@
-"""Runs one shard: read its rows, read out the model, store the part, commit the outcome.
+"""Runs one shard: reads its rows, runs the model, stores the part, commits the outcome.
 
-All jobs are the same way over the rows with another ending (`jobs.shards.result`). A row that cannot be
-labelled becomes an error row; whatever is wrong with the job itself (the model, the artifact, data
-that has changed) is raised and leaves the shard without an outcome.
+All kinds of jobs share these steps and differ in their result (`jobs.shards.result`). A row that cannot
+be labelled becomes an error row; an error of the job itself (the model, the artifact, data that has
+changed) is raised and leaves the shard without an outcome.
 """
 
 import time
@@ -37,14 +37,13 @@ def run_shard(
     progress: Progress = lambda rows: None,
     roots: Roots | None = None,
 ) -> tuple[Outcome, ...]:
-    """Runs `shard` of `job`, and what it carries, in one pass through the model: commits an outcome for
-    each, and answers them, the job's own first. One that has an outcome is left as it is.
+    """Run `shard` of `job` and its companions' shards in one pass through the model. Commit an outcome for
+    each, and return them, the job's own first. A shard that has an outcome is left as it is.
 
-    roots  where may be read; None for everywhere, as a person's own process may
+    roots  addresses that may be read; None allows all, as for a user's own process
 
-    Raises ArtifactMismatch where the artifact was made with another model, Changed where the
-    manifest is not what was planned, and ForbiddenAddress where manifest or artifact lie outside
-    `roots`.
+    Raises ArtifactMismatch if the artifact was made with another model, Changed if the manifest is
+    not the one that was planned, and ForbiddenAddress if manifest or artifact is outside `roots`.
     """
     if (outcome := ledger.outcome(job.job_id, shard.number)) is not None:
         progress(shard.rows)
@@ -67,7 +66,7 @@ def run_shard(
         "timings": {name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
         "work": dict(sorted(timings.counts.items())),
     }
-    # The job's own comes last: then whoever finds it knows that the others had their turn.
+    # The job's own comes last, so that its presence means that the others have been committed.
     outcomes = [
         ledger.commit(unit.job.job_id, outcome.model_copy(update=spent))
         for unit, outcome in reversed(written)
@@ -78,7 +77,7 @@ def run_shard(
 def _endings(
     units: Sequence[ShardRows], model: "Model", timings: "Timings", progress: Progress
 ) -> Iterable[ShardResult | None]:
-    """One after another, so that the rows of one at a time are in memory."""
+    """Return the results one after another, so that the rows of only one are in memory."""
     spec = units[0].job.spec
     if isinstance(spec, ExtractSpec):
         return read_examples(units, model, timings, progress)
@@ -118,7 +117,7 @@ def _examples(rows: Sequence[ResultRow | ExampleRow]) -> tuple[ErrorExample, ...
 
 
 def give_up(ledger: Ledger, job: Job, shard: Shard, reason: str) -> Outcome:
-    """Makes "failed" the shard's outcome, unless it has one."""
+    """Make "failed" the shard's outcome, unless it has one."""
     return ledger.commit(
         job.job_id,
         Outcome(

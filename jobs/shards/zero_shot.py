@@ -1,4 +1,4 @@
-"""What a shard comes to where the model itself is asked, without examples."""
+"""The result of a shard that is answered zero-shot."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from savs.model.model import Model
     from savs.timings import Timings
 
-Said = str | dict[str, float]  # a text, or how likely each class is
+Said = str | dict[str, float]  # a text, or the probability of each class
 
 
 def answer_rows(unit: ShardRows, model: "Model", timings: "Timings", progress: Progress) -> ShardResult:
-    """Asks the model itself about the unit's entries; the part is their result rows."""
+    """Ask the model itself about the unit's entries; the part is their result rows."""
     from savs.engine.extract import read_prompts
 
     spec, entries = unit.job.spec, unit.entries
@@ -49,7 +49,7 @@ def answer_rows(unit: ShardRows, model: "Model", timings: "Timings", progress: P
 def _question(
     zero_shot: ZeroShot, model: "Model", timings: "Timings"
 ) -> "Callable[[Sequence[Prompt]], Sequence[Said | ItemError]]":
-    """What asks the model, as the job wants it."""
+    """Return a function that asks the model as the job specifies."""
     from savs.engine.zero_shot import generate, likeliest
 
     if zero_shot.max_new_tokens is None:

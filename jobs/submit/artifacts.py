@@ -1,4 +1,4 @@
-"""Finds artifacts by what people call them. Nothing of a model is loaded for that."""
+"""Finds artifacts by name or address, without loading a model."""
 
 import json
 from datetime import datetime
@@ -12,8 +12,8 @@ from savs.storage import join, open_store
 
 
 def find_artifact(ledger: Ledger, artifact: str) -> str:
-    """The address of an artifact: as given, or `NAME` (its newest version) or `NAME/VERSION` in
-    the workspace. Raises ArtifactNotFound."""
+    """Return the address of an artifact that is given by address, or as `NAME` (its newest version) or
+    `NAME/VERSION` in the workspace. Raises ArtifactNotFound."""
     if artifact.startswith("s3://"):
         return artifact
     if check_path((Path(artifact) / "manifest.json").is_file):
@@ -42,7 +42,7 @@ def _versions(ledger: Ledger, name: str) -> list[str]:
             continue  # it is being made
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArtifactNotFound(
-                f"artifacts/{name}/{version}/manifest.json is not an artifact's"
+                f"artifacts/{name}/{version}/manifest.json is not an artifact manifest"
             ) from error
     return [version for _, version in sorted(found)]
 
@@ -55,4 +55,4 @@ def read_name_and_model(url: str) -> tuple[str, str]:
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact's") from error
+        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error

@@ -1,4 +1,4 @@
-"""What a job would be, before it is one: rows, shards, classes, problems, hours and cost."""
+"""Estimates a job before it is submitted: rows, shards, classes, problems, hours and cost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """One manifest, looked through.
+    """The estimate of one manifest.
 
     problems    rows that cannot be used, of which `bad` are the first
     classes     rows per label, most frequent first
-    unknown     fields that the format does not know, and the first line that has each
-    missing     media that are not there, of which `absent` are the first; None where not looked for
-    refused     why it could not be submitted; None where it could
-    rate        items a second of one worker, measured or given; None where it is not known
-    hours       of `workers` together, until it is done
-    cost        of those hours, in the currency of the price; None where no price was given
+    unknown     fields that the format does not use, and the first line that has each
+    missing     media that do not exist, of which `absent` are the first; None if not checked
+    refused     why it cannot be submitted; None if it can
+    rate        items per second of one worker, measured or given; None if unknown
+    hours       until it is done, with all `workers`; None if the rate is unknown
+    cost        of those hours, in the currency of the price; None without hours or a price
     """
 
     url: str
@@ -65,12 +65,12 @@ def estimate(
     workers: int = 1,
     gpu_hour_price: float | None = None,
 ) -> Estimate:
-    """Looks through the manifest at `url` and writes nothing.
+    """Return the estimate of the manifest at `url`. Writes nothing.
 
-    ledger       whose measured rates are used where none is given
-    check_media  look for every picture and video; on S3 that is a request each
+    ledger       its measured rates are used if none is given
+    check_media  check that every image and video exists; on S3 that is a request each
 
-    Raises SettingsError where the manifest cannot be read at all.
+    Raises SettingsError if the manifest cannot be read at all.
     """
     source = make_source(url, option, row_options)
     store, key = open_parent(source.url)
@@ -113,7 +113,7 @@ def estimate(
 
 
 def absent_media(source: Source) -> Iterator[BadLine]:
-    """Media of usable rows that are not there, with their lines. What is on the web is not looked for."""
+    """Yield media of usable rows that do not exist, with their lines. Media on the web are not checked."""
     store, key = open_parent(source.url)
 
     def look(line: Line) -> list[BadLine]:

@@ -1,7 +1,7 @@
-"""Cuts a manifest into shards by byte offset, in one pass that validates every row and keeps none.
+"""Cuts a manifest into shards by byte offset, in one pass that validates every row and holds none in memory.
 
-A plan of 10^8 rows is two columns of numbers. What has failed may be planned again, as further
-shards (`Retry`); see `jobs.submit.retry`.
+A plan of 10^8 rows is two columns of numbers. Failed rows can be retried in additional shards
+(`Retry`); see `jobs.submit.retry`.
 """
 
 from array import array
@@ -21,11 +21,11 @@ from savs.storage import open_parent
 
 @dataclass
 class Survey:
-    """What a pass over a manifest finds besides its shards.
+    """The findings of a pass over a manifest, in addition to its shards.
 
-    labels   rows per label; kept for `MAX_LABELS` labels at most
+    labels   rows per label; of at most `MAX_LABELS` labels
     bad      the first unusable rows
-    unknown  fields that the format does not know, and the first line that has each
+    unknown  fields that the format does not use, and the first line that has each
     """
 
     MAX_LABELS = 100_000
@@ -76,16 +76,16 @@ def plan_manifest(
     rates: Mapping[str, float] | None = None,
     survey: Survey | None = None,
 ) -> Plan:
-    """The shards of the manifest at `url`.
+    """Return the plan of the manifest at `url`.
 
     shard_rows  rows of a shard; None: as many as take SHARD_SECONDS
-    reading     by default the `general` format, with media beside the manifest
-    rates       items a second of one worker per kind of row, as far as they were measured
-    survey      is filled on the way
+    reading     by default the `general` format, with media next to the manifest
+    rates       items per second of one worker per kind of row, if measured
+    survey      is filled during the pass
 
-    With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted
-    and left to their shards, where they become error rows. A JSON list that is none raises one, too.
-    Raises SettingsError where there is not one row, or with `labelled` only one class; and NotFound.
+    With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted,
+    and become error rows when their shards run. An invalid JSON list raises a ManifestError, too.
+    Raises SettingsError if there are no rows, or with `labelled` only one class; and NotFound.
     """
     found = survey or Survey()
     store, key = open_parent(url)
@@ -121,11 +121,11 @@ def plan_manifest(
 
 
 def manifest_rows(stream: IO[bytes], listed: bool, url: str) -> Iterator[Line]:
-    """The rows of the manifest at `url`. Raises ManifestError where it is a JSON list that is none."""
+    """Yield the rows of the manifest at `url`. Raises ManifestError if it is an invalid JSON list."""
     line = 1
     try:
         for row in read_rows(stream, listed):
             line = row.number
             yield row
     except BadRow as error:
-        raise ManifestError(url, [BadLine(line, f"at or behind this line: {error}")]) from error
+        raise ManifestError(url, [BadLine(line, f"at or after this line: {error}")]) from error

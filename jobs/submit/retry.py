@@ -1,4 +1,4 @@
-"""Plans again what failed in a job that has ended (see `jobs.records.retries` for what that means)."""
+"""Plans retries of the rows that failed in an ended job (see `jobs.records.retries`)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,32 +14,32 @@ from savs.errors import JobError
 
 
 def retry_job(ledger: Ledger, job: Job, *, dead_only: bool) -> int:
-    """Plans the rows of an ended job that failed, or only those of shards that were given up.
+    """Plan a retry of an ended job's failed rows, or only of those of shards that were given up.
 
-    The job is unfinished then, and waits to be run. Answers how many rows there are; with none,
-    nothing changes. Raises JobError where the job has not ended, or ended before it was planned.
+    The job is then unfinished and has to be run. Return the number of rows to retry; if it is 0,
+    nothing changes. Raises JobError if the job has not ended, or ended before it was planned.
     """
     summary = check_ended(ledger, job)
     if not ledger.is_planned(job.job_id):
         raise JobError(
             f"{job.job_id} failed before it had rows: {summary.get('reason')}; "
-            f"mend that, then: savs-submit resume {job.spec.name}"
+            f"fix it, then: savs-submit resume {job.spec.name}"
         )
     if job.spec.kind == "extract" and summary["status"] == "done":
-        return 0  # its artifact is made, and is never made again
+        return 0  # its artifact exists, and is never fitted again
     planned = ledger.planned(job.job_id)
     if len(ledger.committed(job.job_id)) < len(planned):
-        raise _not_ended(job)  # somebody else's retry has begun since the summary was read
+        raise _not_ended(job)  # another retry has begun since the summary was read
     shards = tuple(_grouped(_picks(ledger, job, planned, dead_only), planned.plan.shard_rows))
     if shards:
-        # The summary goes first: without it the job is unfinished, whenever this is interrupted.
+        # The summary is deleted first: without it the job is unfinished, whenever this is interrupted.
         ledger.forget_summary(job.job_id)
         ledger.create_retry(job.job_id, Retry(number=len(planned.retries), first=len(planned), shards=shards))
     return sum(shard.rows for shard in shards)
 
 
 def check_ended(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """The job's summary. Raises JobError where it has not ended."""
+    """Return the job's summary. Raises JobError if it has not ended."""
     summary = ledger.summary(job.job_id)
     if summary is None:
         raise _not_ended(job)
@@ -48,17 +48,17 @@ def check_ended(ledger: Ledger, job: Job) -> dict[str, Any]:
 
 def _not_ended(job: Job) -> JobError:
     return JobError(
-        f"{job.job_id} has not ended; wait for it, or go on with it: savs-submit resume {job.spec.name}"
+        f"{job.job_id} has not ended; wait for it, or resume it: savs-submit resume {job.spec.name}"
     )
 
 
 def _picks(
     ledger: Ledger, job: Job, planned: Planned, dead_only: bool
 ) -> Iterator[tuple[Pick, dict[str, int]]]:
-    """Rows that failed, shard by shard, with their kinds of error."""
+    """Yield the rows that failed, shard by shard, and the counts of their kinds of error."""
     size = len(planned.plan)
-    later: dict[int, str | None] = {}  # of rows that were redone: what came of them
-    revived: set[int] = set()  # shards that were given up and redone whole
+    later: dict[int, str | None] = {}  # retried rows: their kind of error, or None
+    revived: set[int] = set()  # shards that were given up and then retried as a whole
     outcomes = ledger.outcomes(job.job_id)
     base: list[Outcome] = []
     for outcome in outcomes:
@@ -85,7 +85,7 @@ def _picks(
 
 
 def _grouped(picks: Iterable[tuple[Pick, dict[str, int]]], rows: int) -> Iterator[RetryShard]:
-    """Retry shards of about `rows` rows."""
+    """Yield retry shards of about `rows` rows."""
     group: list[Pick] = []
     errors: Counter[str] = Counter()
     for pick, kinds in chain(picks, [(None, {})]):

@@ -1,7 +1,7 @@
-"""Splits: a training file and a corpus each, that are run under one name and scored side by side.
+"""Splits: pairs of a training file and a corpus that are run under one name and scored side by side.
 
-A split is fitted and labelled by jobs of its own, named `<name>.<split>`; their specs say of which name
-they are a split, so that a command which is given the name finds them all.
+A split is fitted and labelled by jobs of its own, named `<name>.<split>`. Their specs hold the split, so
+that a command that is given the name finds them all.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from jobs.records.job import NAME
 from savs.errors import SettingsError
 from savs.storage import join, open_parent, open_store
 
-SUFFIXES = (".json", ".jsonl")  # of the files in a folder that are manifests
+SUFFIXES = (".json", ".jsonl")  # of manifests in a folder
 
 
 @dataclass(frozen=True)
 class Split:
-    """Addresses of two manifests. `name` is None where there is nothing to tell apart."""
+    """Addresses of two manifests. `name` is None if there is only one split."""
 
     name: str | None
     train: str
@@ -26,11 +26,11 @@ class Split:
 
 
 def splits_of(train: str | None, data: str | None, given: Sequence[tuple[str, str, str]]) -> list[Split]:
-    """What is to be run: the splits that are `given` as (name, train, data), those of two folders, or
-    the two files. Raises SettingsError."""
+    """Return the splits to run: those that are `given` as (name, train, data), those of two folders, or
+    the two files as one. Raises SettingsError."""
     if given:
         if train is not None or data is not None:
-            raise SettingsError("--split names its files itself; leave out --train and --data")
+            raise SettingsError("--split already names the files; leave out --train and --data")
         twice = sorted({name for name, *_ in given if sum(name == other for other, *_ in given) > 1})
         if twice:
             raise SettingsError(f"--split: given more than once: {', '.join(twice)}")
@@ -43,26 +43,26 @@ def splits_of(train: str | None, data: str | None, given: Sequence[tuple[str, st
     if not all(folders):
         folder, file = (f"--train: {train}", "--data") if folders[0] else (f"--data: {data}", "--train")
         raise SettingsError(
-            f"{folder} is a folder and {file} is none; give two files, or two folders in which files of the "
-            "same name are a split"
+            f"{folder} is a folder and {file} is not; give two files, or two folders in which files of the "
+            "same name form a split"
         )
     first, second = (_manifests(url, option) for url, option in ((train, "--train"), (data, "--data")))
     alone = [first.get(name) or second[name] for name in sorted(first.keys() ^ second.keys())]
     if alone:
         raise SettingsError(
-            f"files of the same name in --train and --data are a split; only one of them has: "
+            f"files of the same name in --train and --data form a split; only one of the folders has: "
             f"{', '.join(alone)}"
         )
     return [Split(_checked(name, first[name]), first[name], second[name]) for name in sorted(first)]
 
 
 def manifests_of(url: str, option: str) -> list[str]:
-    """The manifests in the folder at `url`, or `url` itself where it is none."""
+    """Return the manifests in the folder at `url`, or `url` itself if it is not a folder."""
     return sorted(_manifests(url, option).values()) if is_folder(url) else [url]
 
 
 def is_folder(url: str) -> bool:
-    """Whether `url` is a local folder, or a prefix of a bucket right below which objects lie."""
+    """Return whether `url` is a local folder, or a prefix of a bucket with objects directly below it."""
     if not url.startswith("s3://"):
         return "://" not in url and check_path(Path(url).expanduser().is_dir)
     if url.endswith("/"):
@@ -72,7 +72,7 @@ def is_folder(url: str) -> bool:
 
 
 def _manifests(url: str, option: str) -> dict[str, str]:
-    """Name of the split → address of the manifest, of all in a folder. Raises SettingsError."""
+    """Return split name → manifest address for all manifests in a folder. Raises SettingsError."""
     folder = resolve_address(url).rstrip("/")
     found: dict[str, str] = {}
     for file in open_store(folder).files(""):
@@ -88,14 +88,14 @@ def _manifests(url: str, option: str) -> dict[str, str]:
 
 
 def stems_of(urls: Sequence[str], option: str) -> list[str]:
-    """What tells manifests apart: the names of their files. Raises SettingsError where it does not."""
+    """Return the file names of manifests, without suffix. Raises SettingsError if two are equal."""
     stems = [
         _checked(resolve_address(url).rstrip("/").rpartition("/")[2].partition(".")[0], url) for url in urls
     ]
     if twice := [stem for stem in stems if stems.count(stem) > 1]:
         raise SettingsError(
-            f"{option}: two files are called {twice[0]!r}, and so would be their artifacts; rename one, or "
-            "submit them one by one"
+            f"{option}: two files are called {twice[0]!r}, so their artifacts would have the same name; "
+            "rename one, or submit them one by one"
         )
     return stems
 

@@ -1,4 +1,4 @@
-"""Turns what a user asks for into jobs in the ledger.
+"""Turns a user's request into jobs in the ledger.
 
 Everything that can be checked without a model is checked here, before anything is written.
 """
@@ -38,7 +38,7 @@ AS_TRAINED = PromptOptions()
 
 
 def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
-    """The manifest at `url` as it is now. Raises SettingsError where it cannot be read."""
+    """Return the manifest at `url` with its current ETag. Raises SettingsError if it cannot be read."""
     format_of(rows.format)
     root = rows.media_root
     if root is not None and "://" in root and not root.startswith("s3://"):
@@ -62,7 +62,7 @@ def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
 
 
 def resolve_model(model: str) -> str:
-    """A folder by its absolute path; an alias or a hub id as it is."""
+    """Return the absolute path of a folder, and an alias or a hub id unchanged."""
     return str(Path(model).resolve()) if check_path(Path(model).is_dir) else model
 
 
@@ -81,9 +81,9 @@ def extract_job(
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
-    """A job that fits an artifact on `train`. It is not written yet, and its rows are not looked at.
+    """Return a job that fits an artifact on `train`. Neither writes the job nor reads its rows.
 
-    split  which of several of that name it is
+    split  name of its split, if there are several
     """
     spec = ExtractSpec.model_validate(
         {
@@ -115,10 +115,10 @@ def classify_job(
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
-    """A job that labels `data`. It is not written yet, and its rows are not looked at.
+    """Return a job that labels `data`. Neither writes the job nor reads its rows.
 
-    artifact  its address; where `after` names the job that will make it, it need not exist yet
-    split     which of several of that name it is
+    artifact  its address; it need not exist yet if `after` names the job that will make it
+    split     name of its split, if there are several
     """
     spec = ClassifySpec(
         name=checked_name(name, split),
@@ -134,25 +134,25 @@ def classify_job(
 
 
 def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[str], **how: Any) -> list[Job]:
-    """A job for each of `artifacts`, which share one pass through the model; each of several is called
+    """Return a job for each of `artifacts`. Several jobs share one pass through the model, and are named
     `<name>.<artifact>`.
 
     model  by default the one that made the artifacts
     how    as in `classify_job`
 
-    Raises SettingsError where they cannot share a pass, and as `classify_job`.
+    Raises SettingsError if they cannot share a pass, and as `classify_job`.
     """
     made = [read_name_and_model(url) for url in artifacts]
     names = [own for own, _ in made]
     if twice := [own for own in names if names.count(own) > 1]:
         raise SettingsError(
-            f"--artifact: two are called {twice[0]!r}, and so would be the task of their rows; submit them "
+            f"--artifact: two are called {twice[0]!r}, so their rows would have the same task; submit them "
             "one by one"
         )
     models = list(dict.fromkeys(maker for _, maker in made))
     if model is None and len(models) > 1:
         raise SettingsError(
-            f"--artifact: {models[0]} and {models[1]} made them, and one pass is one model's; submit them "
+            f"--artifact: made with {models[0]} and {models[1]}, but a pass uses one model; submit them "
             "one by one"
         )
     model = model or models[0]
@@ -167,7 +167,7 @@ def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[s
 
 
 def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
-    """A job of `spec`, submitted now. Raises SettingsError where rate or note cannot be used."""
+    """Return a job of `spec`, submitted now. Raises SettingsError if rate or note cannot be used."""
     try:
         return Job(
             job_id=job_id(spec),
@@ -183,15 +183,15 @@ def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str
 
 
 def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> list[Job]:
-    """Writes `jobs` to the ledger; those that are there already are the answer instead.
+    """Write `jobs` to the ledger and return them, or in their place those that exist already.
 
-    All are planned before one is written, so that whoever resumes finds all of them or none.
+    All are planned before one is written, so that a later `resume` finds all of them or none.
 
-    plan_remote  False leaves manifests on S3 to be planned by a worker
+    plan_remote  False leaves the planning of manifests on S3 to a worker
 
     Raises as `plan_manifest`.
     """
-    plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not there yet
+    plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not planned yet
     for job in jobs:
         source = job.spec.source
         if (plan_remote or not source.url.startswith("s3://")) and not ledger.is_planned(job.job_id):
@@ -201,9 +201,9 @@ def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> 
 
 
 def plan_job(ledger: Ledger, job: Job) -> Plan:
-    """The plan of a job whose manifest is still the one that was submitted; that of the job beside which
-    it goes through the same manifest, so that their shards have the same rows. Raises as
-    `plan_manifest`, and Changed."""
+    """Return the plan of a job. A companion with the same manifest has the plan of the job whose pass it
+    shares, so that their shards have the same rows. Raises as `plan_manifest`, and Changed if the
+    manifest is no longer the one that was submitted."""
     source = job.spec.source
     if job.beside is not None and ledger.is_there(job.beside):
         first = ledger.job(job.beside)
@@ -225,11 +225,11 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
 
 
 def check_model(model: str) -> None:
-    """Raises ModelNotFound where `model` can be no checkpoint. Loads nothing and asks no network."""
+    """Raises ModelNotFound if `model` cannot be a checkpoint. Loads nothing and uses no network."""
     from savs.model.checkpoint import ALIASES, is_hub_id
 
     if not (model in ALIASES or check_path((Path(model) / "config.json").is_file) or is_hub_id(model)):
         raise ModelNotFound(
-            f"--model: {model!r} is no folder with a config.json, no hub id (owner/name), "
-            f"and none of: {', '.join(ALIASES)}"
+            f"--model: {model!r} is not a folder with a config.json, a hub id (owner/name), "
+            f"or an alias ({', '.join(ALIASES)})"
         )

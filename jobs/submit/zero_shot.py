@@ -1,4 +1,4 @@
-"""Jobs that ask the model itself, without examples: their classes, and how long an answer may be."""
+"""Zero-shot jobs: their classes, and the maximum length of an answer."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -39,17 +39,17 @@ def zero_shot_job(
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
-    """A job that asks `model` about `data`. It is not written yet.
+    """Return a job that asks `model` about `data`. It is not written yet.
 
-    classes         by default the labels in the manifest, which is looked through for them
-    max_new_tokens  of a greedy answer; by default as the format has it
+    classes         by default the labels in the manifest, which is scanned for them
+    max_new_tokens  of a greedy answer; by default that of the format
     prompt          how items are shown; by default as the checkpoint was published
 
-    Raises SettingsError where the classes cannot be used, and as `plan_manifest`.
+    Raises SettingsError if the classes cannot be used, and as `plan_manifest`.
     """
     source = make_source(data, "--data", rows)
     if method == "constrained" and max_new_tokens is not None:
-        raise SettingsError("--max-new-tokens goes only with greedy answers: a constrained one is a class")
+        raise SettingsError("--max-new-tokens applies only to greedy answers: a constrained one is a class")
     if method == "greedy":
         max_new_tokens = max_new_tokens or format_of(rows.format).answer_tokens
     try:
@@ -74,10 +74,10 @@ def zero_shot_job(
 
 
 def labels_of(source: Source, method: Method) -> tuple[str, ...]:
-    """The labels of a manifest, in order of first appearance.
+    """Return the labels of a manifest, in order of first appearance.
 
-    Of more than MAX_CLASSES the most frequent ones are enough to count greedy answers by. Raises
-    SettingsError where there are not two to MAX_CLASSES to choose from.
+    If there are more than MAX_CLASSES, return the most frequent ones for greedy answers. For constrained
+    ones, raises SettingsError unless there are two to MAX_CLASSES.
     """
     survey = Survey()
     plan_manifest(source.url, None, labelled=False, reading=source.reading, survey=survey)

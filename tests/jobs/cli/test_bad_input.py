@@ -341,13 +341,13 @@ def test_hostile_labels_come_through_unchanged(own_corpus: Corpus, qwen2_vl: Pat
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("an unknown model", {"--model": "no-such-model"}, "--model: 'no-such-model' is no folder"),
-    ("a folder that is no checkpoint", {"--model": "{folder}"}, "is no folder with a config.json"),
-    ("a model with a very long name", {"--model": "m" * 300}, "is no folder with a config.json"),
+    ("an unknown model", {"--model": "no-such-model"}, "--model: 'no-such-model' is not a folder"),
+    ("a folder that is no checkpoint", {"--model": "{folder}"}, "is not a folder with a config.json"),
+    ("a model with a very long name", {"--model": "m" * 300}, "is not a folder with a config.json"),
     ("no training file", {"--train": "{folder}/no.jsonl"}, "--train: {folder}/no.jsonl does not exist"),
     ("no corpus", {"--data": "{folder}/no.jsonl"}, "--data: {folder}/no.jsonl does not exist"),
     ("a corpus with a very long name", {"--data": "{folder}/" + "n" * 300}, "--data: "),
-    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder and --train is none"),
+    ("a corpus that is a folder", {"--data": "{folder}"}, "--data: {folder} is a folder and --train is not"),
     ("a training file that is a folder", {"--train": "{folder}"}, "--train: {folder} is a folder"),
     ("an empty corpus", {"--data": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
     ("an empty training file", {"--train": "{folder}/empty.jsonl"}, "empty.jsonl has no rows"),
@@ -416,14 +416,14 @@ def test_wrong_usage_with_json_is_json_too(corpus: Corpus, workspace: Path) -> N
         *("--workspace", workspace),
     )
     assert result.exit_code == 2
-    assert json.loads(result.stdout)["error"].startswith("--model: 'nobody' is no folder")
+    assert json.loads(result.stdout)["error"].startswith("--model: 'nobody' is not a folder")
 
 
 @pytest.mark.parametrize("command", ["status", "resume", "results"])
 def test_a_name_that_is_not_there_is_wrong_usage(calm: Finished, command: str) -> None:
     result = savs_submit(command, "nobody", "--workspace", calm.workspace)
     assert result.exit_code == 2
-    assert "no job 'nobody'" in result.stderr and "there is: shapes" in result.stderr
+    assert "no job 'nobody'" in result.stderr and "it has: shapes" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_job_that_runs_is_not_deleted_until_it_is_cancelled(workspace: Path) -
     refused = delete(workspace, "pets", "--yes")
 
     assert refused.exit_code == 1
-    assert f"{job.job_id} has not ended; savs-submit cancel pets stops it" in refused.stderr
+    assert f"{job.job_id} has not ended; cancel it first: savs-submit cancel pets" in refused.stderr
     assert tree(workspace) == before
     assert savs_submit("cancel", "pets", "--workspace", workspace).exit_code == 0
     assert delete(workspace, "pets", "--yes").exit_code == 0
@@ -198,7 +198,7 @@ def test_for_machines_a_deletion_asks_nothing_and_so_must_be_confirmed(workspace
     ledger, job = ended(workspace)
 
     refused = delete(workspace, "pets", "--json")
-    assert refused.exit_code == 2 and "give --yes too" in refused.stderr
+    assert refused.exit_code == 2 and "add --yes" in refused.stderr
     said = delete(workspace, "pets", "--json", "--yes")
 
     assert json.loads(said.stdout) == [{"job_id": job.job_id, "deleted": True}]
@@ -210,7 +210,7 @@ def test_all_jobs_are_not_deleted_for_want_of_a_name(workspace: Path) -> None:
 
     said = delete(workspace, "--yes")
 
-    assert said.exit_code == 2 and "name the jobs to delete" in said.stderr
+    assert said.exit_code == 2 and "give the NAME of the jobs to delete" in said.stderr
     assert left(ledger)
 
 

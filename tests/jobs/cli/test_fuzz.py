@@ -186,7 +186,7 @@ def test_a_shard_that_is_not_as_it_was_planned_is_not_run(
 ) -> None:
     shard = ledger.planned(job.job_id).shard(1)
 
-    with pytest.raises(LedgerError, match=r"shard 1 has \d rows, and \d were planned"):
+    with pytest.raises(LedgerError, match=r"shard 1 has \d rows, but \d were planned"):
         read_shard_rows(ledger, job, shard.model_copy(update=change), None)
 
 
@@ -197,7 +197,7 @@ def test_a_message_for_a_retry_shard_that_was_not_planned_is_refused(
     shard = ledger.planned(job.job_id).shard(4)
     assert shard.retry == 0
 
-    with pytest.raises(LedgerError, match=f"shard {number} is none of retry 0"):
+    with pytest.raises(LedgerError, match=f"shard {number} is not in retry 0"):
         read_shard_rows(ledger, job, shard.model_copy(update={"number": number}), None)
 
 

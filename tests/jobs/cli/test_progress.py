@@ -88,11 +88,11 @@ def test_machines_have_json_on_standard_error_and_standard_output_for_the_summar
 ) -> None:
     with pool_progress(as_json=True) as shown:
         shown.show([STATE, STATE])
-        shown.tell("no cpu worker is alive")
+        shown.tell("no cpu worker is running")
 
     said = capsys.readouterr()
     assert [json.loads(line) for line in said.err.splitlines()] == [
         {"jobs": [STATE, STATE]},
-        {"told": "no cpu worker is alive"},
+        {"told": "no cpu worker is running"},
     ]
     assert said.out == ""

@@ -149,7 +149,7 @@ def test_completion_knows_other_shells(shell: str) -> None:
 def test_without_a_known_shell_completion_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/csh")
     said = savs_submit("completion")
-    assert said.exit_code == 2 and "name a shell: bash, zsh or fish" in said.stderr
+    assert said.exit_code == 2 and "give a shell: bash, zsh or fish" in said.stderr
 
 
 @pytest.mark.parametrize(

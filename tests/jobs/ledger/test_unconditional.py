@@ -103,7 +103,7 @@ def test_a_retry_is_planned_once(careless: FaultyS3) -> None:
     assert retry_job(ledger, job, dead_only=False) == 1
     [planned] = ledger.planned(job.job_id).retries
 
-    with pytest.raises(LedgerError, match="is being retried by somebody else"):
+    with pytest.raises(LedgerError, match="is being retried by another process"):
         ledger.create_retry(job.job_id, Retry(number=0, first=1, shards=planned.shards))
 
 
@@ -111,4 +111,4 @@ def test_doctor_says_so(careless: FaultyS3) -> None:
     said = savs_submit("doctor", "--workspace", WORKSPACE)
 
     assert said.exit_code == 0
-    assert "doubtful conditional writes: ignored by this store" in said.stdout
+    assert "WARN conditional writes: ignored by this store" in said.stdout

@@ -73,12 +73,15 @@ def test_damaged_tallies_are_refused_or_can_be_scored(format: str) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"confusion": []}, "more rows share something than there are"),
+        ({"confusion": []}, "its clusters have more rows than its confusion"),
         ({"ranking": {"labels": {"preferred": 1}, "scored": {"preferred": [[500, 2, 0]]}}}, "more scores"),
-        ({"groups": {"coco": {}}}, "the rows of 'coco' form no groups"),
-        ({"groups": {"mrb_individual": {"open": {"q": {"best": None}}}}}, "has no role"),
-        ({"groups": {"sugarcrepe": {"numbers": [3, 1]}}}, "is the first"),
-        ({"groups": {"sugarcrepe": {"closed": {"cells": [{"outcome": [2]}]}}}}, r"comes to \(2,\)"),
+        ({"groups": {"coco": {}}}, "the rows of 'coco' do not form groups"),
+        ({"groups": {"mrb_individual": {"open": {"q": {"best": None}}}}}, "has an unknown role"),
+        ({"groups": {"sugarcrepe": {"numbers": [3, 1]}}}, "comes after the last"),
+        (
+            {"groups": {"sugarcrepe": {"closed": {"cells": [{"outcome": [2]}]}}}},
+            r"cannot have the outcome \(2,\)",
+        ),
     ],
 )
 def test_a_tally_that_contradicts_itself_is_refused(change: dict[str, Any], reason: str) -> None:

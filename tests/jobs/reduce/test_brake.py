@@ -45,7 +45,7 @@ def test_a_job_is_stopped_when_more_than_the_given_share_of_its_first_rows_faile
     if stops:
         why = ledger.why_cancelled(job.job_id) or ""
         assert why.startswith(f"{failed} of its first 1000 rows failed, more than {rate:.0%}")
-        assert "savs-submit logs pets says why" in why
+        assert "savs-submit logs pets shows why" in why
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))

@@ -88,9 +88,9 @@ def test_jobs_on_other_rows_do_not_compare(ledger: Ledger) -> None:
     one = labelled(ledger, "one", FIRST)
     source = one.spec.source.model_copy(update={"etag": "1" * 64})
     other = one.model_copy(update={"spec": one.spec.model_copy(update={"data": source})})
-    with pytest.raises(JobError, match="only jobs on the same rows compare"):
+    with pytest.raises(JobError, match="only jobs on the same rows can be compared"):
         compare_jobs(ledger, one, other)
-    with pytest.raises(JobError, match="labels nothing"):
+    with pytest.raises(JobError, match="is not a classify job"):
         compare_jobs(ledger, one, extract_job())
 
 
@@ -144,7 +144,7 @@ def test_several_pairs_are_a_table(ledger: Ledger, workspace: Path) -> None:
     assert "+0.200 (-0.407 to +0.693)" in lines[1] and "-0.200 (-0.693 to +0.407)" in lines[3]
     assert [one["difference"] for one in found] == [0.2, -0.2]
     alone = savs_submit("compare", "one", "two", "one", "--workspace", workspace)
-    assert alone.exit_code == 2 and "one has nothing to be compared with" in alone.stderr
+    assert alone.exit_code == 2 and "one has no job to be compared with" in alone.stderr
 
 
 def test_the_command_prints_both_and_what_chance_would_do(ledger: Ledger, workspace: Path) -> None:

@@ -138,7 +138,7 @@ def test_rows_that_do_not_add_up_are_refused(workspace: Path, counts: Counts) ->
 def test_an_outcome_of_a_shard_that_was_not_planned_is_refused(workspace: Path) -> None:
     ledger, job = write_job(workspace)
     write_outcome(ledger, job, 4, [])
-    with pytest.raises(LedgerError, match=r"shards \[4\] ended and were not planned"):
+    with pytest.raises(LedgerError, match=r"shards \[4\] have ended but were not planned"):
         reduce_job(ledger, job)
 
 

@@ -167,4 +167,4 @@ def test_groups_that_are_not_as_published_are_warned_of(tmp_path: Path) -> None:
 
     assert summary is not None
     [warning] = summary["warnings"]
-    assert "2 of 2 groups do not show the pictures that sugarcrepe says" in warning
+    assert "2 of 2 groups do not show the images that sugarcrepe requires" in warning

@@ -67,7 +67,7 @@ def test_ctrl_c_is_answered_and_resume_ends_what_was_begun(
 
     # then it says what to do, and what was done is kept
     assert process.returncode == 1
-    assert "stopped; `savs-submit resume shapes`, or the same command again, goes on" in stderr
+    assert "stopped; to continue, repeat the command, or: savs-submit resume shapes" in stderr
     assert "Traceback" not in stderr and stdout == ""
     assert commits(workspace, "extract") == EXTRACT_SHARDS and 5 <= commits(workspace, "classify") <= 6
     states = json.loads(savs_submit("status", "shapes", "--workspace", workspace, "--json").stdout)

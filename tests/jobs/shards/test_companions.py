@@ -280,7 +280,7 @@ def test_what_cannot_go_together_is_refused_before_anything_is_written(
 
     data = ["classify", "--data", own_corpus.data]
     assert "two are called 'set'" in refused(*data, "--artifact", "set", "--artifact", made)
-    assert "one pass is one model's" in refused(*data, "--artifact", "set", "--artifact", other)
+    assert "a pass uses one model" in refused(*data, "--artifact", "set", "--artifact", other)
     twice = ["extract", "--model", qwen2_vl, "--train", files["shape"], "--train", files["shape"]]
     assert "two files are called 'shape'" in refused(*twice)
     assert tree(workspace) == before

@@ -100,7 +100,7 @@ def test_plan_lists_media_that_are_not_there_and_fields_that_nobody_knows(own_co
         assert picture.name in lines[bad["line"]]  # an object begins a line before its first field
     assert list(found["unknown"]) == ["colour"]
     people = savs_submit("plan", "--data", own_corpus.data, "--check-media").stdout
-    assert "media that are not there: 2" in people and "colour" in people
+    assert "missing media files: 2" in people and "colour" in people
 
 
 def test_a_list_that_is_cut_off_is_refused_before_anything_is_written(
@@ -122,7 +122,7 @@ def test_a_list_that_is_cut_off_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        (("--format", "coco"), "no format 'coco'; there is: general"),
+        (("--format", "coco"), "no format 'coco'; the formats are: general"),
         (("--media-root", "https://example.org/"), "--media-root: https://example.org/ is neither"),
     ],
 )

@@ -192,7 +192,7 @@ def test_an_artifact_that_keeps_nothing_to_compare_with_is_said_to(
 
     # then it labels, and nobody is told that there is no leak
     assert said.exit_code == 0, said.output
-    assert "nobody looked for rows of the training set; extract it again" in said.stdout
+    assert "rows of the training set were not searched for; extract it again" in said.stdout
     [path] = workspace.glob("jobs/*/summary.json")
     summary = json.loads(path.read_bytes())
     assert summary["leaks"] is None and "without_leaks" not in summary

@@ -152,4 +152,4 @@ def test_with_an_artifact_nobody_says_how_items_are_shown(clips: Path, workspace
         *("--frames", 4),
     )
 
-    assert said.exit_code == 2 and "go only with --zero-shot" in said.stderr
+    assert said.exit_code == 2 and "are only for --zero-shot" in said.stderr

@@ -107,9 +107,9 @@ def test_a_manifest_never_comes_from_the_web(shared: Path, address: str) -> None
 def test_no_other_scheme_is_ever_read(shared: Path, address: str) -> None:
     for roots in (Roots.of([str(shared), "/"], http=True), Roots.everywhere(http=True)):
         assert not roots.allow(address)
-        with pytest.raises(ForbiddenMedia, match="no address of a folder"):
+        with pytest.raises(ForbiddenMedia, match="not the address of a folder"):
             roots.check_media(Sample(0, "0", (address,), "What?"))
-        with pytest.raises(ForbiddenAddress, match="no address of a folder"):
+        with pytest.raises(ForbiddenAddress, match="not the address of a folder"):
             roots.check_address(address)
 
 

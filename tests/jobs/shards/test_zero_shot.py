@@ -175,7 +175,7 @@ def test_rows_that_cannot_be_asked_about_fail_alone_and_are_retried(
     again = savs_submit("retry", "asked", "--workspace", workspace)
 
     # then its row is answered, and all others are as they were
-    assert again.exit_code == 3 and "2 rows are run again" in again.stderr
+    assert again.exit_code == 3 and "2 rows are retried" in again.stderr
     answered = [json.loads(r) for r in result_rows(Ledger(str(workspace)), asked.summary["job_id"])]
     assert "error" not in answered[6] and answered[6]["prediction"]
     assert [r for r in answered if r["index"] != 6] == [r for r in asked.rows if r["index"] != 6]
@@ -208,15 +208,15 @@ def refused(*options: object) -> str:
 def test_options_that_do_not_go_together_are_refused(two_labels: Path, workspace: Path) -> None:
     where = ("--data", two_labels, "--workspace", workspace)
     asked = (*where, "--model", "demo", "--zero-shot")
-    assert "exclude each other" in refused(*asked, "--artifact", "pets")
+    assert "cannot be combined" in refused(*asked, "--artifact", "pets")
     assert "give --artifact NAME, or --zero-shot" in refused(*where)
     assert "--zero-shot needs --model" in refused(*where, "--zero-shot", "greedy")
-    assert "--class goes only with --zero-shot" in refused(*where, "--artifact", "a", "--class", "cat")
-    assert "--max-new-tokens goes only with --zero-shot" in refused(
+    assert "--class is only for --zero-shot" in refused(*where, "--artifact", "a", "--class", "cat")
+    assert "--max-new-tokens is only for --zero-shot" in refused(
         *where, "--artifact", "a", "--max-new-tokens", 3
     )
     assert "a constrained one is a class" in refused(*asked, "constrained", "--max-new-tokens", 3)
-    assert "is no folder" in refused(*where, "--zero-shot", "--model", "no such model")
+    assert "is not a folder" in refused(*where, "--zero-shot", "--model", "no such model")
     assert "'often' is not one of" in refused(*asked, "often")
     assert not workspace.exists()
 
@@ -225,7 +225,7 @@ def test_classes_that_cannot_be_chosen_from_are_refused(
     two_labels: Path, tmp_path: Path, workspace: Path
 ) -> None:
     form = ("--zero-shot", "constrained", "--model", "demo", "--workspace", workspace, "--data")
-    assert "'cat' is there twice" in refused(*form, two_labels, "--class", "cat", "--class", "cat")
+    assert "'cat' is given twice" in refused(*form, two_labels, "--class", "cat", "--class", "cat")
     assert "at least two classes" in refused(*form, two_labels, "--class", "cat")
     assert "--class" in refused(*form, two_labels, "--class", "cat", "--class", " ")
     bare = write_jsonl(tmp_path / "bare.jsonl", [{"question": "What?"}])

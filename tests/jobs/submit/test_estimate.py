@@ -37,7 +37,7 @@ def test_rows_shards_and_classes_are_counted_and_nothing_is_written(corpus: Corp
     assert data["bytes"] == corpus.data.stat().st_size
     assert (data["rate"], data["hours"], data["cost"]) == (None, None, None)
     assert "24 rows (image)" in said.stdout and "circle: 8" in said.stdout
-    assert "no rate of this model is known; give --rate" in said.stdout
+    assert "no job has measured this model's rate; give --rate" in said.stdout
     assert not workspace.exists()
 
 
@@ -51,7 +51,7 @@ def test_hours_and_cost_follow_from_a_rate(tmp_path: Path) -> None:
     # 7,200 rows at 2 a second are an hour of one GPU: a quarter of one for four, at the same price
     assert (found["rate"], found["hours"], found["cost"]) == (2.0, 0.25, 2.5)
     assert (found["shard_rows"], found["shards"]) == (240, 30)  # two minutes of a worker
-    assert "15.0 minutes at 2 items/s and GPU, cost 2.50" in said.stdout
+    assert "15.0 minutes at 2 items/s per GPU, cost 2.50" in said.stdout
 
 
 def run_job(ledger: Ledger, seconds: float, kind: RowKind = "image") -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_mended_pictures_become_labels_and_no_other_row_runs_again(
 
     # then the others have labels, each in its place, and that one has failed again
     assert again.exit_code == 3, again.output
-    assert "3 rows are run again" in again.stderr
+    assert "3 rows are retried" in again.stderr
     calm_rows, rows = calm.rows.splitlines(), finished(workspace).rows.splitlines()
     assert [i for i, (a, b) in enumerate(zip(calm_rows, rows, strict=True)) if a != b] == [spoilt[1]]
     errors = finished(workspace).summary("classify")["errors"]
@@ -120,7 +120,7 @@ def test_a_failed_extract_job_is_fitted_after_a_retry_and_what_waits_for_it_runs
 
     # then the artifact is that of a calm run, and so are the labels
     assert again.exit_code == 0, again.output
-    assert "8 rows are run again" in again.stderr
+    assert "8 rows are retried" in again.stderr
     assert (finished(workspace).tensors, finished(workspace).rows) == (calm.tensors, calm.rows)
 
 
@@ -135,7 +135,7 @@ def test_an_artifact_that_is_made_is_never_made_again(
 
     again = savs_submit("retry", "shapes", "--workspace", workspace)
 
-    assert again.exit_code == 3 and ": 0 rows are run again" in again.stderr
+    assert again.exit_code == 3 and ": nothing to retry" in again.stderr
     assert tree(workspace / "artifacts") == before
 
 
@@ -244,7 +244,7 @@ def test_a_retry_shard_that_is_given_up_leaves_earlier_rows_and_says_so_until_th
 
     assert (summary["status"], summary["failed"]) == ("done", 2)
     assert summary["warnings"] == [
-        "shard 3, which redid rows that had failed, was given up (out of memory); they stay as they were"
+        "shard 3, which retried failed rows, was given up (out of memory); the rows are unchanged"
     ]
     assert b"".join(result_rows(ledger, job.job_id)).startswith(before)
     assert indices(ledger, job) == list(range(8))
@@ -265,7 +265,7 @@ def test_a_running_job_cannot_be_retried(workspace: Path) -> None:
     said = savs_submit("retry", "pets", "--workspace", workspace)
 
     assert said.exit_code == 1
-    assert "has not ended; wait for it, or go on with it: savs-submit resume pets" in said.stderr
+    assert "has not ended; wait for it, or resume it: savs-submit resume pets" in said.stderr
     assert tree(workspace) == before
 
 
@@ -287,7 +287,7 @@ def test_a_job_that_failed_before_it_had_rows_is_for_resume(workspace: Path) -> 
     said = savs_submit("retry", "pets", "--workspace", workspace)
 
     assert said.exit_code == 1
-    assert "/data/rows.jsonl does not exist; mend that, then: savs-submit resume pets" in said.stderr
+    assert "/data/rows.jsonl does not exist; fix it, then: savs-submit resume pets" in said.stderr
 
 
 def test_killed_between_the_summary_and_the_retry_resume_ends_the_job_as_it_was(workspace: Path) -> None:

@@ -187,11 +187,11 @@ def test_plan_looks_through_all_files_of_a_folder(corpus: Corpus, folders: Path)
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ("--train train --data test/few.json", "--train: train is a folder and --data is none"),
-        ("--train train/few.json --data test", "--data: test is a folder and --train is none"),
+        ("--train train --data test/few.json", "--train: train is a folder and --data is not"),
+        ("--train train/few.json --data test", "--data: test is a folder and --train is not"),
         ("--train train --data bare", "bare is a folder without .json or .jsonl files"),
-        ("--train train --data less", "only one of them has: {}/train/many.jsonl"),
-        ("--train train --data more", "only one of them has: {}/more/extra.json"),
+        ("--train train --data less", "only one of the folders has: {}/train/many.jsonl"),
+        ("--train train --data more", "only one of the folders has: {}/more/extra.json"),
         ("--train train --data twice", "are the same split"),
         ("--train odd --data odd", "'Art Style' cannot name a split"),
         ("--train train", "give --train and --data, or --split NAME TRAIN DATA"),
@@ -318,7 +318,7 @@ def test_only_a_split_can_be_compared_with_another_job(ledger: Ledger) -> None:
     several = savs_submit("compare", "blink", "blink.v2", "--workspace", ledger.workspace)
     assert one.exit_code == 0, one.output
     assert several.exit_code == 2
-    assert "blink has several splits; name one: blink.left, blink.right" in several.stderr
+    assert "blink has several splits; give one of them: blink.left, blink.right" in several.stderr
 
 
 def test_the_newest_job_of_each_split_is_the_one_that_counts(ledger: Ledger) -> None:
