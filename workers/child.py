@@ -23,7 +23,7 @@ from jobs.records.message import PlanJob, ReduceJob, RunShard
 from jobs.records.outcome import Counts
 from jobs.run.advance import attempt_to_advance
 from jobs.run.attempt import Attempt, Worker, attempt_shard
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from savs.errors import SettingsError
 from workers.flags import Flags
 from workers.logs import GPU_VARIABLE, about_attempt

@@ -121,7 +121,7 @@ def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
         click.echo(json.dumps([{"job_id": job_id, "orphans": count} for job_id, count in found], indent=1))
     else:
         for job_id, count in found:
-            click.echo(f"{job_id}: {count} orphans deleted")
+            click.echo(f"{job_id}: {count} {'orphan' if count == 1 else 'orphans'} deleted")
     for unread in spoilt:
         click.echo(f"savs-submit: {unread}", err=True)
     if spoilt:

@@ -75,7 +75,7 @@ def hand_on(
         return
     from jobs.cli.output.progress import Bars
     from jobs.run.local import run_jobs
-    from jobs.shards.roots import Roots
+    from jobs.shards.allowed_roots import Roots
 
     with Bars(quiet=as_json) as bars:
         summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http), not skip_self_test)

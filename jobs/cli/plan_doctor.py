@@ -110,7 +110,7 @@ def doctor(
 
     Example: savs-submit doctor --model qwen2.5_vl --data s3://bucket/corpus.jsonl
     """
-    from jobs.cli.doctor import diagnose
+    from jobs.cli.doctor_checks import diagnose
     from jobs.cli.output.finding import print_finding
     from jobs.settings import broker_of, workspace_of
     from jobs.submit.submission import resolve_model

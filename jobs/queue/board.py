@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.queue.scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOUCH
+from jobs.queue.lua_scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOUCH
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -2,10 +2,10 @@
 
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -13,11 +13,6 @@ from jobs.records.record import SCHEMA, Record
 from savs.errors import LedgerError
 
 RowKind = Literal["image", "video", "text"]
-
-SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
-SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # if it is not
-MAX_SHARD_ROWS = 20_000  # a worker holds a shard's rows and answers in memory
-MIN_SHARD_ROWS = 16
 
 
 class Shard(Record):
@@ -104,7 +99,7 @@ class Plan:
 
     def _check(self) -> None:
         ends = [*self.offsets[1:], self.end]
-        if self.kind not in SHARD_ROWS or self.shard_rows < 1 or len(self.lines) != len(self):
+        if self.kind not in get_args(RowKind) or self.shard_rows < 1 or len(self.lines) != len(self):
             raise ValueError("its fields contradict each other")
         if len(self) != -(-self.rows // self.shard_rows) or not len(self):
             raise ValueError(f"{self.rows} rows do not fill {len(self)} shards of {self.shard_rows}")
@@ -128,10 +123,3 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
-
-
-def shard_rows_for(kind: RowKind, rates: Mapping[str, float]) -> int:
-    """Return how many rows take one worker SHARD_SECONDS; without a known rate, SHARD_ROWS."""
-    if kind not in rates:
-        return SHARD_ROWS[kind]
-    return int(min(max(rates[kind] * SHARD_SECONDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS))

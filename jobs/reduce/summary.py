@@ -67,7 +67,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         )
     elif counts["failed"] and isinstance(job.spec, ClassifySpec):
         summary["advice"] = (
-            f"savs-submit logs {job.spec.name} says why rows failed; mend that, then: "
+            f"savs-submit logs {job.spec.name} shows why rows failed; fix it, then: "
             f"savs-submit retry {job.spec.name}"
         )
     summary["timings"] = timings_of(sums, counts["rows"], counts["labelled"])

@@ -21,7 +21,7 @@ from jobs.reduce.reducer import fail_job, reduce_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import Worker
 from jobs.run.heartbeat import Heartbeat
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import plan_job
 from savs.errors import (
     Changed,

@@ -23,7 +23,7 @@ from jobs.records.outcome import Outcome
 from jobs.records.plan import Shard
 from jobs.reduce.brake import apply_brake
 from jobs.run.heartbeat import Heartbeat
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
 from savs.errors import Changed
 

@@ -15,7 +15,7 @@ from jobs.records.job import ClassifySpec, Job
 from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
 from jobs.reduce.brake import apply_brake
 from jobs.reduce.reducer import reduce_job
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
 from jobs.submit.submission import plan_job
 from savs.errors import ItemError, JobStopped, SavsError

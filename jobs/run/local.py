@@ -6,7 +6,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.records.job import Job
 from jobs.reduce.status import is_due
 from jobs.run.inprocess import InProcessQueue, Watcher, drain, enqueue
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from savs.errors import Changed, JobError, JobStopped
 
 if TYPE_CHECKING:

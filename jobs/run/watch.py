@@ -9,17 +9,17 @@ from redis.exceptions import RedisError
 
 from jobs.ledger.ledger import Ledger
 from jobs.queue.broker import Broker
-from jobs.queue.pace import Pace
 from jobs.queue.timeouts import Timeouts
 from jobs.records.job import ClassifySpec, Job, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
-from jobs.records.plan import SHARD_SECONDS
 from jobs.records.retries import Planned
 from jobs.reduce.status import is_due
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
+from jobs.run.pace import Pace
 from jobs.run.sweep import sweep
 from jobs.shards.companions import is_carried
+from jobs.submit.planner import SHARD_SECONDS
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import HASH_DIGITS, Job, job_id
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.shards.rows import ShardRows, check_addresses, read_shard_rows
 from savs.errors import SavsError
 

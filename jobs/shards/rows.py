@@ -7,7 +7,7 @@ from io import BytesIO
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, Job
 from jobs.records.plan import Shard
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from savs.data.rows import read_rows
 from savs.data.samples import Sample, parse_line
 from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError

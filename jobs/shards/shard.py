@@ -16,11 +16,11 @@ from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.records.plan import Shard
 from jobs.records.row import ExampleRow, ResultRow
 from jobs.records.tally import TallyRecord
+from jobs.shards.allowed_roots import Roots
 from jobs.shards.classify import label_rows
 from jobs.shards.companions import carried_shards
 from jobs.shards.extract import read_examples
 from jobs.shards.result import Progress, ShardResult
-from jobs.shards.roots import Roots
 from jobs.shards.rows import ShardRows, read_shard_rows
 from jobs.shards.zero_shot import answer_rows
 

@@ -7,8 +7,8 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import RowOptions, Source
 from jobs.records.message import gpu_queue
-from jobs.records.plan import RowKind, shard_rows_for
-from jobs.submit.planner import Survey, manifest_rows, plan_manifest
+from jobs.records.plan import RowKind
+from jobs.submit.planner import Survey, manifest_rows, plan_manifest, shard_rows_for
 from jobs.submit.submission import GENERAL, make_source
 from savs.data.rows import Line, is_list
 from savs.data.samples import head_of, parse_line
@@ -39,6 +39,7 @@ class Estimate:
     shards: int
     shard_rows: int
     kind: RowKind
+    format: str
     problems: int
     bad: tuple[BadLine, ...]
     classes: dict[str, int]
@@ -94,6 +95,7 @@ def estimate(
     hours = rows / known / workers / SECONDS_PER_HOUR if known else None
     return Estimate(
         url=source.url,
+        format=source.format,
         bytes=store.size(key),
         rows=rows or survey.rows,
         shards=shards,

@@ -10,13 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
-from jobs.records.plan import Plan, RowKind, shard_rows_for
+from jobs.records.plan import Plan, RowKind
 from savs.data.formats import Fields, format_of
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, fields_of, folder_of, head_of, parse_row
 from savs.errors import BadLine, BadRow, ManifestError, SettingsError
 from savs.storage import open_parent
+
+SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
+SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # if it is not
+MAX_SHARD_ROWS = 20_000  # a worker holds a shard's rows and answers in memory
+MIN_SHARD_ROWS = 16
 
 
 @dataclass
@@ -129,3 +134,10 @@ def manifest_rows(stream: IO[bytes], listed: bool, url: str) -> Iterator[Line]:
             yield row
     except BadRow as error:
         raise ManifestError(url, [BadLine(line, f"at or after this line: {error}")]) from error
+
+
+def shard_rows_for(kind: RowKind, rates: Mapping[str, float]) -> int:
+    """Return how many rows take one worker SHARD_SECONDS; without a known rate, SHARD_ROWS."""
+    if kind not in rates:
+        return SHARD_ROWS[kind]
+    return int(min(max(rates[kind] * SHARD_SECONDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS))

@@ -5,9 +5,9 @@ the addresses that were checked, so that neither a name with changing answers no
 into this machine's own network. A failure is an ItemError whose message leaves out the query, which
 may hold a signature.
 
-This module does not decide which rows may fetch (jobs.shards.roots does), does not interpret the bytes,
-and does not detect that a public address is your own. It has no cookies, proxies or cache, and does not
-reuse connections. Resolving takes as long as the system's resolver takes; every other wait is limited.
+This module does not decide which rows may fetch (jobs.shards.allowed_roots does), does not interpret the
+bytes, and does not detect that a public address is your own. It has no cookies, proxies or cache, and does
+not reuse connections. Resolving takes as long as the system's resolver takes; every other wait is limited.
 """
 
 import functools

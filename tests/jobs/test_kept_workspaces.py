@@ -12,6 +12,8 @@ from tests.keep_workspace import BUCKET, INTERRUPTED, WORKSPACE
 
 KEPT = Path(__file__).parents[1] / "data" / "workspace-0.1.0"
 MARKS = ("active/", "cancelled.json")  # which resuming takes away
+# The one text in a kept summary that says the same in other words now.
+REWORDED = (b"says why rows failed; mend that, then", b"shows why rows failed; fix it, then")
 
 pytestmark = pytest.mark.usefixtures("kept")
 
@@ -70,7 +72,7 @@ def test_its_ended_jobs_are_reduced_to_the_same_bytes_again(s3_server: str) -> N
     for name in ("strokes", "strokes-zero-shot", "pair"):
         resume(name)
 
-    assert stored(client) == before
+    assert stored(client) == {key: data.replace(*REWORDED) for key, data in before.items()}
 
 
 def test_its_artifacts_are_fitted_to_the_same_bytes_again(s3_server: str) -> None:

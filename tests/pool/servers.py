@@ -22,7 +22,7 @@ from jobs.queue.timeouts import Timeouts
 from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.run.attempt import Worker
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import classify_job, extract_job, submit
 from savs.storage import open_parent
 from tests.pool.zygote import WorkerProcess, start_worker

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from jobs.cli.doctor import diagnose
+from jobs.cli.doctor_checks import diagnose
 from jobs.records.message import gpu_queue
 from tests.pool.servers import MODEL, Pool, RedisServer, free_port, wait_until
 

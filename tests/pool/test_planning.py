@@ -16,7 +16,7 @@ from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, PlanJob
 from jobs.reduce.status import job_state
 from jobs.run.advance import attempt_to_advance
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import classify_job, extract_job, submit
 from savs.storage import open_store
 from tests.pool.servers import MODEL, TIMES, Pool, cpu_worker, queue_length, wait_until, write_manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import savs.engine.extract
-from jobs.cli.doctor import diagnose
+from jobs.cli.doctor_checks import diagnose
 from jobs.queue.broker import ServingWorker
 from jobs.queue.publisher import shard_message
 from jobs.queue.refusals import LAST_PAUSE, Refusals, refused_jobs
@@ -15,7 +15,7 @@ from jobs.records.job import Job
 from jobs.records.message import RunShard
 from jobs.run.advance import reduce_then_enqueue
 from jobs.run.attempt import Attempt, Worker, attempt_shard
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from savs.model.model import Model
 from tests.pool import fake
 from tests.pool.servers import MODEL, TIMES, Pool, queue_length, wait_until

@@ -23,7 +23,9 @@ def print_estimate(found: Estimate) -> None:
     if found.problems > len(found.bad):
         console.print(f"  … and {found.problems - len(found.bad)} more unusable rows")
     for name, line in found.unknown.items():
-        console.print(f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by the format")
+        console.print(
+            f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by format {found.format!r}"
+        )
     for bad in found.absent:
         console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.missing is not None:

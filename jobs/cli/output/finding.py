@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from jobs.cli.doctor import Finding
+from jobs.cli.doctor_checks import Finding
 from jobs.cli.output.text import escape
 
 WORDS = {"good": "OK", "doubtful": "WARN", "wrong": "FAIL"}

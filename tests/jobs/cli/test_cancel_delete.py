@@ -166,7 +166,7 @@ def test_orphans_are_parts_that_no_commit_names_and_nothing_else_goes(workspace:
 
     said = delete(workspace, "pets", "--orphans")
 
-    assert said.stdout == f"{job.job_id}: 1 orphans deleted\n"
+    assert said.stdout == f"{job.job_id}: 1 orphan deleted\n"
     assert before.keys() - tree(workspace).keys() == {f"jobs/{job.job_id}/parts/{orphan}"}
     assert len(list(result_rows(ledger, job.job_id))) == 4
 

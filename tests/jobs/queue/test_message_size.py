@@ -4,7 +4,8 @@ import pytest
 
 from jobs.queue.broker import Broker, lanes
 from jobs.records.message import PlanJob, ReduceJob, RunShard, gpu_queue
-from jobs.records.plan import MAX_SHARD_ROWS, Shard
+from jobs.records.plan import Shard
+from jobs.submit.planner import MAX_SHARD_ROWS
 from savs.data.rows import MAX_LINE_BYTES
 from tests.pool.servers import RedisServer
 

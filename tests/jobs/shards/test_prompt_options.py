@@ -12,7 +12,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import examples, result_rows
 from jobs.records.job import PromptOptions
 from jobs.run.local import run_jobs
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import extract_job, submit
 from savs.data.media import open_media
 from savs.engine.packing import Budget

@@ -9,9 +9,9 @@ import pytest
 from jobs.ledger.ledger import Ledger
 from jobs.records.message import gpu_queue
 from jobs.records.outcome import Outcome
-from jobs.records.plan import MAX_SHARD_ROWS, MIN_SHARD_ROWS, RowKind, shard_rows_for
+from jobs.records.plan import RowKind
 from jobs.reduce.reducer import RATE_SECONDS, reduce_job
-from jobs.submit.planner import plan_manifest
+from jobs.submit.planner import MAX_SHARD_ROWS, MIN_SHARD_ROWS, plan_manifest, shard_rows_for
 from tests.jobs.conftest import Corpus, savs_submit, write_jsonl
 from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
 

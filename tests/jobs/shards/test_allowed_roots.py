@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from savs.data.samples import Sample
 from savs.errors import ForbiddenAddress, ForbiddenMedia
 

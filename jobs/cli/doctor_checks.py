@@ -10,7 +10,7 @@ from jobs.paths import resolve_address
 from jobs.queue.broker import Broker, ServingWorker, lanes, without_password
 from jobs.queue.refusals import refused_jobs
 from jobs.records.message import CPU_QUEUE, gpu_queue
-from jobs.shards.roots import Roots
+from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import make_source
 from savs.errors import SavsError, StorageError
 

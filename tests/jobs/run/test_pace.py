@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from jobs.ledger.ledger import Ledger
-from jobs.queue.pace import Pace
 from jobs.records.job import Job
 from jobs.records.message import gpu_queue
+from jobs.run.pace import Pace
 from jobs.run.watch import FollowedJob
 from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
 
