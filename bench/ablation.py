@@ -26,7 +26,7 @@ from bench.engine.baseline import HEADS
 from bench.engine.workloads import WORKLOADS
 from bench.figures import Figure, engine_versions, machine
 from bench.loop import label
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.model import vision_attention
 from savs.model.branches import Branches
 from savs.model.checkpoint import DEMO

@@ -23,8 +23,8 @@ from bench.engine import workloads
 from bench.engine.baseline import HEADS, Loop, Published
 from bench.engine.workloads import WORKLOADS, Workload
 from bench.figures import Figure, engine_versions, machine
-from savs.data.media import FrameSampling
 from savs.data.samples import Sample
+from savs.data.video.sampling import FrameSampling
 from savs.engine.extract import stream
 from savs.engine.windows import Request
 from savs.model.model import Model

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from savs.storage import without_scheme
+
 
 def resolve_address(url: str) -> str:
-    """Return a local path as an absolute one, and other addresses unchanged."""
+    """Return a local path, or that of a file:// address, as an absolute one; other addresses unchanged."""
+    url = without_scheme(url)
     return url if "://" in url else str(Path(url).expanduser().resolve())
 
 

@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from savs.errors import SettingsError
+from savs.storage import without_scheme
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -96,12 +97,13 @@ def workspace_of(option: str | None) -> str:
     settings = read_settings(workspace=option)
     if not settings.workspace:
         raise SettingsError("no workspace: use --workspace, SAVS_WORKSPACE, or savs.toml")
-    scheme, separator, bucket = settings.workspace.partition("://")
+    workspace = without_scheme(settings.workspace)
+    scheme, separator, bucket = workspace.partition("://")
     if separator and (scheme != "s3" or not bucket.strip("/")):
-        raise SettingsError(f"--workspace: {settings.workspace} is neither a folder nor s3://bucket/prefix")
+        raise SettingsError(f"--workspace: {workspace} is neither a folder nor s3://bucket/prefix")
     if separator:
-        return settings.workspace.rstrip("/")
-    path = Path(settings.workspace).expanduser().resolve()
+        return workspace.rstrip("/")
+    path = Path(workspace).expanduser().resolve()
     try:
         nearest = next(place for place in (path, *path.parents) if place.exists())
     except OSError as error:

@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from savs.data.media import FrameSampling
     from savs.data.samples import Sample, read_samples
+    from savs.data.video.sampling import FrameSampling
     from savs.engine.extract import Extraction, extract
     from savs.engine.prompts import Prompt
     from savs.engine.vectors import HeadVectors

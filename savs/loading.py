@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.errors import UnsupportedModel
 from savs.model.chat import find_chat
 from savs.model.checkpoint import locate_checkpoint

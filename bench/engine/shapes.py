@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers as tf
 
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.demo.architecture import CHAT_TEMPLATE, IMAGE, TOKENS_PER_SECOND, VIDEO, make_config
 from savs.loading import wrap
 from savs.model.checkpoint import DEMO

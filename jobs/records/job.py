@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from jobs.records.record import SCHEMA, Record
-from savs.data.media import MAX_VIDEO_FRAMES
-from savs.data.samples import Reading, folder_of
+from savs.data.samples import Reading, base_of
+from savs.data.video.sampling import MAX_VIDEO_FRAMES
 from savs.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -47,7 +47,7 @@ class Source(RowOptions):
 
     @property
     def reading(self) -> Reading:
-        return Reading(self.media_root or folder_of(self.url), self.format, self.strip_prefix)
+        return Reading(base_of(self.url, self.media_root), self.format, self.strip_prefix)
 
 
 class PromptOptions(Record):

@@ -20,7 +20,10 @@ class RowError(Record):
 
 
 class ResultRow(Record):
-    """One item and one task. Fields that are None are left out, except `prediction`."""
+    """One item and one task. Fields that are None are left out, except `prediction`.
+
+    notes  what is odd about its media, although they could be read
+    """
 
     index: Annotated[int, Field(ge=0)]
     id: str
@@ -31,6 +34,7 @@ class ResultRow(Record):
     confidence: float | None = None
     scores: dict[str, float] | None = None
     label: str | None = None
+    notes: tuple[str, ...] | None = None
     error: RowError | None = None
 
     def line(self) -> bytes:

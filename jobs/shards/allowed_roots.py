@@ -50,7 +50,8 @@ class Roots:
             return True
         if address.startswith("s3://") and {"..", "."} & set(address.split("/")):
             return False  # object names are literal, and these are never meant literally
-        place = _resolved(address)
+        # A key is used as it is, so it must be below a root as it is: `b//a/x` is not below `b/a`.
+        place = address if address.startswith("s3://") else _resolved(address)
         return any(place == root or place.startswith(root.rstrip("/") + "/") for root in self.allowed)
 
     def check_address(self, address: str) -> None:

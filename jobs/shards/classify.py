@@ -9,7 +9,7 @@ from jobs.records.job import ClassifySpec
 from jobs.records.outcome import LeakedRow
 from jobs.records.row import ResultRow
 from jobs.shards.requests import budget_of, share_requests
-from jobs.shards.result import Progress, ShardResult, error_row, tally_of
+from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ItemError, SavsError
 
@@ -121,7 +121,7 @@ def _ending(task: Task) -> ShardResult:
     rows = [
         error_row(entry, manifest.name, task.errors[entry.index])
         if entry.index in task.errors
-        else _labelled_row(entry, manifest.name, task.answers[entry.index])
+        else _labelled_row(entry, manifest.name, task.answers[entry.index], task.digests.get(entry.index, ()))
         for entry in task.unit.entries
     ]
     samples, format = task.unit.by_index, spec.source.format
@@ -144,7 +144,9 @@ def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
     )
 
 
-def _labelled_row(entry: ManifestRow, task: str, answer: "Answer") -> ResultRow:
+def _labelled_row(
+    entry: ManifestRow, task: str, answer: "Answer", digests: "tuple[Digest, ...]"
+) -> ResultRow:
     sample = entry.sample
     assert sample is not None
     return ResultRow(
@@ -156,4 +158,5 @@ def _labelled_row(entry: ManifestRow, task: str, answer: "Answer") -> ResultRow:
         votes={name: count for name, count in answer.votes.items() if count},
         confidence=round(answer.confidence, 6),
         label=sample.label,
+        notes=notes_of(sample, digests),
     )

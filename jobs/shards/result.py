@@ -12,6 +12,7 @@ from jobs.records.outcome import LeakedRow
 from jobs.records.row import ExampleRow, ResultRow, RowError
 from jobs.records.scored_row import scored
 from jobs.shards.rows import ManifestRow
+from savs.data.media import Digest, base_name
 from savs.data.samples import Sample
 from savs.errors import ItemError
 from savs.scores.metrics import Tally
@@ -47,6 +48,12 @@ def error_row(entry: ManifestRow, task: str, error: ItemError) -> ResultRow:
         label=sample.label if sample else None,
         error=RowError(kind=error.kind, message=str(error)),
     )
+
+
+def notes_of(sample: Sample, digests: "Iterable[Digest]") -> tuple[str, ...] | None:
+    """The notes on a row's media, each after its file's name; None if there are none."""
+    opened = zip(sample.media, digests, strict=False)  # fewer digests if one could not be opened
+    return tuple(f"{base_name(address)}: {note}" for address, one in opened for note in one.notes) or None
 
 
 def tally_of(

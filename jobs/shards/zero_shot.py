@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from jobs.records.job import ClassifySpec, ZeroShot
 from jobs.records.row import ResultRow
 from jobs.shards.requests import budget_of, requests_of
-from jobs.shards.result import Progress, ShardResult, error_row, tally_of
+from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ItemError
 
 if TYPE_CHECKING:
+    from savs.data.media import Digest
     from savs.engine.prompts import Prompt
     from savs.model.model import Model
     from savs.timings import Timings
@@ -29,16 +30,19 @@ def answer_rows(unit: ShardRows, model: "Model", timings: "Timings", progress: P
     answers: dict[int, Said] = {}
     errors = unit.errors
     progress(len(errors))
-    for prompts, unready in read_prompts(model, requests_of(unit), timings, budget_of(unit.job, model)):
+    digests: dict[int, tuple[Digest, ...]] = {}
+    budget = budget_of(unit.job, model)
+    for prompts, unready, opened in read_prompts(model, requests_of(unit), timings, budget):
         errors |= unready
-        said = ask(list(prompts.values()))
+        digests |= opened
+        said = ask(list(prompts.values())) if prompts else []
         errors |= {n: one for n, one in zip(prompts, said, strict=True) if isinstance(one, ItemError)}
         answers |= {n: one for n, one in zip(prompts, said, strict=True) if not isinstance(one, ItemError)}
         progress(len(prompts) + len(unready))
     rows = [
         error_row(entry, spec.name, errors[entry.index])
         if entry.index in errors
-        else _said_row(entry, spec.name, answers[entry.index])
+        else _said_row(entry, spec.name, answers[entry.index], digests.get(entry.index, ()))
         for entry in entries
     ]
     part = b"".join(row.line() for row in rows)
@@ -58,7 +62,7 @@ def _question(
     return lambda prompts: generate(model, prompts, tokens, timings)
 
 
-def _said_row(entry: ManifestRow, task: str, said: Said) -> ResultRow:
+def _said_row(entry: ManifestRow, task: str, said: Said, digests: "tuple[Digest, ...]") -> ResultRow:
     sample = entry.sample
     assert sample is not None
     scores = None if isinstance(said, str) else said
@@ -72,4 +76,5 @@ def _said_row(entry: ManifestRow, task: str, said: Said) -> ResultRow:
         confidence=round(scores[prediction], 6) if scores else None,
         scores={name: round(share, 6) for name, share in scores.items()} if scores else None,
         label=sample.label,
+        notes=notes_of(sample, digests),
     )

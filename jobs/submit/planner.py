@@ -14,7 +14,7 @@ from jobs.records.plan import Plan, RowKind
 from savs.data.formats import Fields, format_of
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
-from savs.data.samples import Reading, fields_of, folder_of, head_of, parse_row
+from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
 from savs.errors import BadLine, BadRow, ManifestError, SettingsError
 from savs.storage import open_parent
 
@@ -94,7 +94,7 @@ def plan_manifest(
     """
     found = survey or Survey()
     store, key = open_parent(url)
-    reading = reading or Reading(folder_of(url))
+    reading = reading or Reading(base_of(url))
     known = format_of(reading.format).fields
     offsets, lines = array("q"), array("q")
     rows = end = 0

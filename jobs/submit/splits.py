@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.paths import check_path, resolve_address
 from jobs.records.job import NAME
 from savs.errors import SettingsError
-from savs.storage import join, open_parent, open_store
+from savs.storage import join, open_parent, open_store, without_scheme
 
 SUFFIXES = (".json", ".jsonl")  # of manifests in a folder
 
@@ -63,6 +63,7 @@ def manifests_of(url: str, option: str) -> list[str]:
 
 def is_folder(url: str) -> bool:
     """Return whether `url` is a local folder, or a prefix of a bucket with objects directly below it."""
+    url = without_scheme(url)
     if not url.startswith("s3://"):
         return "://" not in url and check_path(Path(url).expanduser().is_dir)
     if url.endswith("/"):

@@ -31,7 +31,7 @@ from jobs.submit.artifacts import read_name_and_model
 from jobs.submit.planner import plan_manifest
 from savs.data.formats import format_of
 from savs.errors import Changed, ModelNotFound, NotFound, SettingsError
-from savs.storage import open_parent
+from savs.storage import open_parent, without_scheme
 
 GENERAL = RowOptions()
 AS_TRAINED = PromptOptions()
@@ -40,7 +40,8 @@ AS_TRAINED = PromptOptions()
 def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
     """Return the manifest at `url` with its current ETag. Raises SettingsError if it cannot be read."""
     format_of(rows.format)
-    root = rows.media_root
+    url = without_scheme(url)
+    root = None if rows.media_root is None else without_scheme(rows.media_root)
     if root is not None and "://" in root and not root.startswith("s3://"):
         raise SettingsError(f"--media-root: {root} is neither a folder nor s3://bucket/prefix")
     if "://" in url and not url.startswith("s3://"):

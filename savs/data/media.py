@@ -1,25 +1,24 @@
 """Opens images and videos: takes an address, returns pixels; every failure is a typed ItemError.
 
-Pillow reads images, as RGB with their EXIF orientation applied. decord reads videos, only the frames
-that are requested, together with their positions in the video. This module does not resize anything:
-the processor applies the pixel budgets.
+Images are decoded in this process (`savs.data.images`), videos in processes of their own
+(`savs.data.video`). Nothing is resized: the processor applies the pixel budgets.
 """
 
 import hashlib
-import math
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from savs.data.containers import HEAD_BYTES, holds_frames
+from savs.data.images import decode_image
+from savs.data.video.containers import HEAD_BYTES, holds_frames
+from savs.data.video.decoder_pool import DECODERS
+from savs.data.video.sampling import FrameSampling, Video
 from savs.data.web import Patience, fetch, is_web, shown
 from savs.errors import (
-    ItemError,
     MediaTooLarge,
     MissingMedia,
     NotFound,
@@ -31,78 +30,29 @@ from savs.storage import open_parent
 from savs.timings import Timings
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
 BLOCK_BYTES = 2**18
 MAX_IMAGE_BYTES = 256 * 2**20
-MAX_IMAGE_PIXELS = 64_000_000
 MAX_VIDEO_BYTES = 8 * 2**30
 WEB_VIDEO_SECONDS = 600.0  # to fetch a video from the web
-MAX_VIDEO_FRAMES = 768  # frames passed to the model; Qwen's own limit
-QWEN_MIN_FRAMES = 4  # of a video that is sampled by rate, if it has that many; Qwen's own limit
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-
-
-@dataclass(frozen=True)
-class FrameSampling:
-    """Which frames of a video are shown: `frames` of them, or `fps` per second. One of the two.
-
-    By number: evenly spaced from the first to the last frame, as published for LLaVA-OneVision. By
-    rate: evenly spaced from the first frame on, and an even number of frames, like Qwen2-VL's own
-    sampling. If a video has too few frames, some are shown twice.
-    """
-
-    frames: int | None = 16
-    fps: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.frames is None) == (self.fps is None):
-            raise ValueError("give either a number of frames or frames per second")
-        if not 0 < (self.frames or self.fps or 0) < math.inf:
-            raise ValueError("frames and fps must be greater than zero, and finite")
-
-    def indices(self, total: int, fps: float) -> list[int]:
-        """Frame numbers, ascending, for a video of `total` frames at `fps` frames a second."""
-        if self.frames is not None:
-            last = min(self.frames, MAX_VIDEO_FRAMES) - 1
-            # The published code's numpy.linspace(0, total - 1, frames, dtype=int), which rounds down.
-            return [int(i * ((total - 1) / last)) for i in range(last)] + [total - 1] if last else [0]
-        assert self.fps is not None
-        count = int(min(max(total / fps * self.fps, QWEN_MIN_FRAMES), total, MAX_VIDEO_FRAMES))
-        count = max(count - count % 2, 2)  # video towers merge frames two by two
-        return [i * total // count for i in range(count)]
-
-
-@dataclass(frozen=True)
-class Video:
-    """Frames taken from a video.
-
-    frames   uint8 [T, height, width, 3], RGB
-    indices  T frame numbers in the video, from 0
-    fps      frames per second of the video, not of the T frames
-    total    frames in the video
-    """
-
-    frames: "np.ndarray"
-    indices: tuple[int, ...]
-    fps: float
-    total: int
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.total / self.fps
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".ts", ".mts", ".m2ts"),
+    *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv"),
+)
 
 
 @dataclass(frozen=True)
 class Digest:
     """Identifies the bytes of an image or a video: their number, and their sha256 as hexadecimal
-    digits, or None if it was not requested."""
+    digits, or None if it was not requested.
+
+    notes  what is odd about the file, for people; identifies nothing
+    """
 
     size: int
     sha256: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def is_video(address: str) -> bool:
@@ -151,7 +101,8 @@ def open_with_digest(
         data = read_bytes(stream, name)
     with timings.stage("decode"):
         sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
-        return decode_image(data, name), Digest(len(data), sha256)
+        image, notes = decode_image(data, name)
+        return image, Digest(len(data), sha256, notes)
 
 
 def read_bytes(stream: IO[bytes], name: str) -> bytes:
@@ -169,47 +120,8 @@ def read_bytes(stream: IO[bytes], name: str) -> bytes:
     return data
 
 
-def decode_image(data: bytes, name: str) -> "Image":
-    """The image that `data` encodes: RGB, with its EXIF orientation applied."""
-    import io
-
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    Image.init()  # registers every format, which `formats=` requires
-    # Pillow warns before it reports an image's size; the limit below is stricter and raises an error.
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    try:
-        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_IMAGE_PIXELS:
-                raise MediaTooLarge(
-                    f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded"
-                )
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
-                # 16-bit grey: keep the upper byte; `convert` would clip all but the darkest to white
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
-    except ItemError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableMedia(f"{name} is not an image of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise MediaTooLarge(f"{name}: {error}") from error
-    except Exception as error:  # Pillow's decoders raise almost anything on hostile bytes
-        raise UnreadableMedia(f"{name} cannot be decoded: {error or type(error).__name__}") from error
-
-
 def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
-    """The frames of the video file at `path` that `sampling` chooses."""
-    try:
-        import decord
-    except ImportError as error:
-        raise NoVideoSupport(
-            f"{name} is a video; videos need decord, which has no package for this platform"
-        ) from error
+    """Return the frames of the video file at `path` that `sampling` chooses."""
     size = path.stat().st_size
     if size == 0:
         raise UnreadableMedia(f"{name} is empty")
@@ -219,21 +131,11 @@ def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
         if not holds_frames(stream.read(HEAD_BYTES)):
             raise UnreadableMedia(f"{name} is not a video of a known container")
     try:
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-        total, fps = len(reader), float(reader.get_avg_fps())
-        if total < 1 or not fps > 0:
-            raise UnreadableMedia(f"{name} has no frames")
-        height, width, _ = reader[0].shape
-        if height * width > MAX_IMAGE_PIXELS:
-            raise MediaTooLarge(f"{name} has frames of {width} × {height} pixels")
-        indices = sampling.indices(total, fps)
-        frames = reader.get_batch(indices).asnumpy()
-    except ItemError:
-        raise
-    except Exception as error:  # decord raises its own error types and plain RuntimeError
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnreadableMedia(f"{name} cannot be decoded as a video: {reason}") from error
-    return Video(frames, tuple(indices), fps, total)
+        return DECODERS.read(path, sampling)
+    except (MediaTooLarge, NoVideoSupport) as error:
+        raise type(error)(f"{name} {error}") from error
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{name} cannot be decoded as a video: {error}") from error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from savs.data.formats import Fields, format_of, kind
 from savs.data.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.errors import BadLine, BadRow, ManifestError
-from savs.storage import open_parent
+from savs.storage import open_parent, without_scheme
 
 PEEK_BYTES = 4096  # must contain a manifest's first byte that is not blank
 
@@ -110,8 +110,8 @@ def locate(path: str, reading: Reading) -> str:
     if reading.strip_prefix and path.startswith(reading.strip_prefix):
         path = path.removeprefix(reading.strip_prefix).lstrip("/")
     if "://" in path or path.startswith("/"):
-        return path
-    return f"{reading.base.rstrip('/')}/{path.removeprefix('./').lstrip('/')}"
+        return without_scheme(path)
+    return f"{reading.base}/{path.removeprefix('./').lstrip('/')}"
 
 
 def read_samples(
@@ -131,7 +131,7 @@ def read_samples(
     With `labelled`, every row must have a question and a label. Raises ManifestError, which lists
     the unusable lines with their reasons.
     """
-    reading = Reading(media_root or folder_of(path), format, strip_prefix)
+    reading = Reading(base_of(path, media_root), format, strip_prefix)
     store, key = open_parent(path)
     samples, bad = [], []
     with store.open(key) as stream:
@@ -153,6 +153,14 @@ def head_of(stream: IO[bytes]) -> bytes:
     return stream.peek(PEEK_BYTES)[:PEEK_BYTES] if hasattr(stream, "peek") else b""
 
 
-def folder_of(path: str) -> str:
-    """The folder of the manifest at `path`, absolute: relative media are resolved against it."""
-    return path.rpartition("/")[0] if path.startswith("s3://") else str(Path(path).resolve().parent)
+def base_of(path: str, media_root: str | None = None) -> str:
+    """The address below which relative media are: `media_root`, else the manifest's folder, absolute.
+
+    path  of the manifest
+    """
+    if media_root is not None:
+        return media_root.rstrip("/")
+    path = without_scheme(path)
+    return (
+        path.rpartition("/")[0] if path.startswith("s3://") else str(Path(path).resolve().parent).rstrip("/")
+    )

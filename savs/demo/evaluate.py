@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import savs
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.demo import questions
 from savs.demo.scenes import (
     CLIP_FPS,

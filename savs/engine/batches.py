@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.engine import prompts
 from savs.engine.packing import PIXELS_PER_TOKEN, PackedRow
 from savs.engine.prompts import Prompt, preprocess, render

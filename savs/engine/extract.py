@@ -11,8 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from savs.data.media import Digest, Video, open_with_digest
+from savs.data.media import Digest, open_with_digest
 from savs.data.samples import Sample
+from savs.data.video.decoder_pool import DECODERS
+from savs.data.video.sampling import Video
 from savs.engine.batches import tokens_of
 from savs.engine.engine import BatchResult, Engine, Reader, default_budget
 from savs.engine.packing import Budget, pack, rows_of
@@ -116,15 +118,14 @@ def stream(
 
 def read_prompts(
     model: Model, requests: Iterable[Request], timings: Timings, budget: Budget | None = None
-) -> Iterator[tuple[dict[int, Prompt], dict[int, ItemError]]]:
-    """Yield the prompts of `requests`, grouped by similar length to fit the budget, and the errors of
-    requests without a prompt; both by request number. For callers that do not read heads."""
+) -> Iterator[tuple[dict[int, Prompt], dict[int, ItemError], dict[int, tuple[Digest, ...]]]]:
+    """Yield the prompts of `requests`, grouped by similar length to fit the budget, the errors of requests
+    without a prompt, and the digests of media; all by request number. For callers that do not read heads."""
     held, tokens = budget or default_budget(model), tokens_of(model)
     for window in _windows(model, requests, timings, hash_nothing):
-        if window.errors:
-            yield {}, window.errors
+        yield {}, window.errors, window.digests
         for rows in pack(rows_of(window.shown, tokens, held, share=False), held):
-            yield {row.numbers[0]: Prompt(row.media, row.questions[0]) for row in rows}, {}
+            yield {row.numbers[0]: Prompt(row.media, row.questions[0]) for row in rows}, {}, {}
 
 
 def _preparing(model: Model) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -138,4 +139,4 @@ def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed
     def open_one(address: str) -> "tuple[Image | Video, Digest]":
         return open_with_digest(address, model.sampling, hashed, timings)
 
-    return read_ahead(requests, open_one)
+    return read_ahead(requests, open_one, abandon=DECODERS.abandon)

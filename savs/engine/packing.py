@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.engine.windows import OpenedRequest
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from savs.model.chat import MediaKind, write
 from savs.model.model import Model
@@ -21,6 +21,7 @@ Side = Literal["left", "right"]
 # Raised by processors for an item that they do not support: an image 300 times as wide as high,
 # or a question that contains a media placeholder.
 PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError)
+MILLISECONDS = 1000  # per second
 MAX_QUESTION_CHARACTERS_PER_TOKEN = 64  # longer questions cannot fit and are not tokenized
 
 
@@ -167,14 +168,22 @@ def _kinds(prompt: Prompt) -> list[MediaKind]:
 
 
 def _metadata(video: Video) -> Any:
-    """Return the frames' true times. Qwen's time positions are wrong without them."""
+    """Return the frames' true times. Qwen's time positions are wrong without them.
+
+    Processors compute a time as index / fps. If the rate is not constant, the frames are described as those
+    of a video with a frame per millisecond.
+    """
     from transformers.video_utils import VideoMetadata
 
+    total, fps, indices = video.total, video.fps, list(video.indices)
+    if video.times is not None:
+        total, fps = round(video.duration * MILLISECONDS), float(MILLISECONDS)
+        indices = [round(seconds * MILLISECONDS) for seconds in video.times]
     return VideoMetadata(
-        total_num_frames=video.total,
-        fps=video.fps,
+        total_num_frames=total,
+        fps=fps,
         duration=video.duration,
-        frames_indices=list(video.indices),
+        frames_indices=indices,
         height=video.frames.shape[1],
         width=video.frames.shape[2],
         video_backend="decord",

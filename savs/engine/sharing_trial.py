@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.errors import ItemError
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from savs.data.media import Digest, Video
+from savs.data.media import Digest
 from savs.data.samples import Sample
+from savs.data.video.sampling import Video
 from savs.errors import ItemError, NoQuestion
 
 if TYPE_CHECKING:
@@ -62,13 +63,18 @@ class Window:
 
 
 def read_ahead(
-    requests: Iterable[Request], open_one: Open, limit: int = WINDOW_REQUESTS, space: int = WINDOW_BYTES
+    requests: Iterable[Request],
+    open_one: Open,
+    limit: int = WINDOW_REQUESTS,
+    space: int = WINDOW_BYTES,
+    abandon: Callable[[], None] = lambda: None,
 ) -> Iterator[Window]:
     """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
     the caller processes the current one. Consecutive requests with the same media stay in one window, up to
     twice `limit`, because media in two windows go through the model twice.
 
     open_one  opens the file at an address; raises ItemError; called from several threads
+    abandon   makes the calls of `open_one` that are running fail soon; called if the caller stops iterating
     """
     decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
     filler = ThreadPoolExecutor(1, thread_name_prefix="window")
@@ -81,6 +87,7 @@ def read_ahead(
     finally:  # also if the caller stops iterating
         filling.stopped = True
         decoders.shutdown(wait=False, cancel_futures=True)
+        abandon()
         filler.shutdown(wait=True, cancel_futures=True)
         decoders.shutdown(wait=True)
 

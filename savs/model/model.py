@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.model.chat import Chat
 from savs.model.heads import HeadLayout, HeadProjection
 from savs.model.pixels import with_budget

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.model.heads import HeadLayout, LayerHeads
 from savs.model.pixels import Size
 from savs.readout.training_row import ManifestEntry, TrainingRow

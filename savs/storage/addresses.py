@@ -2,6 +2,7 @@
 
 import posixpath
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from savs.errors import StorageError
 from savs.storage.folder import LocalStore
@@ -11,7 +12,7 @@ from savs.storage.store import Store
 
 def open_store(url: str | Path) -> Store:
     """The store at `url`: a folder (which need not exist yet) or `s3://bucket/prefix`."""
-    text = str(url)
+    text = without_scheme(str(url))
     if text.startswith("s3://"):
         bucket, _, prefix = text[len("s3://") :].partition("/")
         if not bucket:
@@ -23,15 +24,26 @@ def open_store(url: str | Path) -> Store:
 
 
 def open_parent(url: str | Path) -> tuple[Store, str]:
-    """The store that holds the object at `url`, and the object's key in it."""
-    text = str(url)
+    """The store that holds the object at `url`, and the object's key in it.
+
+    In a bucket the key is used as it is: `s3://b/a//x` is the object `a//x`.
+    """
+    text = without_scheme(str(url))
     if text.startswith("s3://"):
-        folder, _, name = text.rpartition("/")
-        if folder == "s3:/" or not name:
+        bucket, _, key = text[len("s3://") :].partition("/")
+        if not bucket or not key or key.endswith("/"):
             raise StorageError(f"{text!r} has no object key; write s3://bucket/key")
-        return open_store(folder), name
+        return S3Store(bucket, ""), key
     path = Path(text)
     return LocalStore(path.parent), path.name
+
+
+def without_scheme(url: str) -> str:
+    """The path of a `file://` address of this machine; other addresses as they are."""
+    parts = urlsplit(url) if url.lower().startswith("file://") else None
+    if parts is None or parts.netloc not in ("", "localhost"):
+        return url
+    return unquote(url.split("://", 1)[1].removeprefix(parts.netloc))
 
 
 def join(url: str, *parts: str) -> str:

@@ -32,16 +32,32 @@ class S3Store:
         self.client = client or s3_client(os.environ.get("SAVS_S3_ENDPOINT_URL"))
 
     def _key(self, key: str) -> str:
-        return posixpath.join(self.prefix, checked_key(key))
+        if self.prefix:
+            return f"{self.prefix}/{checked_key(key)}"
+        if not key or "\0" in key or {".", ".."} & set(key.split("/")):
+            raise StorageError(f"{key!r} is not a key that can be requested")  # HTTP clients resolve the dots
+        return key
 
     def _failed(self, key: str, error: Exception) -> StorageError:
         code = _code(error)
         where = f"s3://{self.bucket}/{self._key(key)}"
-        if code in ("404", "NoSuchKey", "NoSuchBucket"):
+        if code == "NoSuchBucket" or (code == "404" and not self._has_bucket()):
+            return NotFound(f"there is no bucket {self.bucket!r} ({where})")
+        if code in ("404", "NoSuchKey"):
             return NotFound(f"{where} does not exist")
         if code in ("412", "PreconditionFailed"):
             return Changed(f"{where} has changed since the job was planned; submit it again")
         return StorageError(f"{where}: {error}")
+
+    def _has_bucket(self) -> bool:
+        """Return whether the bucket exists, as far as is known: the answer to HEAD has no reason in it."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except (ClientError, BotoCoreError) as error:
+            return _code(error) not in ("404", "NoSuchBucket")
+        return True
 
     def _call(self, key: str, method: str, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -123,11 +139,15 @@ class S3Store:
             self.delete(key)
 
     def exists(self, key: str) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
-            self._call(key, "head_object")
+            self.client.head_object(Bucket=self.bucket, Key=self._key(key))
             return True
-        except NotFound:
-            return False
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) in ("404", "NoSuchKey"):  # the common answer: no second request for the bucket
+                return False
+            raise self._failed(key, error) from error
 
     def size(self, key: str) -> int:
         return int(self._call(key, "head_object")["ContentLength"])

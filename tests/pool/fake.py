@@ -26,8 +26,8 @@ from jobs.ledger.ledger import Ledger
 from jobs.queue.timeouts import read_timeouts
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.settings import log_level_of
-from savs.data.media import FrameSampling
 from savs.data.samples import Sample
+from savs.data.video.sampling import FrameSampling
 from savs.engine.engine import BatchResult, Reader
 from savs.engine.packing import Budget
 from savs.engine.windows import Request

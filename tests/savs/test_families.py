@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import savs
-from savs.data.media import Video, open_media
+from savs.data.media import open_media
+from savs.data.video.sampling import Video
 from savs.engine.packing import Budget
 from savs.engine.prompts import Prompt, preprocess
 from savs.errors import UnusablePrompt

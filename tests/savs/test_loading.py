@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import savs
-from savs.data.media import FrameSampling
+from savs.data.video.sampling import FrameSampling
 from savs.errors import ModelNotFound, UnsupportedModel
 from savs.loading import load_model
 from savs.model.checkpoint import ALIASES

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.data.media import Digest, FrameSampling, Video, base_name, open_media, open_with_digest
-from savs.errors import ItemError, MediaTooLarge, MissingMedia, NoVideoSupport, UnreadableMedia
+from savs.data.media import Digest, base_name, open_media, open_with_digest
+from savs.data.video.sampling import FrameSampling, Video
+from savs.errors import ItemError, MediaTooLarge, MissingMedia, UnreadableMedia
 from savs.storage import open_parent
 from tests.faulty_s3 import FaultyS3
 from tests.savs.data.drawing import noise, write_clip
@@ -397,21 +397,6 @@ def test_a_video_without_frames_is_refused(put: Put, tmp_path: Path) -> None:
         open_media(put("nothing.mkv", data), SAMPLING)
 
 
-def test_without_a_decoder_a_video_is_refused_and_pictures_are_not(
-    put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    video = put("clip.mp4", write_clip(tmp_path / "made.mp4", 4, 4).read_bytes())
-    picture = put("a.png", encoded(noise(30, 20), "PNG"))
-    # given a platform for which there is no decord
-    monkeypatch.setitem(sys.modules, "decord", None)
-    with pytest.raises(NoVideoSupport, match="decord"):
-        open_media(video, SAMPLING)
-    assert pixels_of(picture).shape == (20, 30, 3)
-
-
-def test_a_missing_video_is_missing_even_without_a_decoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "decord", None)
+def test_a_missing_video_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingMedia):
         open_media(str(tmp_path / "gone.mp4"), SAMPLING)

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from savs.data import web
-from savs.data.media import Digest, FrameSampling, Video, is_video, open_media, open_with_digest
+from savs.data.media import Digest, is_video, open_media, open_with_digest
+from savs.data.video.sampling import FrameSampling, Video
 from savs.data.web import Patience, fetch, is_public
 from savs.errors import ForbiddenMedia, ItemError, MediaTooLarge, MissingMedia, UnreadableMedia
 from tests.certificates import write_certificate

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import savs
-from savs.data.media import Video, open_media
+from savs.data.media import open_media
+from savs.data.video.sampling import Video
 from savs.engine.prompts import Processed, Prompt, preprocess
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from tests.savs.data.drawing import noise, write_clip
+from tests.savs.data.video import clips
 
 SQUARE = noise(84, 84)
 
@@ -70,6 +72,22 @@ def test_a_video_has_the_times_of_its_frames(qwen2_5: savs.Model, tmp_path: Path
     assert batch.inputs["second_per_grid_ts"].tolist() == [pytest.approx(patch * 4 / 8)]
     # and the processor took the frames as they are
     assert batch.inputs["video_grid_thw"][0, 0] == 8 // patch
+
+
+def test_a_video_of_a_variable_rate_has_the_true_times_of_its_frames(
+    model: savs.Model, tmp_path: Path
+) -> None:
+    # given a video whose first frames are shown for a second each, and the others for 33 ms
+    watched, processor = counted(model)
+    path = clips.write(tmp_path / "v.mp4", range(40), times=clips.STILL_THEN_FAST)
+    video = open_media(str(path), savs.FrameSampling(frames=4))
+    only_batch(watched, [Prompt((video,), "What happens?")])
+    [metadata] = processor.calls[0]["videos_kwargs"]["video_metadata"]
+    # then a time as processors compute it is the time at which a player shows the frame
+    assert video.indices == (0, 13, 26, 39)
+    times = [index / metadata.fps for index in metadata.frames_indices]
+    assert times == pytest.approx([0.0, 9.132, 9.561, 9.99], abs=0.001)
+    assert metadata.duration == pytest.approx(10.03, abs=0.001)
 
 
 def test_a_video_shown_whole_at_eight_frames_a_second_has_steps_of_a_quarter_second(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.data.media import Digest, Video
+from savs.data.media import Digest
 from savs.data.samples import Sample
+from savs.data.video.sampling import Video
 from savs.engine.windows import AHEAD, DECODERS, Request, Window, read_ahead
 from savs.errors import ItemError, MissingMedia, NoQuestion
 

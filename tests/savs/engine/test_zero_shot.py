@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig
 
 import savs
-from savs.data.media import Video
+from savs.data.video.sampling import Video
 from savs.engine.prompts import preprocess
 from savs.engine.zero_shot import generate, likeliest
 from savs.errors import (

@@ -1,5 +1,6 @@
 """Folders and buckets keep the same promises."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 
 from savs.errors import Changed, NotFound, StorageError
-from savs.storage import LocalStore, S3Store, Store, join, open_parent, open_store
+from savs.storage import LocalStore, S3Store, Store, join, open_parent, open_store, s3_client
 
 WRITERS = 16  # threads that race for one key
 
@@ -235,8 +236,51 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
 def test_an_object_is_found_through_its_parent(store: Store) -> None:
     store.write("a/b.json", b"x")
     parent, key = open_parent(join(store.url, "a", "b.json"))
-    assert key == "b.json"
+    assert key.endswith("b.json")
     assert parent.read(key) == b"x"
+
+
+@pytest.mark.parametrize("key", ["a//x.png", "/x.png", "a///b/x.png", "a b/%41.png"])
+def test_a_key_in_a_bucket_is_used_as_it_is(bucket: str, key: str) -> None:
+    # given another object under the key that an editor of paths would make of it
+    s3_client(os.environ["SAVS_S3_ENDPOINT_URL"]).put_object(Bucket=bucket, Key="x.png", Body=b"other")
+    s3_client(os.environ["SAVS_S3_ENDPOINT_URL"]).put_object(Bucket=bucket, Key=key, Body=b"own")
+
+    store, found = open_parent(f"s3://{bucket}/{key}")
+
+    assert (found, store.read(found), store.exists(found)) == (key, b"own", True)
+
+
+@pytest.mark.parametrize("key", ["a/../b", "./a", "a/."])
+def test_a_key_that_http_clients_rewrite_is_refused(bucket: str, key: str) -> None:
+    store, found = open_parent(f"s3://{bucket}/{key}")
+
+    with pytest.raises(StorageError, match="not a key"):
+        store.read(found)
+
+
+def test_a_bucket_that_does_not_exist_is_named(bucket: str) -> None:
+    store, key = open_parent("s3://absent/a/b.json")
+
+    for read in (store.read, store.etag, store.size):
+        with pytest.raises(NotFound, match="there is no bucket 'absent'"):
+            read(key)
+    with pytest.raises(NotFound, match="there is no bucket 'absent'"):
+        list(open_store("s3://absent/work").folders("jobs"))
+
+
+@pytest.mark.parametrize("scheme", ["file://", "file://localhost", "FILE://"])
+def test_a_file_address_is_the_path_in_it(tmp_path: Path, scheme: str) -> None:
+    (tmp_path / "a b.json").write_bytes(b"x")
+
+    store, key = open_parent(f"{scheme}{tmp_path}/a%20b.json")
+
+    assert store.read(key) == b"x"
+
+
+def test_a_file_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(StorageError, match="only local folders"):
+        open_store("file://elsewhere/a")
 
 
 def many(keys: int) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Videos: which frames a player shows, which of them are chosen, and how they are decoded."""

@@ -1,0 +1,160 @@
+"""Decodes videos in processes of their own, so that a decoder that hangs or crashes fails one row.
+
+Decoders are C libraries that read files from anywhere. One that loops for ever cannot be stopped inside a
+process, and one that aborts takes its process along. So each video is opened by a small process, started when
+the first video comes and kept for the next ones, at most one per core. Its frames come back in shared memory,
+without a copy. It is killed when a video takes longer than its time limit.
+
+`savs.data.video.decoder` is what runs there.
+"""
+
+import atexit
+import json
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from savs import errors
+from savs.data.video.sampling import FrameSampling, Video
+from savs.errors import ItemError, UnreadableMedia
+
+BASE_SECONDS = 60.0  # for a video, and more for a large file:
+BYTES_PER_SECOND = 16 * 2**20  # that even a slow disk reads
+MAX_PROCESSES = max(1, min(8, os.cpu_count() or 1))
+ANSWER_BYTES = 2**20  # of a decoder's answer, without the frames
+
+
+class _Process:
+    """One decoder process, and the socket to it."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "savs.data.video.decoder", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # where decoders print what they think of a file
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a terminal's Ctrl-C is for the process that asks
+            )
+
+    def ask(self, path: Path, sampling: FrameSampling, seconds: float) -> Video:
+        """Raises an ItemError, TimeoutError, or ConnectionError if the process has ended."""
+        self.socket.settimeout(seconds)
+        self.socket.sendall(json.dumps({"path": str(path), "sampling": asdict(sampling)}).encode() + b"\n")
+        answer, descriptors = b"", list[int]()
+        while not answer.endswith(b"\n"):
+            data, found, _, _ = socket.recv_fds(self.socket, ANSWER_BYTES, 1)
+            descriptors += found
+            if not data:
+                raise ConnectionError
+            answer += data
+        return _video(json.loads(answer), descriptors)
+
+    def end(self) -> int:
+        """Kill the process; return its exit code, which is its own if it had ended before."""
+        self.process.kill()
+        self.socket.close()
+        return self.process.wait()
+
+
+def _video(answer: dict[str, Any], descriptors: list[int]) -> Video:
+    import numpy as np
+
+    if "error" in answer:
+        raise getattr(errors, answer["error"])(answer["message"])
+    [memory] = descriptors
+    try:
+        shared = mmap.mmap(memory, answer["bytes"])
+    finally:
+        os.close(memory)
+    frames = np.frombuffer(shared, np.uint8).reshape(answer["shape"])
+    times = answer["times"]
+    return Video(frames, tuple(answer["indices"]), answer["fps"], answer["total"], times and tuple(times))
+
+
+class Decoders:
+    """The decoder processes of this process."""
+
+    def __init__(self, most: int = MAX_PROCESSES) -> None:
+        self.free = threading.BoundedSemaphore(most)
+        self.lock = threading.Lock()
+        self.owner = os.getpid()
+        self.idle: list[_Process] = []
+        self.busy: set[_Process] = set()
+
+    def read(self, path: Path, sampling: FrameSampling, seconds: float | None = None) -> Video:
+        """Return the frames of the video file at `path` that `sampling` chooses.
+
+        seconds  that this may take; by default a minute, and more for a large file
+
+        Raises UnreadableMedia, MediaTooLarge or NoVideoSupport, with a reason that does not name the file.
+        """
+        limit = seconds or BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND
+        with self.free:
+            decoder = self._take()
+            try:
+                video = decoder.ask(path, sampling, limit)
+            except ItemError:
+                self._give_back(decoder)
+                raise
+            except TimeoutError as error:
+                self._drop(decoder)
+                raise UnreadableMedia(f"decoding took longer than {limit:.0f} seconds") from error
+            except OSError as error:
+                raise UnreadableMedia(f"its decoder crashed ({_ending(self._drop(decoder))})") from error
+            except BaseException:
+                self._drop(decoder)
+                raise
+            self._give_back(decoder)
+            return video
+
+    def abandon(self) -> None:
+        """Kill the decoders that are at work, so that nobody waits for them."""
+        with self.lock:
+            for decoder in self.busy:
+                decoder.process.kill()
+
+    def close(self) -> None:
+        """End all processes."""
+        self.abandon()
+        with self.lock:
+            while self.idle:
+                self.idle.pop().end()
+
+    def _take(self) -> _Process:
+        with self.lock:
+            if self.owner != os.getpid():  # forked: the processes are the parent's
+                self.owner, self.idle, self.busy = os.getpid(), [], set()
+            decoder = self.idle.pop() if self.idle else _Process()
+            self.busy.add(decoder)
+            return decoder
+
+    def _give_back(self, decoder: _Process) -> None:
+        with self.lock:
+            self.busy.discard(decoder)
+            self.idle.append(decoder)
+
+    def _drop(self, decoder: _Process) -> int:
+        with self.lock:
+            self.busy.discard(decoder)
+        return decoder.end()
+
+
+def _ending(code: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+DECODERS = Decoders()
+atexit.register(DECODERS.close)
