@@ -54,6 +54,8 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # An error reply (READONLY in a failover, OOM, LOADING, UNBLOCKED) passes, like a lost connection.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_keepalive": True,

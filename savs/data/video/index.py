@@ -158,7 +158,7 @@ def _index_of_frames(container: "InputContainer", stream: "VideoStream") -> Vide
             ticks.append(frame.pts)
     if not ticks:
         raise UnreadableMedia("no frames")
-    if container.format.name == "avi" and stream.average_rate:  # has a rate, and no times
+    if container.format.name == "avi" and stream.average_rate and stream.time_base:  # has a rate, no times
         step = max(round(1 / (stream.average_rate * stream.time_base)), 1)
         ticks = [step * number for number in range(len(ticks))]
     return _index(stream, tuple(ticks), step, (), 0, False, rotation)
