@@ -1,6 +1,8 @@
 """Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in the current folder."""
 
 import os
+import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -61,11 +63,23 @@ def read_settings(**options: str | float | None) -> Settings:
     """Return the settings; `options` take precedence. Raises SettingsError if one is unusable."""
     given = {name: value for name, value in options.items() if value not in (None, "")}
     try:
+        _check_file()
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         raise SettingsError("; ".join(_problem(one) for one in error.errors())) from error
     except ValueError as error:  # of the file as a whole
         raise SettingsError(f"{FILE}: {error}") from error
+
+
+def _check_file() -> None:
+    """Raises SettingsError if `savs.toml` has a key that is not a setting."""
+    if not FILE.is_file():
+        return
+    for name in tomllib.loads(FILE.read_text(encoding="utf-8")):
+        if name not in Settings.model_fields:
+            near = get_close_matches(name, Settings.model_fields, 1)
+            known = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(Settings.model_fields)}"
+            raise SettingsError(f"{FILE}: there is no setting {name!r}; {known}")
 
 
 def set_up_storage() -> None:

@@ -43,6 +43,9 @@ def reports_errors(command: Command) -> Command:
             _fail(f"the broker does not answer ({error}); repeating the command is safe", as_json, 1)
         except KeyboardInterrupt:
             name = kwargs.get("name", "NAME")
+            if command.__name__ == "watch":
+                text = f"stopped watching; the jobs continue. To stop them: savs-submit cancel {name}"
+                _fail(text, False, 1)
             _fail(f"stopped; to continue, repeat the command, or: savs-submit resume {name}", False, 1)
 
     return run  # type: ignore[return-value]

@@ -1,6 +1,7 @@
 """Commands that show the results of jobs: `results`, `logs`, `compare`."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argumen
 from jobs.cli.options import json_option, options, workspace_option
 
 if TYPE_CHECKING:
+    from typing import IO
+
     from jobs.ledger.ledger import Ledger
     from jobs.records.job import Job
 
@@ -17,28 +20,51 @@ if TYPE_CHECKING:
 @main.command(short_help="Print the labels, in manifest order.")
 @name_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write. Default: standard output.")
+@click.option("--partial", is_flag=True, help="Exit with 0 although rows are missing.")
 @workspace_option
 @reports_errors
-def results(name: str, out: str | None, workspace: str | None) -> None:
+def results(name: str, out: str | None, partial: bool, workspace: str | None) -> None:
     """Print the newest labels of NAME: a JSON object per row, in manifest order.
 
-    If NAME has splits, the splits follow one another; `task` in a row names the split.
+    If NAME has splits, the splits follow one another; `task` in a row names the split. If rows are missing,
+    because a job has not ended or shards were given up, the exit code is 1.
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
-    from jobs.ledger.results import result_rows
     from savs.errors import SettingsError
 
     ledger = ledger_of(workspace)
     labelled = _labelled(ledger, name)
+    missing = []
     try:
         with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
             for job in labelled:
-                stream.writelines(result_rows(ledger, job.job_id))
+                if (reason := _write_rows(ledger, job, stream)) is not None:
+                    missing.append(reason)
     except OSError as error:
         if out is None:
             raise  # click ends quietly if standard output is closed
         raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
+    for reason in missing:
+        click.echo(f"savs-submit: {reason}", err=True)
+    if missing and not partial:
+        sys.exit(1)
+
+
+def _write_rows(ledger: "Ledger", job: "Job", stream: "IO[bytes]") -> str | None:
+    """Write the job's rows; return what is missing of them, None if nothing is."""
+    from jobs.ledger.results import result_rows
+    from jobs.reduce.status import job_state
+
+    if not ledger.is_planned(job.job_id):
+        return f"{job.job_id}: no rows; job {job_state(ledger, job)['status']}"
+    rows, planned = 0, ledger.planned(job.job_id).rows
+    for row in result_rows(ledger, job.job_id):
+        stream.write(row)
+        rows += 1
+    if rows == planned:
+        return None
+    return f"{job.job_id}: {rows:,} of {planned:,} rows; job {job_state(ledger, job)['status']}"
 
 
 @main.command(short_help="Explain why jobs, shards and rows failed.")

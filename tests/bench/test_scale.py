@@ -16,9 +16,9 @@ def test_jobs_label_in_the_window_that_is_asked_for(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(extract, "read_ahead", extract.read_ahead)  # put back behind the test
     windows = []
 
-    def read_ahead(*given: object, limit: int) -> object:
+    def read_ahead(*given: object, limit: int, **more: object) -> object:
         windows.append(limit)
-        return ahead(*given, limit=limit)
+        return ahead(*given, limit=limit, **more)
 
     ahead = labelling.windows.read_ahead
     monkeypatch.setattr(labelling.windows, "read_ahead", read_ahead)

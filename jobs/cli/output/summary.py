@@ -1,5 +1,6 @@
 """Prints the summary of a finished job on standard output."""
 
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -19,10 +20,7 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
     if "reason" in summary:
         console.print(f"  {escape(summary['reason'])}")
-    console.print(
-        f"  {summary['rows']} rows: {summary['labelled']} labelled, "
-        f"{summary['abstained']} abstained, {summary['failed']} failed"
-    )
+    console.print(f"  {_counts(summary)}")
     for warning in summary.get("warnings", []):
         console.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
@@ -43,7 +41,21 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     if "advice" in summary:
         console.print(f"  what to do: {escape(summary['advice'])}")
     _print_rates(console, summary["timings"])
-    console.print(f"  results: {escape(where)}\n")
+    console.print(f"  results: {escape(where)}")
+    if summary["kind"] == "classify" and summary["status"] != "failed":
+        workspace = where.removesuffix(f"/jobs/{summary['job_id']}")
+        console.print(
+            f"  labels: savs-submit results {escape(summary['name'])} --workspace {escape(quote(workspace))}"
+        )
+    console.print()
+
+
+def _counts(summary: dict[str, Any]) -> str:
+    """For example "300 rows: 299 labelled, 1 failed"; examples are read, not labelled."""
+    rows, done = summary["rows"], "labelled" if summary["kind"] == "classify" else "read"
+    counts = [f"{summary['labelled']} {done}"]
+    counts += [f"{summary['abstained']} abstained"] if summary["abstained"] else []
+    return f"{rows} {'row' if rows == 1 else 'rows'}: {', '.join(counts)}, {summary['failed']} failed"
 
 
 def _print_rates(console: Console, timings: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`savs-submit run`, `extract`, `classify`, `status`, `list`, `results`: what they print and leave."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_run_tells_people_how_it_went(corpus: Corpus, qwen2_vl: Path, workspac
     assert result.exit_code == 0, result.output
     assert f"loading {qwen2_vl}" in result.stderr.replace("\n", "")
     assert "extract shapes" in result.stderr and "classify shapes" in result.stderr
-    assert "40 rows: 40 labelled, 0 abstained, 0 failed" in result.stdout
+    assert "40 rows: 40 labelled, 0 failed" in result.stdout
     assert "on 32 rows with a label" in result.stdout
     for name in CLASSES:
         assert name in result.stdout
@@ -363,6 +364,37 @@ def test_the_workspace_may_come_from_the_environment_or_a_file(
     monkeypatch.setenv("SAVS_WORKSPACE", str(tmp_path / "empty"))
     assert json.loads(savs_submit("list", "--json").stdout) == []
     assert len(json.loads(savs_submit("list", "--json", "--workspace", calm.workspace).stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('worksapce = "x"', "there is no setting 'worksapce'; did you mean 'workspace'?"),
+        ("[pool]\nsweep_every = 3", "there is no setting 'pool'; known are: workspace, broker_url"),
+        ("workspace = ", "savs.toml: "),
+    ],
+)
+def test_a_key_that_is_no_setting_is_an_error_that_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "savs.toml").write_text(line)
+
+    result = savs_submit("list", "--workspace", tmp_path)
+
+    assert result.exit_code == 2 and said in result.stderr
+
+
+def test_the_command_that_a_run_prints_gets_its_labels(
+    corpus: Corpus, qwen2_vl: Path, calm: Finished, tmp_path: Path
+) -> None:
+    shown = savs_submit(*run_arguments(corpus, qwen2_vl, calm.workspace)).stdout
+    [line] = [line for line in shown.splitlines() if "labels: " in line]
+
+    told = shlex.split(line.partition("labels: ")[2])
+
+    assert told[0] == "savs-submit"
+    assert savs_submit(*told[1:]).stdout_bytes == calm.rows
 
 
 def test_a_workspace_in_a_bucket_gives_the_same_rows(

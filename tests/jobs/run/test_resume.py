@@ -73,8 +73,14 @@ def test_ctrl_c_is_answered_and_resume_ends_what_was_begun(
     states = json.loads(savs_submit("status", "shapes", "--workspace", workspace, "--json").stdout)
     assert [state["status"] for state in states] == ["done", "running"]
     assert states[1]["shards_done"] == commits(workspace, "classify")
-    partial = savs_submit("results", "shapes", "--workspace", workspace).stdout_bytes
+    said = savs_submit("results", "shapes", "--workspace", workspace)
+    partial = said.stdout_bytes
     assert partial and calm.rows.startswith(partial)
+    # and that rows are missing is said, and is an error unless that is all right
+    rows = len(partial.splitlines())
+    assert f"{rows} of {ROWS} rows; job running" in said.stderr and said.exit_code == 1
+    allowed = savs_submit("results", "shapes", "--partial", "--workspace", workspace)
+    assert (allowed.exit_code, allowed.stdout_bytes) == (0, partial)
 
     # and resuming does the rest, and only that
     before = tree(workspace)
@@ -83,6 +89,24 @@ def test_ctrl_c_is_answered_and_resume_ends_what_was_begun(
     assert_as_calm(workspace, calm)
     after = tree(workspace)
     assert {name: after[name] for name in before} == before
+
+
+def test_ctrl_c_in_watch_stops_watching_and_says_that_the_jobs_continue(
+    corpus: Corpus, workspace: Path, qwen2_vl: Path
+) -> None:
+    # given a job that a pool would work on
+    from jobs.ledger.ledger import Ledger
+    from tests.jobs.ledgers import extract_job, plan_of
+
+    Ledger(str(workspace)).create_job(extract_job("pets"), plan_of(2, 2))
+    with started("watch", "pets", "--workspace", workspace) as process:
+        assert process.stderr is not None
+        assert "pets" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "stopped watching; the jobs continue. To stop them: savs-submit cancel pets" in stderr
 
 
 @pytest.mark.parametrize("again", ["resume", "same command"])
