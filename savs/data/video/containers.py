@@ -5,6 +5,9 @@ ffconcat, SDP), and so would open any file or address that an untrusted client w
 Only containers that hold their own frames are accepted.
 """
 
+import re
+from pathlib import Path
+
 HEAD_BYTES = 512  # of a file, which are enough for all checks below
 ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")  # first box of MP4, MOV, M4V
 MAGIC = (
@@ -15,6 +18,9 @@ MAGIC = (
     b"OggS",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF, WMV
 )
+# Where containers write the name of a video's codec: MP4's sample description, AVI's stream header, Matroska.
+CODEC_NAME = re.compile(rb"stsd.{12}([ -~]{4})|strh.{4}vids([ -~]{4})|(V_[A-Z0-9/_]+)", re.DOTALL)
+SCANNED_BYTES = 2**22  # at either end of a file; an MP4 may have its description at its end
 SYNC, PACKET_BYTES = b"\x47", 188  # of an MPEG transport stream
 
 
@@ -26,3 +32,12 @@ def holds_frames(head: bytes) -> bool:
         or head.startswith(MAGIC)
         or (head[:1] == SYNC and head[PACKET_BYTES : PACKET_BYTES + 1] == SYNC)
     )
+
+
+def codec_name(path: Path) -> str:
+    """Return a container's name of its video's codec, such as "avc1"; "unknown" if none is found."""
+    with path.open("rb") as stream:
+        head = stream.read(SCANNED_BYTES)
+        stream.seek(max(0, path.stat().st_size - SCANNED_BYTES))
+        found = CODEC_NAME.search(head) or CODEC_NAME.search(stream.read(SCANNED_BYTES))
+    return next(name for name in found.groups() if name).decode("ascii").strip() if found else "unknown"

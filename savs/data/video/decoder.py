@@ -44,7 +44,10 @@ def answer(path: Path, sampling: FrameSampling) -> tuple[dict[str, Any], int | N
     except ItemError as error:
         return {"error": type(error).__name__, "message": str(error)}, None
     except Exception as error:  # decoders raise almost anything on hostile bytes
-        return {"error": "UnreadableMedia", "message": f"cannot be decoded: {type(error).__name__}"}, None
+        return {
+            "error": "UnreadableMedia",
+            "message": f"its decoder failed with {type(error).__name__}",
+        }, None
     header = {
         "shape": video.frames.shape,
         "bytes": video.frames.nbytes,

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.data.video.containers import codec_name
 from savs.errors import UnreadableMedia
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def video_stream(container: "InputContainer") -> "VideoStream":
         raise UnreadableMedia("no video stream")
     stream = streams[0]
     if stream.codec_context is None:
-        raise UnreadableMedia("its codec is not supported")
+        name = codec_name(Path(container.name))
+        raise UnreadableMedia(f"its codec {name!r} is not supported")
     return stream
 
 

@@ -11,6 +11,7 @@ import pytest
 from savs.data.video.decode import read_video
 from savs.data.video.index import read_index
 from savs.data.video.sampling import FrameSampling
+from savs.errors import UnreadableMedia
 from tests.savs.data.video import clips
 
 SAMPLINGS = (FrameSampling(8), FrameSampling(60), FrameSampling(None, 2.0), FrameSampling(None, 0.7))
@@ -114,3 +115,20 @@ def test_frames_of_an_open_group_are_found_by_seeking_to_the_group_before(tmp_pa
     video = read_video(path, FrameSampling(2))
 
     assert [clips.number_of(frame) for frame in video.frames] == [0, 59]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name", "written"),
+    [
+        (".mp4", b"avc1", b"zzz1"),
+        (".avi", b"H264", b"zzz1"),
+        (".mkv", b"V_MPEG4/ISO/AVC", b"V_STRANGE/CODEC"),
+    ],
+)
+def test_a_codec_that_is_not_known_is_named(tmp_path: Path, suffix: str, name: bytes, written: bytes) -> None:
+    data = clips.plain(tmp_path / f"plain{suffix}").read_bytes()
+    path = tmp_path / f"strange{suffix}"
+    path.write_bytes(data.replace(name, written).replace(b"avcC", b"zzzC"))
+
+    with pytest.raises(UnreadableMedia, match=f"its codec '{written.decode()}' is not supported"):
+        read_video(path, FrameSampling(4))
