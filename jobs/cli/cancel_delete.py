@@ -105,14 +105,14 @@ def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
     """Deletes the orphans of NAME or of all jobs. Exits with 1 if a job cannot be read, after the others."""
     from savs.errors import LedgerError, SavsError
 
-    spoilt: list[SavsError] = []
-    jobs = ledger.jobs(spoilt=spoilt.append) if name is None else jobs_of(ledger, name)
+    unreadable: list[SavsError] = []
+    jobs = ledger.jobs(unreadable=unreadable.append) if name is None else jobs_of(ledger, name)
     found = []
     for job in jobs:
         try:
             keys = list(ledger.orphans(job.job_id))
         except LedgerError as error:
-            spoilt.append(error)
+            unreadable.append(error)
             continue
         for key in keys:
             ledger.store.delete(key)
@@ -122,7 +122,7 @@ def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
     else:
         for job_id, count in found:
             click.echo(f"{job_id}: {count} {'orphan' if count == 1 else 'orphans'} deleted")
-    for unread in spoilt:
+    for unread in unreadable:
         click.echo(f"savs-submit: {unread}", err=True)
-    if spoilt:
+    if unreadable:
         sys.exit(1)

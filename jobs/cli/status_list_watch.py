@@ -39,9 +39,9 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
     Example: savs-submit list --workspace results
     """
     ledger = ledger_of(workspace)
-    spoilt: list[SavsError] = []
-    _print_states(ledger, ledger.jobs(spoilt=spoilt.append), as_json, spoilt.append)
-    for error in spoilt:
+    unreadable: list[SavsError] = []
+    _print_states(ledger, ledger.jobs(unreadable=unreadable.append), as_json, unreadable.append)
+    for error in unreadable:
         click.echo(f"savs-submit: {error}", err=True)
 
 
@@ -66,9 +66,12 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
 
 
 def _print_states(
-    ledger: "Ledger", jobs: "list[Job]", as_json: bool, spoilt: "Callable[[SavsError], None] | None" = None
+    ledger: "Ledger",
+    jobs: "list[Job]",
+    as_json: bool,
+    unreadable: "Callable[[SavsError], None] | None" = None,
 ) -> None:
-    """Prints `jobs`. Errors of unreadable jobs are passed to `spoilt`, if given, else raised."""
+    """Prints `jobs`. Errors of unreadable jobs are passed to `unreadable`, if given, else raised."""
     from jobs.cli.output.jobs import print_jobs
     from jobs.reduce.status import job_state
     from savs.errors import LedgerError
@@ -78,9 +81,9 @@ def _print_states(
         try:
             states.append(job_state(ledger, job))
         except LedgerError as error:
-            if spoilt is None:
+            if unreadable is None:
                 raise
-            spoilt(error)
+            unreadable(error)
     if as_json:
         click.echo(json.dumps(states, ensure_ascii=False, indent=1))
     else:

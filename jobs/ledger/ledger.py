@@ -102,11 +102,13 @@ class Ledger:
             return ids
         return [i for i in ids if i == name or f"{i.rsplit('-', 2)[0]}.".startswith(f"{name}.")]
 
-    def jobs(self, name: str | None = None, spoilt: Callable[[SavsError], None] | None = None) -> list[Job]:
+    def jobs(
+        self, name: str | None = None, unreadable: Callable[[SavsError], None] | None = None
+    ) -> list[Job]:
         """Return all jobs, or those of one name (with its splits) or id, in order of submission.
 
-        A folder without a job.json is not a job. If a job.json cannot be used, `spoilt` is called with
-        the error; without `spoilt`, the error is raised.
+        A folder without a job.json is not a job. If a job.json cannot be used, `unreadable` is called with
+        the error; without `unreadable`, the error is raised.
         """
         found = []
         for answer in prefetch(self._job_or_error, self.job_ids(name)):
@@ -115,10 +117,10 @@ class Ledger:
                     found.append(answer)
             elif isinstance(answer, JobNotFound):
                 continue
-            elif spoilt is None:
+            elif unreadable is None:
                 raise answer
             else:
-                spoilt(answer)
+                unreadable(answer)
         return sorted(found, key=lambda job: (job.submitted, job.spec.kind == "classify", job.job_id))
 
     def _job_or_error(self, job_id: str) -> Job | SavsError:

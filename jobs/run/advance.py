@@ -65,11 +65,11 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
                 reduce_then_enqueue(ledger, broker, job)
         worker.refusals.take_back(job.job_id)
     except ForbiddenAddress as error:
-        nobody = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)
-        if nobody is None:
+        reasons = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)
+        if reasons is None:
             put_back(broker, CPU_QUEUE, message, refund=True)
             return "refused"
-        word = _fail(ledger, job, nobody)
+        word = _fail(ledger, job, reasons)
     except Exception as error:
         if not isinstance(error, HOPELESS) and number < worker.times.attempts:
             log.warning("%s failed, will be retried: %s: %s", message.unit, type(error).__name__, error)

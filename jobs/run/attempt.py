@@ -148,9 +148,9 @@ def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model
 
 def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: str) -> Attempt:
     """Leaves the shard to other workers, or gives it up if all of them refuse the job."""
-    nobody = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
-    if nobody is not None:
-        return _give_up(worker, job, message.shard, number, nobody)
+    reasons = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
+    if reasons is not None:
+        return _give_up(worker, job, message.shard, number, reasons)
     put_back(worker.broker, worker.queue, message, refund=True)
     return Attempt("refused", number)
 

@@ -16,7 +16,7 @@ class Heartbeat:
     def __init__(self, ledger: Ledger, board: Board, unit: BoardEntry, every: float) -> None:
         self.ledger, self.board, self.unit, self.every = ledger, board, unit, every
         self.over, self.cancelled = threading.Event(), threading.Event()
-        self.thread = threading.Thread(target=self._touch, name="signs of life", daemon=True)
+        self.thread = threading.Thread(target=self._touch, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self.thread.start()

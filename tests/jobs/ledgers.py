@@ -54,7 +54,7 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
         votes={prediction: 5} if prediction else {},
         confidence=1.0 if prediction else None,
         label=label,
-        error=RowError(kind=error, message=f"row {index} is spoilt") if error else None,
+        error=RowError(kind=error, message=f"row {index} is unreadable") if error else None,
     )
 
 

@@ -94,8 +94,8 @@ def stream(
                 raise StorageError("S3 did not answer, however often boto3 asked")
             if "broken" in sample.id and "broken" not in harmless:
                 raise RuntimeError(f"item {sample.id} breaks the model")
-        spoilt = {n: s for n, s in samples.items() if "rotten" in s.id and "rotten" not in harmless}
-        rotten = {n: UnreadableMedia(f"{s.id} cannot be decoded") for n, s in spoilt.items()}
+        unreadable = {n: s for n, s in samples.items() if "rotten" in s.id and "rotten" not in harmless}
+        rotten = {n: UnreadableMedia(f"{s.id} cannot be decoded") for n, s in unreadable.items()}
         good = {n: s for n, s in samples.items() if n not in rotten}
         vectors = np.array([vector(s) for s in good.values()], dtype=np.float32).reshape(-1, LAYOUT.width)
         values = torch.from_numpy(vectors)

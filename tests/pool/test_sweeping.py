@@ -1,4 +1,4 @@
-"""The sweep goes on beside what is spoilt, and leaves nothing on the board that nobody will finish."""
+"""The sweep goes on beside what is unreadable, and leaves nothing on the board that nobody will finish."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def lose_all_messages(pool: Pool) -> None:
 
 @pytest.mark.parametrize("file", ["job.json", "shards.json", "commits/0000000.json", "summary.json"])
 def test_a_spoilt_job_does_not_keep_the_sweep_from_the_others(pool: Pool, file: str) -> None:
-    # given three jobs whose messages were all lost, and the second one spoilt
+    # given three jobs whose messages were all lost, and the second one unreadable
     jobs = [job_of(pool, name) for name in ("cats", "dogs", "owls")]
     lose_all_messages(pool)
     path = Path(pool.workspace) / "jobs" / jobs[1].job_id / file
@@ -55,14 +55,14 @@ def test_a_spoilt_job_does_not_keep_the_sweep_from_the_others(pool: Pool, file: 
     assert {jobs[0].job_id, jobs[2].job_id} <= requeued
 
 
-@pytest.mark.parametrize("spoilt", ["job.json", "shards.json"])
-def test_a_job_that_is_done_stays_done_whatever_is_wrong_with_another(pool: Pool, spoilt: str) -> None:
+@pytest.mark.parametrize("unreadable", ["job.json", "shards.json"])
+def test_a_job_that_is_done_stays_done_whatever_is_wrong_with_another(pool: Pool, unreadable: str) -> None:
     # given a job with all its outcomes, and an unreadable one that waits for it
     first = job_of(pool, "cats", done=True)
     ledger = pool.ledger
     waiting = ledger.create_job(classify_job("dogs", after=first.job_id), plan_of(2))
     ledger.activate(waiting.job_id)
-    (Path(pool.workspace) / "jobs" / waiting.job_id / spoilt).write_text("{")
+    (Path(pool.workspace) / "jobs" / waiting.job_id / unreadable).write_text("{")
 
     word = attempt_to_advance(cpu_worker(pool), ReduceJob(job_id=first.job_id))
 

@@ -109,7 +109,7 @@ class Decoders:
                 raise
             except TimeoutError as error:
                 self._drop(decoder)
-                raise UnreadableMedia(f"decoding took longer than {limit:.0f} seconds") from error
+                raise UnreadableMedia(f"decoding took longer than {limit:.0f} s") from error
             except OSError as error:
                 raise UnreadableMedia(f"its decoder crashed ({_ending(self._drop(decoder))})") from error
             except BaseException:
@@ -119,7 +119,7 @@ class Decoders:
             return video
 
     def abandon(self) -> None:
-        """Kill the decoders that are at work, so that nobody waits for them."""
+        """Kill the decoders that are at work, so that no thread waits for them."""
         with self.lock:
             for decoder in self.busy:
                 decoder.process.kill()

@@ -41,9 +41,9 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
         return json.dumps(value).encode()
 
     def flipped() -> bytes:
-        spoilt = bytearray(data)
-        spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
-        return bytes(spoilt)
+        unreadable = bytearray(data)
+        unreadable[rng.randrange(len(unreadable))] = rng.randrange(256)
+        return bytes(unreadable)
 
     ways: list[Callable[[], bytes]] = [
         strange,

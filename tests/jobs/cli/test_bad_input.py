@@ -194,7 +194,7 @@ def test_media_and_questions_that_cannot_be_used_cost_a_row_each(
     rows = [json.loads(one) for one in done.rows.splitlines()]
     got = {row["index"]: row["error"]["kind"] for row in rows if "error" in row}
     assert got == expected, {row["index"]: row["error"] for row in rows if "error" in row}
-    # then what was spoilt is said in the row, and its label is kept
+    # then what was unreadable is said in the row, and its label is kept
     assert rows[1]["label"] == "square" and str(own_corpus.pictures[1]) in rows[1]["error"]["message"]
     assert all(row["error"]["message"] for row in rows if "error" in row)
     # and every other row is labelled as if nothing had been

@@ -174,14 +174,14 @@ def test_orphans_are_parts_that_no_commit_names_and_nothing_else_goes(workspace:
 def test_the_orphans_of_all_jobs_go_at_once_but_for_those_of_a_job_that_cannot_be_read(
     workspace: Path,
 ) -> None:
-    # given orphans of two jobs, and a third that is spoilt
+    # given orphans of two jobs, and a third that is unreadable
     ledger, pets = ended(workspace)
     farm = ledger.create_job(classify_job("farm"), plan_of(2))
     write_outcome(ledger, farm, 0, [row(0, "cat"), row(1, "dog")])
     for part in (b"late\n", b"later\n"):
         ledger.write_part(farm.job_id, 0, ".jsonl", part)
-    spoilt = ledger.create_job(classify_job("spoilt"), plan_of(2))
-    (workspace / "jobs" / spoilt.job_id / "job.json").write_text("{")
+    unreadable = ledger.create_job(classify_job("unreadable"), plan_of(2))
+    (workspace / "jobs" / unreadable.job_id / "job.json").write_text("{")
 
     said = delete(workspace, "--orphans", "--json")
 
@@ -190,7 +190,7 @@ def test_the_orphans_of_all_jobs_go_at_once_but_for_those_of_a_job_that_cannot_b
         {"job_id": farm.job_id, "orphans": 2},
         {"job_id": pets.job_id, "orphans": 1},
     ]
-    assert spoilt.job_id in said.stderr
+    assert unreadable.job_id in said.stderr
     assert orphans(workspace) == []
 
 

@@ -1,4 +1,4 @@
-"""What is shown of a workspace where something is spoilt, and what a shell completes."""
+"""What is shown of a workspace where something is unreadable, and what a shell completes."""
 
 import json
 import os

@@ -70,7 +70,7 @@ def test_errors_are_counted_per_kind_with_the_first_three_quoted(workspace: Path
         "index": 4,
         "id": "row-4",
         "kind": "missing_media",
-        "message": "row 4 is spoilt",
+        "message": "row 4 is unreadable",
     }
 
 

@@ -207,8 +207,8 @@ def test_a_companion_whose_artifact_is_spoilt_hurts_nobody_but_itself(
     own_corpus: Corpus, files: dict[str, Path], qwen2_vl: Path, workspace: Path
 ) -> None:
     extract(files, TASKS, qwen2_vl, workspace, "set")
-    [spoilt] = (workspace / "artifacts" / "set.half").iterdir()
-    (spoilt / "savs.safetensors").write_bytes(b"nothing")
+    [unreadable] = (workspace / "artifacts" / "set.half").iterdir()
+    (unreadable / "savs.safetensors").write_bytes(b"nothing")
 
     said = classify(own_corpus, [f"set.{task}" for task in TASKS], qwen2_vl, workspace, "night")
 

@@ -72,7 +72,7 @@ def test_a_video_that_hangs_fails_its_row_after_a_while_and_no_other(
 
     found = results(workspace)
     assert [row["index"] for row in found if "error" in row] == [7]
-    assert "decoding took longer than 1 seconds" in found[7]["error"]["message"]
+    assert "decoding took longer than 1 s" in found[7]["error"]["message"]
 
 
 @pytest.mark.usefixtures("hanging_decoder")

@@ -69,27 +69,27 @@ def test_mended_pictures_become_labels_and_no_other_row_runs_again(
     corpus: Corpus, qwen2_vl: Path, workspace: Path, calm: Finished
 ) -> None:
     # given a run that three pictures were missing from, two of them in one shard
-    spoilt = [SHARD, SHARD + 2, 5 * SHARD]
+    unreadable = [SHARD, SHARD + 2, 5 * SHARD]
     arguments = run_arguments(corpus, qwen2_vl, workspace)
-    with away(*(corpus.pictures[i] for i in spoilt)):
+    with away(*(corpus.pictures[i] for i in unreadable)):
         assert savs_submit(*arguments).exit_code == 3
     before = tree(workspace)
 
     # if one of them is still missing when the job is retried
-    with away(corpus.pictures[spoilt[1]]):
+    with away(corpus.pictures[unreadable[1]]):
         again = savs_submit("retry", "shapes", "--workspace", workspace)
 
     # then the others have labels, each in its place, and that one has failed again
     assert again.exit_code == 3, again.output
     assert "3 rows are retried" in again.stderr
     calm_rows, rows = calm.rows.splitlines(), finished(workspace).rows.splitlines()
-    assert [i for i, (a, b) in enumerate(zip(calm_rows, rows, strict=True)) if a != b] == [spoilt[1]]
+    assert [i for i, (a, b) in enumerate(zip(calm_rows, rows, strict=True)) if a != b] == [unreadable[1]]
     errors = finished(workspace).summary("classify")["errors"]
-    assert [one["index"] for one in errors["missing_media"]["examples"]] == [spoilt[1]]
+    assert [one["index"] for one in errors["missing_media"]["examples"]] == [unreadable[1]]
 
     # and once all are there, a second retry ends with what a calm run ends with
     assert savs_submit("retry", "shapes", "--workspace", workspace).exit_code == 0
-    assert redone_rows(workspace) == [spoilt, [spoilt[1]]]
+    assert redone_rows(workspace) == [unreadable, [unreadable[1]]]
     done = finished(workspace)
     assert (done.rows, done.tensors) == (calm.rows, calm.tensors)
     without = [{k: v for k, v in one.items() if k != "shards"} for one in done.outcome()]
@@ -103,7 +103,7 @@ def test_mended_pictures_become_labels_and_no_other_row_runs_again(
     # and retrying what has no failed row changes nothing
     assert savs_submit("retry", "shapes", "--workspace", workspace).exit_code == 0
     assert tree(workspace).keys() == after.keys()
-    assert redone_rows(workspace) == [spoilt, [spoilt[1]]]
+    assert redone_rows(workspace) == [unreadable, [unreadable[1]]]
 
 
 def test_a_failed_extract_job_is_fitted_after_a_retry_and_what_waits_for_it_runs(

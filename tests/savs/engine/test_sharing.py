@@ -193,14 +193,14 @@ def test_shared_rows_depend_on_the_positions_that_are_tried_at_load_time(
     assert not savs.load_model(qwen2_vl, device="cpu").shares
 
 
-@pytest.mark.parametrize("spoilt", ["NaN", "refused"])
+@pytest.mark.parametrize("unreadable", ["NaN", "refused"])
 def test_a_model_whose_trial_says_nothing_does_not_share(
-    qwen2_5: savs.Model, monkeypatch: pytest.MonkeyPatch, spoilt: str
+    qwen2_5: savs.Model, monkeypatch: pytest.MonkeyPatch, unreadable: str
 ) -> None:
     assert sharing_is_exact(qwen2_5)
 
     def vectors(model: savs.Model, rows: list[PackedRow]) -> dict[int, torch.Tensor]:
-        if spoilt == "refused":
+        if unreadable == "refused":
             raise UnusablePrompt("takes no pictures")
         # in one head of the last prompt alone, behind many that are right
         found = {n: torch.ones(model.layout.width) for row in rows for n in row.numbers}
