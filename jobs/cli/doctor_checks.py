@@ -1,9 +1,9 @@
 """The checks of `savs-submit doctor`: workspace, data, broker and workers."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from jobs.ledger.ledger import Ledger
 from jobs.paths import resolve_address
@@ -13,9 +13,6 @@ from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import make_source
 from savs.errors import SavsError, StorageError
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 
 @dataclass(frozen=True)
@@ -79,39 +76,38 @@ def _address(address: str) -> Finding:
 
 
 def _redis(broker: Broker) -> Iterator[Finding]:
-    redis = broker.redis
-    redis.ping()
+    """The findings on Redis, from INFO: what the submitter's user may read in `deploy/redis/users.acl`."""
+    about = broker.redis.info()
     yield Finding("broker", "good", f"{without_password(broker.url)} answers")
+    yield _takes_writes(about)
     yield _setting(
-        redis,
         "appendonly",
-        lambda value: value == "yes",
+        bool(about.get("aof_enabled")),
         "the queue survives a restart",
         "set `appendonly yes`; without it a restart of Redis empties the queue, and a cpu worker refills it",
     )
     yield _setting(
-        redis,
         "maxmemory-policy",
-        lambda value: value == "noeviction",
+        about.get("maxmemory_policy") == "noeviction",
         "Redis never drops messages when its memory is full",
         "set `maxmemory-policy noeviction`; without it Redis drops messages when its memory is full",
     )
 
 
-def _setting(redis: "Redis", name: str, right: Callable[[str], bool], good: str, advice: str) -> Finding:
-    from redis.exceptions import ResponseError
+def _takes_writes(about: dict[str, Any]) -> Finding:
+    """Whether Redis takes writes now; workers wait until it does."""
+    used, most = about.get("used_memory", 0), about.get("maxmemory", 0)
+    if about.get("role") == "slave":
+        reason = "Redis is a read-only replica, as in a failover; use the address of the primary"
+        return Finding("writes", "wrong", reason)
+    if most and used >= most:
+        reason = f"Redis's memory is full ({used:,} of {most:,} bytes); raise maxmemory"
+        return Finding("writes", "wrong", reason)
+    return Finding("writes", "good", "accepted")
 
-    try:
-        value = {_text(k): _text(v) for k, v in redis.config_get(name).items()}.get(name, "")
-    except ResponseError:
-        return Finding(
-            name, "doubtful", "not checked, since this user may not read Redis's settings; expected: " + good
-        )
-    return Finding(name, "good", good) if right(value) else Finding(name, "doubtful", advice)
 
-
-def _text(value: bytes | str | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+def _setting(name: str, right: bool, good: str, advice: str) -> Finding:
+    return Finding(name, "good", good) if right else Finding(name, "doubtful", advice)
 
 
 def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[str]) -> Iterator[Finding]:

@@ -49,10 +49,10 @@ def test_with_everything_right_all_is_good(pool: Pool) -> None:
     assert (said.exit_code, code) == (0, 0), said.output
     assert {state for state, _ in found.values()} == {"good"}
     assert set(found) == {
-        *("workspace", "conditional writes", "data", "broker", "appendonly", "maxmemory-policy"),
+        *("workspace", "conditional writes", "data", "broker", "writes", "appendonly", "maxmemory-policy"),
         *("cpu worker", f"worker for {MODEL}"),
     }
-    assert said.stdout.count("OK   ") == 8
+    assert said.stdout.count("OK   ") == 9
     assert list(pool.ledger.store.list("")) == []
 
 
@@ -177,3 +177,22 @@ def test_settings_of_redis_that_lose_messages_are_doubtful(
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     return tmp_path / "workspace"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), "is a read-only replica"),
+        (("CONFIG", "SET", "maxmemory", "1"), "memory is full"),
+    ],
+)
+def test_a_redis_that_takes_no_writes_is_named(
+    redis_server: RedisServer, workspace: Path, command: tuple[str, ...], said: str
+) -> None:
+    serve(redis_server, CPU_QUEUE, str(workspace))
+    Redis.from_url(redis_server.url).execute_command(*command)
+
+    code, found = findings("--workspace", workspace, "--broker", redis_server.url)
+
+    assert code == 1
+    assert found["writes"][0] == "wrong" and said in found["writes"][1]
