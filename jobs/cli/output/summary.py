@@ -133,15 +133,23 @@ def _accuracy(scores: dict[str, Any]) -> str:
 
 
 def _classes(summary: dict[str, Any]) -> Table:
-    table = Table("class", "labelled", box=None, padding=(0, 2))
-    scored = summary.get("per_class", {})
+    """Every class that is a label or a prediction; of many, those with the lowest recall first."""
+    predicted, scored = summary["classes"], summary.get("per_class", {})
+    table = Table("class", *(["labels"] if scored else []), "predicted", box=None, padding=(0, 2))
     for column in RATES.values() if scored else ():
         table.add_column(column)
-    counts = sorted(summary["classes"].items(), key=lambda item: (-item[1], item[0]))
-    for name, count in counts[:CLASSES_SHOWN]:
+    names = sorted({*predicted, *scored}, key=lambda name: (-predicted.get(name, 0), name))
+    if scored and len(names) > CLASSES_SHOWN:
+        names.sort(key=lambda name: _or(scored.get(name, {}).get("recall"), 1.0))
+    for name in names[:CLASSES_SHOWN]:
         one = scored.get(name, {})
-        rates = [one.get(rate) for rate in RATES] if scored else []
-        table.add_row(escape(name), str(count), *("" if rate is None else f"{rate:.3f}" for rate in rates))
-    if len(counts) > CLASSES_SHOWN:
-        table.add_row(f"… and {len(counts) - CLASSES_SHOWN} more", "")
+        labels = [str(one.get("rows", 0))] if scored else []
+        rates = ["" if one.get(rate) is None else f"{one[rate]:.3f}" for rate in (RATES if scored else ())]
+        table.add_row(escape(name), *labels, str(predicted.get(name, 0)), *rates)
+    if len(names) > CLASSES_SHOWN:
+        table.add_row(f"… and {len(names) - CLASSES_SHOWN} more", *[""] * (len(table.columns) - 1))
     return table
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,51 @@
+"""What a finished job prints: every class, with what was right and wrong about it."""
+
+from typing import Any
+
+import pytest
+
+from jobs.cli.output.summary import CLASSES_SHOWN, print_summary
+
+
+def summary(predicted: dict[str, int], per_class: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    rows = sum(predicted.values())
+    return {
+        **{"job_id": "pets-classify-1a2b3c4d", "name": "pets", "kind": "classify", "status": "done"},
+        **{"rows": rows, "labelled": rows, "abstained": 0, "failed": 0},
+        **{"classes": predicted, "per_class": per_class, "errors": {}},
+        "timings": {"items_per_second": {}},
+    }
+
+
+def printed(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    print_summary(found, "/w/jobs/pets-classify-1a2b3c4d")
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_table_of_classes_has_labels_that_were_never_predicted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cat = {"rows": 3, "recall": 1.0, "precision": 0.6, "f1": 0.75, "average_precision": None}
+    dog = {"rows": 2, "recall": 0.0, "precision": None, "f1": 0.0, "average_precision": None}
+
+    lines = printed(summary({"cat": 5}, {"cat": cat, "dog": dog}), capsys)
+
+    assert ["class", "labels", "predicted", "recall", "precision", "F1", "AP"] in lines
+    assert ["cat", "3", "5", "1.000", "0.600", "0.750"] in lines
+    assert ["dog", "2", "0", "0.000", "0.000"] in lines
+
+
+def test_of_many_classes_the_worst_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    many = {f"class{n:02d}": {"rows": 1, "recall": n / 100} for n in range(CLASSES_SHOWN + 5)}
+
+    lines = printed(summary(dict.fromkeys(many, 1), many), capsys)
+
+    shown = [line[0] for line in lines if line and line[0].startswith("class") and line[0] != "class"]
+    assert shown == [f"class{n:02d}" for n in range(CLASSES_SHOWN)]
+    assert ["…", "and", "5", "more"] in lines
+
+
+def test_one_row_is_one_row_and_nothing_is_said_of_abstaining(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(summary({"cat": 1}, {}), capsys)
+
+    assert ["1", "row:", "1", "labelled,", "0", "failed"] in lines
