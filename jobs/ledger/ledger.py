@@ -324,6 +324,7 @@ class Ledger:
             pass
         for key in last:
             self.store.delete(key)
+        self.store.prune(f"jobs/{job_id}")
 
 
 def _key(job_id: str, name: str) -> str:

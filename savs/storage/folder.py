@@ -120,6 +120,15 @@ class LocalStore:
         except OSError as error:
             raise StorageError(f"{path} cannot be deleted: {error.strerror}") from error
 
+    def prune(self, prefix: str) -> None:
+        folder = self._path(prefix)
+        # The deepest first; one that is not empty stays, and so do those above it.
+        for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+            with suppress(OSError):
+                path.rmdir()
+        with suppress(OSError):
+            folder.rmdir()
+
     def size(self, key: str) -> int:
         try:
             return self._path(key).stat().st_size

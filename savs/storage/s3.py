@@ -152,6 +152,9 @@ class S3Store:
     def size(self, key: str) -> int:
         return int(self._call(key, "head_object")["ContentLength"])
 
+    def prune(self, prefix: str) -> None:
+        pass  # a bucket has no folders
+
     def delete(self, key: str) -> None:
         self._call(key, "delete_object")
 

@@ -44,6 +44,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Delete the object if it exists."""
 
+    def prune(self, prefix: str) -> None:
+        """Remove the folder `prefix` and those below it that hold no object."""
+
     def etag(self, key: str) -> str:
         """A string that changes when the object's bytes do. Raises NotFound."""
 

@@ -3,8 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.jobs import WIDEST
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import WIDEST, escape
 from jobs.reduce.comparison import Comparison
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import escape, rows_of
 
 SHARDS_SHOWN = 20  # given-up shards that are printed per job
 
@@ -25,7 +25,7 @@ def print_failures(found: dict[str, dict[str, Any]]) -> None:
         if (more := len(why["given_up"]) - SHARDS_SHOWN) > 0:
             console.print(f"  … and {more} more shards that were given up (all of them with --json)")
         for kind, errors in why["errors"].items():
-            console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows")
+            console.print(f"  [red]{escape(kind)}[/red]: {rows_of(errors['rows'])}")
             for example in errors["examples"]:
                 console.print(
                     f"    row {example['index']} ({escape(example['id'])}): {escape(example['message'])}"

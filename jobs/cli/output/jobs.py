@@ -3,14 +3,11 @@
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import escape, print_uncut
 
 NOTE_WIDTH = 60  # columns after which a note is wrapped; no other column is wrapped or cut
-
-WIDEST = 10_000  # columns
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:
@@ -33,16 +30,9 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
         )
     console = Console(soft_wrap=True, emoji=False)
     if states:
-        _print_uncut(table)
+        print_uncut(table)
     else:
         console.print("no jobs")
     for state in states:
         if state["reason"]:
             console.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")
-
-
-def _print_uncut(table: Table) -> None:
-    """Prints the table at its full width, even if the terminal is narrower."""
-    console = Console(emoji=False)
-    width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
-    Console(width=width, emoji=False).print(table)

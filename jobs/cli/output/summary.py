@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import escape, print_uncut, rows_of
 
+CLASS_WIDTH = 60  # columns of a class name, after which it is cut
 CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
 RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_precision": "AP"}  # per class
 LEAKS_SHOWN = 3  # leaks that are listed
@@ -28,11 +29,11 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
     if summary.get("leaks"):
         _print_leaks(console, summary)
     if summary["kind"] == "classify":
-        console.print(_classes(summary))
+        print_uncut(_classes(summary))
     for kind, errors in summary["errors"].items():
         example = errors["examples"][0] if errors["examples"] else None
         quoted = f", for example row {example['index']}: {example['message']}" if example else ""
-        console.print(f"  [red]{escape(kind)}[/red]: {errors['rows']} rows{escape(quoted)}")
+        console.print(f"  [red]{escape(kind)}[/red]: {rows_of(errors['rows'])}{escape(quoted)}")
     for lost in summary.get("missing", []):
         last = lost["first_index"] + lost["rows"] - 1
         console.print(
@@ -55,7 +56,7 @@ def _counts(summary: dict[str, Any]) -> str:
     rows, done = summary["rows"], "labelled" if summary["kind"] == "classify" else "read"
     counts = [f"{summary['labelled']} {done}"]
     counts += [f"{summary['abstained']} abstained"] if summary["abstained"] else []
-    return f"{rows} {'row' if rows == 1 else 'rows'}: {', '.join(counts)}, {summary['failed']} failed"
+    return f"{rows_of(rows)}: {', '.join(counts)}, {summary['failed']} failed"
 
 
 def _print_rates(console: Console, timings: dict[str, Any]) -> None:
@@ -135,9 +136,10 @@ def _accuracy(scores: dict[str, Any]) -> str:
 def _classes(summary: dict[str, Any]) -> Table:
     """Every class that is a label or a prediction; of many, those with the lowest recall first."""
     predicted, scored = summary["classes"], summary.get("per_class", {})
-    table = Table("class", *(["labels"] if scored else []), "predicted", box=None, padding=(0, 2))
-    for column in RATES.values() if scored else ():
-        table.add_column(column)
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("class", no_wrap=True, max_width=CLASS_WIDTH)
+    for column in (*(["labels"] if scored else []), "predicted", *(RATES.values() if scored else ())):
+        table.add_column(column, no_wrap=True)
     names = sorted({*predicted, *scored}, key=lambda name: (-predicted.get(name, 0), name))
     if scored and len(names) > CLASSES_SHOWN:
         names.sort(key=lambda name: _or(scored.get(name, {}).get("recall"), 1.0))

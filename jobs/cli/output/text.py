@@ -3,8 +3,12 @@
 import re
 
 from rich import markup
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # break lines or control a terminal
+WIDEST = 10_000  # columns
 
 
 def escape(text: str) -> str:
@@ -15,3 +19,15 @@ def escape(text: str) -> str:
 def plain(text: str) -> str:
     """`text` on one line, with control characters escaped."""
     return CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
+
+
+def rows_of(count: int) -> str:
+    """For example "1 row" or "12 rows"."""
+    return f"{count} {'row' if count == 1 else 'rows'}"
+
+
+def print_uncut(table: Table) -> None:
+    """Prints the table at its full width, even if the terminal is narrower."""
+    console = Console(emoji=False)
+    width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
+    Console(width=width, emoji=False).print(table)

@@ -80,7 +80,7 @@ def test_logs_say_why_a_job_failed_and_was_stopped_and_which_shards_were_given_u
     assert "800 of its first 1000 rows failed" in logs("dogs")
     assert "no errors" in logs("owls") and "no errors" not in logs("lost")
     assert "given up: shard 1, rows 2 to 3: it killed three workers" in logs("lost")
-    assert "missing_media: 1 rows" in logs("lost")
+    assert "missing_media: 1 row" in logs("lost")
     assert found["reason"] is None and found["errors"]["missing_media"]["rows"] == 1
     assert found["given_up"] == [
         {"shard": 1, "first_index": 2, "rows": 2, "retry": False, "reason": "it killed three workers"}
