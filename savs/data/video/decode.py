@@ -6,6 +6,7 @@ average rate, so everything else is decoded by PyAV: trims, edit lists, B-frames
 videos, and codecs that decord does not have. On such proven files both give the same pixels.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -101,7 +102,7 @@ def _by_pyav(path: Path, index: VideoIndex, chosen: Sequence[int]) -> "np.ndarra
         position: int | None = None
         for number in wanted if index.keys else ():
             target = index.ticks[number]
-            key = max((k for k in index.keys if k <= target), default=index.keys[0])
+            key = index.keys[max(bisect_right(index.keys, target) - 1, 0)]
             if position is None or key > position:
                 if number:
                     container.seek(key, stream=stream, backward=True)

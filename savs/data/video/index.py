@@ -67,7 +67,7 @@ class VideoIndex:
         count, span = len(self.ticks) - 1, self.ticks[-1] - self.ticks[0]
         if not count:
             return float(self.rate or 1 / (self.duration or 1.0))
-        rounding = max(Fraction(1), ROUNDING / self.base) * count
+        rounding = int(max(Fraction(1), ROUNDING / self.base) * count)
         if any(
             abs((tick - self.ticks[0]) * count - i * span) > rounding for i, tick in enumerate(self.ticks)
         ):
