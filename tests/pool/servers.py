@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -158,6 +159,12 @@ class Pool:
     def starts(self, job: Job) -> int:
         """Parts that were written: attempts that got to the end."""
         return len(list((self.workspace / "jobs" / job.job_id / "parts").glob("*")))
+
+    def is_idle(self) -> bool:
+        """Whether every shard that a worker has claimed has ended, as the workers' logs tell."""
+        log = "".join(path.read_text(errors="replace") for path in self.logs.glob("*.log"))
+        claimed = re.findall(r"shard claimed job=(\S+) shard=(\S+)", log)
+        return set(claimed) <= set(re.findall(r"shard ended: .* job=(\S+) shard=(\S+)", log))
 
     def stop(self) -> None:
         for worker in self.workers:

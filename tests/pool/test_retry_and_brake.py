@@ -88,6 +88,8 @@ def test_a_corpus_whose_first_rows_mostly_fail_is_stopped_and_goes_on_when_resum
     assert said.exit_code == 1 and why in said.stderr
     [_, classify] = pool.ledger.jobs("pets")
     wait_until(lambda: not len(pool.broker.board(pool.queue)), "nothing is outstanding")
+    # the board of a stopped job is emptied at once, while a shard that was claimed before still runs
+    wait_until(pool.is_idle, "no shard runs")
     done = len(pool.ledger.committed(classify.job_id))
     assert 8 <= done <= 8 + 4
     assert why in savs_submit_here(pool, "status", "pets").stdout
