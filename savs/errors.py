@@ -33,7 +33,9 @@ SavsError
 └── SettingsError            an option or a setting cannot be used
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 
 class SavsError(Exception):
@@ -42,27 +44,71 @@ class SavsError(Exception):
 
 @dataclass(frozen=True)
 class BadLine:
-    """One unusable line: its number in the file, from 1, and why."""
+    """An unusable line: its number in the file, from 1, and why.
+
+    count, also  how many lines have the same cause, and the numbers of the next few after this one
+    """
+
+    ALSO: ClassVar = 3
 
     line: int
     reason: str
+    count: int = 1
+    also: tuple[int, ...] = ()
+
+
+def add_cause(causes: dict[str, BadLine], bad: BadLine) -> None:
+    """Count `bad` with the lines of the same cause, whose reasons differ at most in their numbers. Of more
+    than `ManifestError.SHOWN` causes, the later ones are left out."""
+    cause = re.sub(r"[0-9]+", "0", bad.reason)
+    if (first := causes.get(cause)) is not None:
+        also = (*first.also, bad.line, *bad.also)[: BadLine.ALSO]
+        causes[cause] = replace(first, count=first.count + bad.count, also=also)
+    elif len(causes) < ManifestError.SHOWN:
+        causes[cause] = bad
 
 
 class ManifestError(SavsError):
-    """A manifest cannot be used. `lines` holds the first bad lines, `count` the number of all."""
+    """A manifest cannot be used.
 
-    SHOWN = 20  # bad lines that are listed
+    lines  the first line of each cause, of at most SHOWN causes
+    count  number of all unusable lines
+    """
 
-    def __init__(self, path: str, lines: list[BadLine], count: int | None = None) -> None:
-        self.path, self.lines = path, lines[: self.SHOWN]
-        self.count = len(lines) if count is None else count
-        listed = "".join(f"\n  {path}:{bad.line}: {bad.reason}" for bad in self.lines)
-        more = self.count - len(self.lines)
+    SHOWN = 20  # causes that are listed
+
+    def __init__(
+        self, path: str, lines: list[BadLine], count: int | None = None, rows: int | None = None
+    ) -> None:
+        causes: dict[str, BadLine] = {}
+        for bad in lines:
+            add_cause(causes, bad)
+        self.path, self.lines = path, list(causes.values())
+        self.count = sum(bad.count for bad in lines) if count is None else count
+        if self.count == rows:
+            said = (
+                f"none of its {rows} lines can be used" if rows != 1 else "its only line cannot be used"
+            ) + "; a manifest has a JSON object per line, or is one JSON list of objects"
+        else:
+            several = self.count != 1
+            said = (
+                f"{self.count} unusable line{'s' if several else ''}; "
+                f"correct {'them' if several else 'it'} and submit again"
+            )
+        more = self.count - sum(bad.count for bad in self.lines)
         super().__init__(
-            f"{path}: {self.count} unusable line{'s' if self.count != 1 else ''}; "
-            f"correct {'them' if self.count != 1 else 'it'} and submit again{listed}"
+            "\n  ".join([f"{path}: {said}", *(f"{path}:{told(bad)}" for bad in self.lines)])
             + (f"\n  … and {more} more" if more > 0 else "")
         )
+
+
+def told(bad: BadLine) -> str:
+    """For example "3: 'image' is missing (also in lines 4, 5, 7 and 12 more)"."""
+    if not bad.also:
+        return f"{bad.line}: {bad.reason}"
+    also = f"line{'s' if bad.also[1:] else ''} {', '.join(map(str, bad.also))}"
+    more = bad.count - 1 - len(bad.also)
+    return f"{bad.line}: {bad.reason} (also in {also}{f' and {more} more' if more else ''})"
 
 
 class ItemError(SavsError):
@@ -97,6 +143,9 @@ class NoVideoSupport(ItemError):
 
 class NoQuestion(ItemError):
     kind = "no_question"
+
+
+IN_MANIFEST = (BadRow.kind, NoQuestion.kind)  # the manifest has to be corrected, which makes another job
 
 
 class ItemTooLong(ItemError):

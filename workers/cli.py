@@ -85,7 +85,8 @@ def gpu(
     from jobs.queue.timeouts import read_timeouts
     from jobs.records.message import gpu_queue
     from jobs.settings import log_level_of, workspace_of
-    from jobs.submit.submission import check_model, resolve_model
+    from jobs.submit.checks import check_model
+    from jobs.submit.submission import resolve_model
     from workers.model import load
     from workers.settings import WorkerSettings
 

@@ -21,18 +21,20 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
     from jobs.settings import broker_of
     from jobs.submit.submission import submit
 
-    url = broker_of(how.broker)
-    written = submit(ledger, jobs, plan_remote=url is None or how.plan == "here")
-    hand_on(
-        ledger,
-        written,
-        how.broker,
-        how.wait,
-        how.as_json,
-        how.allow_http,
-        how.skip_self_test,
-        new=written == jobs,
-    )
+    _check_going(ledger, jobs)
+    if url := broker_of(how.broker):
+        written = submit(ledger, jobs, plan_remote=how.plan == "here", tell=tell)
+        _hand_to_pool(ledger, written, url, how.wait, how.as_json, new=written == jobs)
+        return
+    from jobs.cli.output.progress import Bars
+    from jobs.run.local import ModelLoader, load_before, run_jobs
+    from jobs.shards.allowed_roots import Roots
+
+    with Bars(quiet=how.as_json) as bars:
+        models = ModelLoader(bars, not how.skip_self_test)
+        written = submit(ledger, jobs, ready=lambda: load_before(ledger, jobs, models), tell=tell)
+        summaries = run_jobs(ledger, written, bars, models, Roots.everywhere(how.allow_http))
+    _end(ledger, written, summaries, how.as_json)
 
 
 def hand_on(
@@ -43,17 +45,29 @@ def hand_on(
     as_json: bool,
     allow_http: bool,
     skip_self_test: bool,
-    *,
-    new: bool = False,
 ) -> None:
-    """Hands `jobs` to a pool, or runs them to their end and exits with their exit code.
-
-    new  True if the jobs were just written; otherwise lost units of the pool are requeued
+    """Hands `jobs`, which exist, to a pool, or runs them to their end and exits with their exit code.
 
     Raises JobStopped if a job was cancelled, which `resume` undoes.
     """
-    from jobs.queue.timeouts import read_timeouts
     from jobs.settings import broker_of
+
+    _check_going(ledger, jobs)
+    if url := broker_of(broker):
+        _hand_to_pool(ledger, jobs, url, wait, as_json, new=False)
+        return
+    from jobs.cli.output.progress import Bars
+    from jobs.run.local import ModelLoader, run_jobs
+    from jobs.shards.allowed_roots import Roots
+
+    with Bars(quiet=as_json) as bars:
+        models = ModelLoader(bars, not skip_self_test)
+        summaries = run_jobs(ledger, jobs, bars, models, Roots.everywhere(allow_http))
+    _end(ledger, jobs, summaries, as_json)
+
+
+def _check_going(ledger: "Ledger", jobs: "list[Job]") -> None:
+    """Raises JobStopped if one of `jobs` was cancelled; warns if the workspace ignores conditions."""
     from savs.errors import JobStopped
 
     for job in jobs:
@@ -61,25 +75,26 @@ def hand_on(
             why = ledger.why_cancelled(job.job_id) or f"continue: savs-submit resume {_called(ledger, job)}"
             raise JobStopped(f"{job.job_id} was cancelled: {why}")
     if not ledger.conditional:
-        click.echo(
+        tell(
             f"savs-submit: {ledger.workspace} ignores conditional writes: if two workers run the same "
-            "shard, the last commit counts",
-            err=True,
+            "shard, the last commit counts"
         )
-    if url := broker_of(broker):
-        if wait:
-            read_timeouts()  # raises an error before anything starts
-        _enqueue(ledger, jobs, url, wait, as_json, new)
-        if wait:
-            follow_jobs(ledger, jobs, url, as_json)
-        return
-    from jobs.cli.output.progress import Bars
-    from jobs.run.local import run_jobs
-    from jobs.shards.allowed_roots import Roots
 
-    with Bars(quiet=as_json) as bars:
-        summaries = run_jobs(ledger, jobs, bars, Roots.everywhere(allow_http), not skip_self_test)
-    _end(ledger, jobs, summaries, as_json)
+
+def _hand_to_pool(
+    ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, *, new: bool
+) -> None:
+    """Enqueues `jobs` and, with `wait`, follows them to their end.
+
+    new  True if the jobs were just written; otherwise lost units of the pool are requeued
+    """
+    from jobs.queue.timeouts import read_timeouts
+
+    if wait:
+        read_timeouts()  # raises an error before anything starts
+    _enqueue(ledger, jobs, url, wait, as_json, new)
+    if wait:
+        follow_jobs(ledger, jobs, url, as_json)
 
 
 def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
@@ -98,12 +113,12 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
     if not new:
         sweep(ledger, broker, times, at_once=True)
         if not alive[CPU_QUEUE]:
-            act_as_cpu_worker(ledger, broker, jobs, times, _tell)
+            act_as_cpu_worker(ledger, broker, jobs, times, tell)
     for model in models:
         if not alive[gpu_queue(model)]:
-            _tell(f"no worker is running for this model; start one: savs-worker gpu --model {model}")
+            tell(f"no worker is running for this model; start one: savs-worker gpu --model {model}")
     if models and not alive[CPU_QUEUE] and not wait:
-        _tell(
+        tell(
             "no cpu worker is running; start one: savs-worker cpu, or run in its place: "
             f"savs-submit watch {_called(ledger, jobs[-1])}"
         )
@@ -115,7 +130,7 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
             click.echo(f"{job.job_id}: {_whereabouts(ledger, broker, job)}")
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     click.echo(text, err=True)
 
 
@@ -179,7 +194,9 @@ def _called(ledger: "Ledger", job: "Job") -> str:
 
 
 def _why_not(ledger: "Ledger", job: "Job") -> str:
-    if not ledger.is_cancelled(job.job_id):
+    from jobs.reduce.status import job_state
+
+    state = job_state(ledger, job)
+    if state["status"] in ("waiting", "blocked"):
         return "not run, because the job before it is not done"
-    why = ledger.why_cancelled(job.job_id)
-    return f"cancelled: {why}" if why else "cancelled"
+    return ": ".join(filter(None, (state["status"], state["reason"])))

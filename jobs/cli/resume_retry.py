@@ -17,7 +17,8 @@ from jobs.cli.options import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from jobs.ledger.ledger import Ledger
+    from jobs.records.job import Job
 
 
 @main.command()
@@ -51,7 +52,7 @@ def resume(
         summary = ledger.summary(job.job_id)
         if summary is None:
             continue
-        if retry_failed_shards and summary["status"] == "incomplete":
+        if retry_failed_shards and summary.get("missing"):
             rows = retry_job(ledger, job, dead_only=True)
             click.echo(f"{job.job_id}: {_retried(rows)}", err=True)
         elif summary["status"] == "failed":
@@ -79,17 +80,27 @@ def retry(
     Example: savs-submit retry pets --workspace results
     """
     from jobs.reduce.status import is_due
-    from jobs.submit.retry import check_ended, retry_job
+    from jobs.submit.retry import check_retriable, retry_job
 
     ledger = ledger_of(workspace)
     jobs = newest_of(ledger, name)
     due = [job for job in jobs if ledger.summary(job.job_id) is not None or is_due(ledger, job)]
     for job in due:
-        check_ended(ledger, job)
+        check_retriable(ledger, job)
     for job in due:
+        wrong = _wrong(ledger, job)
         rows = retry_job(ledger, job, dead_only=False)
-        click.echo(f"{job.job_id}: {_retried(rows)}", err=True)
+        click.echo(f"{job.job_id}: {_retried(rows)}{wrong}", err=True)
     hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
+
+
+def _wrong(ledger: "Ledger", job: "Job") -> str:
+    """What to do with rows that are not retried, because they are wrong in the manifest itself."""
+    from jobs.reduce.summary import rows_in_manifest, wrong_in_manifest
+
+    summary = ledger.summary(job.job_id)
+    count = 0 if summary is None else rows_in_manifest(summary["errors"])
+    return f"; {wrong_in_manifest(count)}" if count else ""
 
 
 def _retried(rows: int) -> str:

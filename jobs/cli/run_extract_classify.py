@@ -53,8 +53,9 @@ def run(
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
     """
+    from jobs.submit.checks import check_model
     from jobs.submit.splits import splits_of
-    from jobs.submit.submission import check_model, classify_job, extract_job
+    from jobs.submit.submission import classify_job, extract_job
 
     prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
@@ -79,8 +80,9 @@ def extract(train: tuple[str, ...], name: str, model: str, heads: int, readout: 
     Example: savs-submit extract --train train.jsonl --model demo --workspace results --name pets
     """
     from jobs.shards.companions import join_jobs
+    from jobs.submit.checks import check_model
     from jobs.submit.splits import stems_of
-    from jobs.submit.submission import check_model, extract_job
+    from jobs.submit.submission import extract_job
 
     prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
@@ -116,6 +118,7 @@ zero_shot_options = options(
         help="With --zero-shot greedy: maximum tokens of an answer. Default: 32, or 1 to 16 if the format "
         "has short answers.",
     ),
+    click.option("--question", help="With --zero-shot: the question of rows that have none."),
 )
 
 
@@ -141,6 +144,7 @@ def classify(
     zero_shot: Literal["greedy", "constrained"] | None,
     classes: tuple[str, ...],
     max_new_tokens: int | None,
+    question: str | None,
     **rest: Any,
 ) -> None:
     """Label a corpus with an artifact, or with --zero-shot by asking the model directly.
@@ -152,7 +156,8 @@ def classify(
     --name pets-monday
     """
     from jobs.submit.artifacts import find_artifact
-    from jobs.submit.submission import AS_TRAINED, check_model, classify_jobs
+    from jobs.submit.checks import check_model
+    from jobs.submit.submission import AS_TRAINED, classify_jobs
     from jobs.submit.zero_shot import zero_shot_job
     from savs.errors import SettingsError
 
@@ -166,12 +171,13 @@ def classify(
                 "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
             )
         check_model(model)
-        asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
+        asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt, "question": question}
         jobs = [zero_shot_job(name, model, data, zero_shot, **(how.job | asked))]
     elif not artifacts:
         raise SettingsError("give --artifact NAME, or --zero-shot to ask the model directly")
-    elif classes or max_new_tokens:
-        raise SettingsError(f"{'--class' if classes else '--max-new-tokens'} is only for --zero-shot")
+    elif classes or max_new_tokens or question:
+        option = "--class" if classes else "--max-new-tokens" if max_new_tokens else "--question"
+        raise SettingsError(f"{option} is only for --zero-shot")
     elif prompt != AS_TRAINED:
         raise SettingsError(
             "--frames, --fps, --min-pixels and --max-pixels are only for --zero-shot: an artifact stores "
@@ -179,6 +185,9 @@ def classify(
         )
     else:
         found = [find_artifact(ledger, artifact) for artifact in artifacts]
+        for given, url in zip(artifacts, found, strict=True):
+            if given != url:
+                click.echo(f"artifact {given}: {url}", err=True)
         jobs = classify_jobs(name, model, data, found, **how.job)
         check_model(jobs[0].spec.model)
     submit_and_hand(ledger, jobs, how)

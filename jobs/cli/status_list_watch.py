@@ -88,3 +88,7 @@ def _print_states(
         click.echo(json.dumps(states, ensure_ascii=False, indent=1))
     else:
         print_jobs(states)
+        newest = {(job.spec.name, job.spec.kind): job.job_id for job in jobs}.values()
+        stopped = [state for state in states if state["status"] == "interrupted"]
+        for called in dict.fromkeys(s["name"] if s["job_id"] in newest else s["job_id"] for s in stopped):
+            click.echo(f"to continue: savs-submit resume {called}")

@@ -247,6 +247,9 @@ class Ledger:
     def deactivate(self, job_id: str) -> None:
         self.store.delete(f"active/{job_id}")
 
+    def is_active(self, job_id: str) -> bool:
+        return self.store.exists(f"active/{job_id}")
+
     def active(self) -> list[str]:
         """Return the ids of the jobs that a pool is responsible for."""
         return [key.rpartition("/")[2] for key in self.store.list("active")]

@@ -7,7 +7,7 @@ work again therefore joins the existing job, and any change makes another job.
 import hashlib
 import re
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -22,6 +22,7 @@ HASH_DIGITS = 8
 JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
 Digits = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HASH_DIGITS}}}$")]
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
+RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of a model's rate
 MAX_NOTE = 1000  # characters
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
 LATER = ("zero_shot", "prompt", "split", "together")  # fields that were added to specs later
@@ -107,12 +108,14 @@ class ZeroShot(Record):
     classes         in order; greedy texts that are not a class are counted together
     max_new_tokens  of a greedy answer
     prompt          how items are shown, since no artifact stores it
+    question        of rows that have none
     """
 
     method: Literal["greedy", "constrained"]
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...]
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     prompt: PromptOptions = PromptOptions()
+    question: Annotated[str, Field(pattern=r"\S")] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "ZeroShot":
@@ -188,7 +191,11 @@ def job_id(spec: ExtractSpec | ClassifySpec) -> str:
     Fields that were added later are hashed only if they are used, so that older jobs keep their ids.
     """
     fields = type(spec).model_fields
-    unused = {name for name in LATER if name in fields and getattr(spec, name) == fields[name].default}
+    unused: dict[str, Any] = {
+        name: True for name in LATER if name in fields and getattr(spec, name) == fields[name].default
+    }
+    if isinstance(spec, ClassifySpec) and spec.zero_shot and spec.zero_shot.question is None:
+        unused["zero_shot"] = {"question"}
     digest = hashlib.sha256(spec.model_dump_json(exclude=unused).encode()).hexdigest()
     return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
 

@@ -7,14 +7,12 @@ from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import examples
-from jobs.records.job import ExtractSpec, Job, is_zero_shot
+from jobs.records.job import RATE_SECONDS, ExtractSpec, Job, is_zero_shot
 from jobs.records.message import gpu_queue
 from jobs.records.retries import Planned
 from jobs.reduce.summary import summarise, timings_of
 from jobs.reduce.sums import Sums, add_up
 from savs.errors import FitError, LedgerError
-
-RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of a model's rate
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:

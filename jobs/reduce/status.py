@@ -3,6 +3,7 @@
 from typing import Any
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.processes import why_interrupted
 from jobs.records.job import ClassifySpec, Job
 from jobs.reduce.sums import add_up
 from jobs.shards.companions import is_carried
@@ -10,11 +11,12 @@ from savs.storage import open_store
 
 
 def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """Return the job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked"
-    or "cancelled".
+    """Return the job's progress: `status` is a summary's, or "planning", "running", "waiting", "blocked",
+    "interrupted" or "cancelled".
 
     "waiting" means that the job in `after` has not ended; "blocked" means that it has ended without
-    success. `reason` is given for failed jobs and those that were stopped.
+    success; "interrupted" means that neither a pool nor a living process runs the job. `reason` is given
+    for jobs that failed, were stopped, or are interrupted.
     """
     state: dict[str, Any] = {
         "job_id": job.job_id,
@@ -48,8 +50,18 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
             "accuracy": sums.tally.accuracy if job.spec.kind == "classify" else None,
         }
     if ledger.is_cancelled(job.job_id):
-        state |= {"status": "cancelled", "reason": ledger.why_cancelled(job.job_id)}
+        return state | {"status": "cancelled", "reason": ledger.why_cancelled(job.job_id)}
+    if state["status"] in ("planning", "running") and (why := interruption(ledger, job)) is not None:
+        return state | {"status": "interrupted", "reason": why}
     return state
+
+
+def interruption(ledger: Ledger, job: Job) -> str | None:
+    """Return why neither a pool nor a process runs a job that has not ended; None if one does."""
+    if is_carried(ledger, job):
+        assert job.beside is not None
+        job = ledger.job(job.beside)
+    return None if ledger.is_active(job.job_id) else why_interrupted(ledger, job.job_id)
 
 
 def _ended(summary: dict[str, Any]) -> dict[str, Any]:

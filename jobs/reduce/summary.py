@@ -1,12 +1,13 @@
 """The content of `summary.json`: a job's counts, scores, errors, leaks and timings."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from jobs.records.job import ClassifySpec, Job
 from jobs.records.retries import Planned
 from jobs.reduce.sums import Sums
-from savs.errors import LedgerError
+from savs.errors import IN_MANIFEST, LedgerError
 from savs.scores.metrics import Scores, score
 
 # Stages of a shard, in order. `forward` is the time to start a forward pass, and on a CPU all of it.
@@ -22,12 +23,13 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         counts[k] for k in ("labelled", "abstained", "failed")
     ):
         raise LedgerError(f"job {job.job_id}: {planned.rows} rows were planned and {dict(counts)} counted")
+    lost = counts["failed"] == counts["rows"]
     summary: dict[str, Any] = {
         "schema_version": 1,
         "job_id": job.job_id,
         "name": job.spec.name,
         "kind": job.spec.kind,
-        "status": "incomplete" if dead else "done",
+        "status": "failed" if lost else "incomplete" if dead else "done",
         "rows": planned.rows,
         "shards": len(planned),
         "labelled": counts["labelled"],
@@ -41,6 +43,9 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             if n >= len(planned.plan)
         ],
     }
+    if lost:
+        kinds = ", ".join(f"{rows} {kind}" for kind, rows in _rows_per_kind(summary["errors"]).items())
+        summary["reason"] = f"all of its {planned.rows} rows failed" + (f" ({kinds})" if kinds else "")
     if isinstance(job.spec, ClassifySpec):
         if job.spec.zero_shot is None:
             summary["artifact"] = job.spec.artifact
@@ -65,14 +70,36 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         summary["advice"] = (
             f"fix the reported causes, then: savs-submit resume {job.spec.name} --retry-failed-shards"
         )
-    elif counts["failed"] and isinstance(job.spec, ClassifySpec):
-        summary["advice"] = (
-            f"savs-submit logs {job.spec.name} shows why rows failed; fix it, then: "
-            f"savs-submit retry {job.spec.name}"
-        )
+    elif counts["failed"] and (lost or isinstance(job.spec, ClassifySpec)):
+        summary["advice"] = _advice(job, counts["failed"], rows_in_manifest(summary["errors"]))
     summary["timings"] = timings_of(sums, counts["rows"], counts["labelled"])
     summary["created"] = job.submitted
     return summary
+
+
+def _advice(job: Job, failed: int, wrong: int) -> str:
+    """Return what to do about `failed` rows, of which `wrong` are wrong in the manifest itself."""
+    parts = [wrong_in_manifest(wrong)] if wrong else []
+    if failed > wrong:
+        parts.append(
+            f"savs-submit logs {job.spec.name} shows why {'the other' if wrong else ''} rows failed; "
+            f"fix it, then: savs-submit retry {job.spec.name}".replace("  ", " ")
+        )
+    return "; ".join(parts)
+
+
+def wrong_in_manifest(count: int) -> str:
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return f"{rows} wrong in the manifest itself ({' or '.join(IN_MANIFEST)}): fix the manifest and run again"
+
+
+def rows_in_manifest(errors: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how many rows are wrong in the manifest itself, given a summary's `errors`."""
+    return sum(rows for kind, rows in _rows_per_kind(errors).items() if kind in IN_MANIFEST)
+
+
+def _rows_per_kind(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {kind: int(one["rows"]) for kind, one in errors.items()}
 
 
 def _leaks(sums: Sums) -> dict[str, Any]:

@@ -6,6 +6,7 @@ enqueues the shards that have no outcome yet.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import TypeAdapter
@@ -30,7 +31,7 @@ MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
 class Watcher(Protocol):
     """Receives the progress of a run."""
 
-    def loading(self, model: str) -> None: ...
+    def loading(self, model: str) -> AbstractContextManager[None]: ...
 
     def started(self, job: Job, rows: int, done: int) -> None: ...
 
@@ -99,6 +100,8 @@ def drain(
         _run(ledger, queue, job, message, model, watcher, roots)
         if apply_brake(ledger, job, message.shard):
             raise JobStopped(f"{job.job_id} was stopped: {ledger.why_cancelled(job.job_id)}")
+        if ledger.is_cancelled(job.job_id):
+            raise JobStopped(f"{job.job_id} was cancelled; continue: savs-submit resume {job.spec.name}")
 
 
 def _run(

@@ -3,22 +3,44 @@
 from typing import TYPE_CHECKING, Any
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.processes import forget_process
 from jobs.records.job import Job
 from jobs.reduce.status import is_due
 from jobs.run.inprocess import InProcessQueue, Watcher, drain, enqueue
+from jobs.run.signs_of_life import SignsOfLife
 from jobs.shards.allowed_roots import Roots
+from jobs.submit.checks import check_against_model
 from savs.errors import Changed, JobError, JobStopped
 
 if TYPE_CHECKING:
     from savs.model.model import Model
 
 
+class ModelLoader:
+    """Loads models, and keeps the last one: two may not fit into memory."""
+
+    def __init__(self, watcher: Watcher, self_test: bool = True) -> None:
+        self.watcher, self.self_test = watcher, self_test
+        self.loaded: tuple[str, Model] | None = None
+
+    def load(self, name: str) -> "Model":
+        if self.loaded is None or self.loaded[0] != name:
+            self.loaded = None
+            with self.watcher.loading(name):
+                self.loaded = name, load(name, self.self_test)
+        return self.loaded[1]
+
+
+def load_before(ledger: Ledger, jobs: list[Job], models: ModelLoader) -> None:
+    """Load the model of the first of `jobs` that is new, before anything is written of it. Raises as
+    `load` and `check_against_model`."""
+    for job in jobs:
+        if not ledger.is_there(job.job_id):
+            check_against_model(job.spec, models.load(job.spec.model))
+
+
 def run_jobs(
-    ledger: Ledger,
-    jobs: list[Job],
-    watcher: Watcher,
-    roots: Roots | None = None,
-    self_test: bool = True,
+    ledger: Ledger, jobs: list[Job], watcher: Watcher, models: ModelLoader, roots: Roots | None = None
 ) -> list[dict[str, Any]]:
     """Runs `jobs` in order, or the parts of them that have not run yet, and returns their summaries.
 
@@ -26,30 +48,26 @@ def run_jobs(
     and loads no model. Raises, once the other jobs have run, Changed if a job's data has changed since it
     was planned, and JobStopped if a job's first rows mostly fail.
     """
-    models: dict[str, Model] = {}
-
-    def load_once(name: str) -> "Model":
-        if name not in models:
-            watcher.loading(name)
-            models.clear()  # two models may not fit into memory
-            models[name] = load(name, self_test)
-        return models[name]
-
     summaries, stopped = [], []
+    unfinished = [job.job_id for job in jobs if not _is_done(ledger, job.job_id)]
     for job in jobs:
-        if not _is_done(ledger, job.job_id):
-            if not is_due(ledger, job):
-                continue
-            queue = InProcessQueue()
-            enqueue(ledger, queue, job)
-            try:
-                drain(ledger, queue, load_once, watcher, roots)
-            except (Changed, JobStopped) as error:
-                stopped.append(error)
-        if (summary := ledger.summary(job.job_id)) is not None:
-            summaries.append(summary)
-    if stopped:
-        raise stopped[0]
+        if job.job_id not in unfinished:
+            forget_process(ledger, job.job_id)  # of a run that was killed after this job's end
+    with SignsOfLife(ledger, unfinished):
+        for job in jobs:
+            if job.job_id in unfinished:
+                if not is_due(ledger, job):
+                    continue
+                queue = InProcessQueue()
+                enqueue(ledger, queue, job)
+                try:
+                    drain(ledger, queue, models.load, watcher, roots)
+                except (Changed, JobStopped) as error:
+                    stopped.append(error)
+            if (summary := ledger.summary(job.job_id)) is not None:
+                summaries.append(summary)
+        if stopped:
+            raise stopped[0]
     return summaries
 
 

@@ -13,7 +13,7 @@ from jobs.queue.timeouts import Timeouts
 from jobs.records.job import ClassifySpec, Job, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.records.retries import Planned
-from jobs.reduce.status import is_due
+from jobs.reduce.status import interruption, is_due
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
 from jobs.run.pace import Pace
@@ -154,10 +154,12 @@ def _look(one: FollowedJob, ledger: Ledger, broker: Broker | None) -> dict[str, 
 
 
 def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
-    """True if every job that has not ended was cancelled, or waits for a job that was cancelled or did not
-    end as done."""
+    """True if every job that has not ended was cancelled, is interrupted, or waits for a job that was
+    cancelled, is interrupted or did not end as done."""
     return all(
-        ledger.is_cancelled(job.job_id) or _waits_in_vain(ledger, job)
+        ledger.is_cancelled(job.job_id)
+        or _waits_in_vain(ledger, job)
+        or interruption(ledger, job) is not None
         for job in jobs
         if ledger.summary(job.job_id) is None
     )

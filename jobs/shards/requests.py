@@ -57,11 +57,14 @@ def share_requests(units: Sequence[ShardRows], questions: Sequence[str | None]) 
     return SharedRequests(list(known.values()), wanted)
 
 
-def requests_of(unit: ShardRows) -> "Iterator[Request]":
-    """Yield a request for every sample of the unit; its number is the sample's index."""
+def requests_of(unit: ShardRows, question: str | None = None) -> "Iterator[Request]":
+    """Yield a request for every sample of the unit; its number is the sample's index.
+
+    question  for rows that have none of their own
+    """
     from savs.engine.windows import Request
 
-    return (Request(sample.index, sample, sample.question) for sample in unit.samples)
+    return (Request(sample.index, sample, sample.question or question) for sample in unit.samples)
 
 
 def budget_of(job: Job, model: "Model") -> "Budget":

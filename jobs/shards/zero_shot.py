@@ -31,8 +31,8 @@ def answer_rows(unit: ShardRows, model: "Model", timings: "Timings", progress: P
     errors = unit.errors
     progress(len(errors))
     digests: dict[int, tuple[Digest, ...]] = {}
-    budget = budget_of(unit.job, model)
-    for prompts, unready, opened in read_prompts(model, requests_of(unit), timings, budget):
+    budget, requests = budget_of(unit.job, model), requests_of(unit, spec.zero_shot.question)
+    for prompts, unready, opened in read_prompts(model, requests, timings, budget):
         errors |= unready
         digests |= opened
         said = ask(list(prompts.values())) if prompts else []

@@ -1,14 +1,90 @@
 """Finds artifacts by name or address, without loading a model."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.prefetch import prefetch
 from jobs.paths import check_path
 from jobs.records.job import NAME
-from savs.errors import ArtifactNotFound, NotFound
+from savs.errors import ArtifactNotFound, NotFound, SavsError
 from savs.storage import join, open_store
+
+
+@dataclass(frozen=True)
+class ArtifactCard:
+    """What an artifact's manifest says of it.
+
+    model, fingerprint  the model that made it
+    question            of rows that have none; None if it was fitted on several
+    best                of the heads' scores, the largest: how many of its own `examples` that head alone
+                        labels right
+    """
+
+    url: str
+    name: str
+    version: str
+    model: str
+    fingerprint: str
+    question: str | None
+    classes: tuple[str, ...]
+    examples: int
+    best: int
+    created: datetime
+
+    @property
+    def called(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+def read_card(url: str) -> ArtifactCard:
+    """Return the card of the artifact at `url`. Raises ArtifactNotFound."""
+    try:
+        found = json.loads(open_store(url).read("manifest.json"))
+        origin = found["origin"]["model"]
+        question = found["question"]
+        return ArtifactCard(
+            url=url,
+            name=str(found["name"]),
+            version=str(found["version"]),
+            model=str(origin["id"]),
+            fingerprint=str(origin["fingerprint"]),
+            question=None if question is None else str(question),
+            classes=tuple(map(str, found["classes"])),
+            examples=len(found["training"]),
+            best=max(map(int, found["scores"]), default=0),
+            created=datetime.fromisoformat(found["created"]),
+        )
+    except NotFound as error:
+        raise ArtifactNotFound(f"no artifact at {url}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+
+
+def artifact_cards(ledger: Ledger, name: str | None = None) -> Iterator[ArtifactCard | SavsError]:
+    """Yield the cards of the workspace's artifacts, or of those called `name`, by name and the newest
+    version last; in place of those that cannot be read, the error."""
+    names = [name] if name is not None else list(ledger.store.folders("artifacts"))
+    for one in names:
+        urls = [ledger.artifact_url(one, version) for version in ledger.store.folders(f"artifacts/{one}")]
+        cards = [card for card in prefetch(_card_or_error, urls) if card is not None]
+        yield from (card for card in cards if isinstance(card, SavsError))
+        yield from sorted(
+            (card for card in cards if isinstance(card, ArtifactCard)),
+            key=lambda card: (card.created, card.version),
+        )
+
+
+def _card_or_error(url: str) -> ArtifactCard | SavsError | None:
+    if not open_store(url).exists("manifest.json"):
+        return None  # it is being made
+    try:
+        return read_card(url)
+    except SavsError as error:
+        return error
 
 
 def find_artifact(ledger: Ledger, artifact: str) -> str:
@@ -22,37 +98,15 @@ def find_artifact(ledger: Ledger, artifact: str) -> str:
     inside = NAME.fullmatch(name) and NAME.fullmatch(version)
     if inside and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
         return ledger.artifact_url(name, version)
-    made = [] if version or not NAME.fullmatch(name) else _versions(ledger, name)
+    made = [] if version or not NAME.fullmatch(name) else list(artifact_cards(ledger, name))
+    for card in made:
+        if isinstance(card, SavsError):
+            raise card
     if not made:
         raise ArtifactNotFound(
             f"no artifact {artifact!r}: it is neither a folder with a manifest.json nor a name in "
-            f"{join(ledger.workspace, 'artifacts')}"
+            f"{join(ledger.workspace, 'artifacts')}; see: savs-submit artifacts"
         )
-    return ledger.artifact_url(name, made[-1])
-
-
-def _versions(ledger: Ledger, name: str) -> list[str]:
-    """The versions of an artifact in the workspace, the newest last."""
-    found = []
-    for version in ledger.store.folders(f"artifacts/{name}"):
-        try:
-            manifest = json.loads(ledger.store.read(f"artifacts/{name}/{version}/manifest.json"))
-            found.append((datetime.fromisoformat(manifest["created"]), version))
-        except NotFound:
-            continue  # it is being made
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ArtifactNotFound(
-                f"artifacts/{name}/{version}/manifest.json is not an artifact manifest"
-            ) from error
-    return [version for _, version in sorted(found)]
-
-
-def read_name_and_model(url: str) -> tuple[str, str]:
-    """Name of the artifact at `url`, and the model that made it."""
-    try:
-        manifest = json.loads(open_store(url).read("manifest.json"))
-        return str(manifest["name"]), str(manifest["origin"]["model"]["id"])
-    except NotFound as error:
-        raise ArtifactNotFound(f"no artifact at {url}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+    newest = made[-1]
+    assert isinstance(newest, ArtifactCard)
+    return newest.url

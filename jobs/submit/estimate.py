@@ -23,7 +23,7 @@ SECONDS_PER_HOUR = 3600.0
 class Estimate:
     """The estimate of one manifest.
 
-    problems    rows that cannot be used, of which `bad` are the first
+    problems    rows that cannot be used; `bad` has the first row of each cause
     classes     rows per label, most frequent first
     unknown     fields that the format does not use, and the first line that has each
     missing     media that do not exist, of which `absent` are the first; None if not checked
@@ -102,7 +102,7 @@ def estimate(
         shard_rows=size or shard_rows_for(kind, rates),
         kind=kind,
         problems=survey.problems,
-        bad=tuple(survey.bad),
+        bad=tuple(survey.bad.values()),
         classes=dict(survey.labels.most_common()),
         unknown=survey.unknown,
         missing=len(absent) if check_media else None,

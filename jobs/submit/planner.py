@@ -15,7 +15,7 @@ from savs.data.formats import Fields, format_of
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
-from savs.errors import BadLine, BadRow, ManifestError, SettingsError
+from savs.errors import BadLine, BadRow, ManifestError, SettingsError, add_cause, told
 from savs.storage import open_parent
 
 SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
@@ -28,9 +28,11 @@ MIN_SHARD_ROWS = 16
 class Survey:
     """The findings of a pass over a manifest, in addition to its shards.
 
-    labels   rows per label; of at most `MAX_LABELS` labels
-    bad      the first unusable rows
-    unknown  fields that the format does not use, and the first line that has each
+    labels     rows per label; of at most `MAX_LABELS` labels
+    questions  the first two different questions
+    unasked    rows without a question
+    bad        why rows are unusable: each cause with its first row, of at most `SHOWN` causes
+    unknown    fields that the format does not use, and the first line that has each
     """
 
     MAX_LABELS = 100_000
@@ -38,7 +40,9 @@ class Survey:
 
     good_rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    bad: list[BadLine] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    unasked: int = 0
+    bad: dict[str, BadLine] = field(default_factory=dict)
     problems: int = 0
     kind: RowKind | None = None
     unknown: dict[str, int] = field(default_factory=dict)
@@ -52,6 +56,10 @@ class Survey:
         label = fields.label
         if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
             self.labels[label] += 1
+        if fields.question is None:
+            self.unasked += 1
+        elif len(self.questions) < 2 and fields.question not in self.questions:
+            self.questions.append(fields.question)
         if self.kind is None:
             self.kind = kind_of(fields)
 
@@ -60,10 +68,14 @@ class Survey:
             if len(self.unknown) < self.MAX_UNKNOWN:
                 self.unknown.setdefault(name, line)
 
+    def warning(self, url: str) -> str:
+        """Return how many rows of the manifest at `url` cannot be used, and why."""
+        causes = "".join(f"\n  {url}:{told(bad)}" for bad in self.bad.values())
+        return f"{url}: {self.problems} of {self.rows} rows cannot be used and will fail{causes}"
+
     def wrong(self, line: int, reason: str) -> None:
         self.problems += 1
-        if len(self.bad) < ManifestError.SHOWN:
-            self.bad.append(BadLine(line, reason))
+        add_cause(self.bad, BadLine(line, reason))
 
 
 def kind_of(fields: Fields) -> RowKind:
@@ -88,9 +100,10 @@ def plan_manifest(
     rates       items per second of one worker per kind of row, if measured
     survey      is filled during the pass
 
-    With `labelled`, unusable rows raise a ManifestError that lists them; otherwise they are counted,
-    and become error rows when their shards run. An invalid JSON list raises a ManifestError, too.
-    Raises SettingsError if there are no rows, or with `labelled` only one class; and NotFound.
+    With `labelled`, unusable rows raise a ManifestError that lists their causes; otherwise they are
+    counted, and become error rows when their shards run, unless no row is usable. An invalid JSON list
+    raises a ManifestError, too. Raises SettingsError if there are no rows, or with `labelled` only one
+    class or no class with two examples; and NotFound.
     """
     found = survey or Survey()
     store, key = open_parent(url)
@@ -115,14 +128,25 @@ def plan_manifest(
                 offsets.append(line.offset)
                 lines.append(line.number)
             rows, end = rows + 1, line.offset + line.length
-    if labelled and found.problems:
-        raise ManifestError(url, found.bad, found.problems)
+    if found.problems and (labelled or not found.good_rows):
+        raise ManifestError(url, list(found.bad.values()), found.problems, found.rows)
     if size is None or not rows:
         raise SettingsError(f"{url} has no rows")
-    if labelled and len(found.labels) == 1:
-        [label] = found.labels
-        raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
+    if labelled:
+        _check_labels(found.labels, url)
     return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines, listed)
+
+
+def _check_labels(labels: Counter[str], url: str) -> None:
+    """Raises SettingsError if no head can be told from another with these examples."""
+    if len(labels) == 1:
+        [label] = labels
+        raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
+    if max(labels.values()) == 1:
+        raise SettingsError(
+            f"{url}: each of the {len(labels)} rows has a label of its own; at least one class needs two "
+            "examples. Is 'label' the class?"
+        )
 
 
 def manifest_rows(stream: IO[bytes], listed: bool, url: str) -> Iterator[Line]:

@@ -3,30 +3,26 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import row_errors
 from jobs.records.job import Job
 from jobs.records.outcome import Outcome
 from jobs.records.retries import Pick, Planned, Retry, RetryShard
-from savs.errors import JobError
+from savs.errors import IN_MANIFEST, Changed, JobError
+from savs.storage import open_parent
 
 
 def retry_job(ledger: Ledger, job: Job, *, dead_only: bool) -> int:
-    """Plan a retry of an ended job's failed rows, or only of those of shards that were given up.
+    """Plan a retry of an ended job's failed rows, or only of those of shards that were given up. Rows that
+    are wrong in the manifest itself (`IN_MANIFEST`) are not retried: they would fail again.
 
     The job is then unfinished and has to be run. Return the number of rows to retry; if it is 0,
-    nothing changes. Raises JobError if the job has not ended, or ended before it was planned.
+    nothing changes. Raises as `check_retriable`.
     """
-    summary = check_ended(ledger, job)
-    if not ledger.is_planned(job.job_id):
-        raise JobError(
-            f"{job.job_id} failed before it had rows: {summary.get('reason')}; "
-            f"fix it, then: savs-submit resume {job.spec.name}"
-        )
-    if job.spec.kind == "extract" and summary["status"] == "done":
-        return 0  # its artifact exists, and is never fitted again
+    check_retriable(ledger, job)
+    if _has_artifact(ledger, job):
+        return 0
     planned = ledger.planned(job.job_id)
     if len(ledger.committed(job.job_id)) < len(planned):
         raise _not_ended(job)  # another retry has begun since the summary was read
@@ -38,12 +34,31 @@ def retry_job(ledger: Ledger, job: Job, *, dead_only: bool) -> int:
     return sum(shard.rows for shard in shards)
 
 
-def check_ended(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """Return the job's summary. Raises JobError if it has not ended."""
+def check_retriable(ledger: Ledger, job: Job) -> None:
+    """Raises JobError if the job has not ended, or ended before it was planned; Changed or NotFound if its
+    manifest is not the one that was planned."""
     summary = ledger.summary(job.job_id)
     if summary is None:
         raise _not_ended(job)
-    return summary
+    if not ledger.is_planned(job.job_id):
+        raise JobError(
+            f"{job.job_id} failed before it had rows: {summary.get('reason')}; "
+            f"fix it, then: savs-submit resume {job.spec.name}"
+        )
+    if _has_artifact(ledger, job):
+        return
+    store, key = open_parent(job.spec.source.url)
+    if store.etag(key) != job.spec.source.etag:
+        raise Changed(
+            f"{job.spec.source.url} has changed since {job.job_id} was submitted, so its rows cannot be "
+            "retried; nothing was changed. Submit the changed file again: that is another job"
+        )
+
+
+def _has_artifact(ledger: Ledger, job: Job) -> bool:
+    """Return whether the job has made its artifact, which is never fitted again."""
+    summary = ledger.summary(job.job_id)
+    return job.spec.kind == "extract" and summary is not None and summary["status"] == "done"
 
 
 def _not_ended(job: Job) -> JobError:
@@ -79,7 +94,7 @@ def _picks(
             else:
                 span = range(shard.first_index, shard.first_index + shard.rows)
                 found = {i: later[i] for i in span}
-            kinds = {index: kind for index, kind in found.items() if kind is not None}
+            kinds = {i: kind for i, kind in found.items() if kind is not None and kind not in IN_MANIFEST}
             if kinds:
                 yield Pick(shard=shard, indices=tuple(sorted(kinds))), Counter(kinds.values())
 

@@ -3,7 +3,7 @@
 Everything that can be checked without a model is checked here, before anything is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from jobs.records.job import (
 from jobs.records.message import gpu_queue
 from jobs.records.plan import Plan
 from jobs.shards.companions import join_jobs
-from jobs.submit.artifacts import read_name_and_model
-from jobs.submit.planner import plan_manifest
+from jobs.submit.artifacts import read_card
+from jobs.submit.checks import check_questions, check_spec
+from jobs.submit.planner import Survey, plan_manifest
 from savs.data.formats import format_of
-from savs.errors import Changed, ModelNotFound, NotFound, SettingsError
+from savs.errors import Changed, NotFound, SettingsError
 from savs.storage import open_parent, without_scheme
 
 GENERAL = RowOptions()
@@ -143,14 +144,14 @@ def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[s
 
     Raises SettingsError if they cannot share a pass, and as `classify_job`.
     """
-    made = [read_name_and_model(url) for url in artifacts]
-    names = [own for own, _ in made]
+    made = [read_card(url) for url in artifacts]
+    names = [card.name for card in made]
     if twice := [own for own in names if names.count(own) > 1]:
         raise SettingsError(
             f"--artifact: two are called {twice[0]!r}, so their rows would have the same task; submit them "
             "one by one"
         )
-    models = list(dict.fromkeys(maker for _, maker in made))
+    models = list(dict.fromkeys(card.model for card in made))
     if model is None and len(models) > 1:
         raise SettingsError(
             f"--artifact: made with {models[0]} and {models[1]}, but a pass uses one model; submit them "
@@ -183,25 +184,46 @@ def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str
         raise SettingsError(f"{option}: {problem['msg']}") from error
 
 
-def submit(ledger: Ledger, jobs: Sequence[Job], *, plan_remote: bool = True) -> list[Job]:
+def submit(
+    ledger: Ledger,
+    jobs: Sequence[Job],
+    *,
+    plan_remote: bool = True,
+    ready: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Job]:
     """Write `jobs` to the ledger and return them, or in their place those that exist already.
 
-    All are planned before one is written, so that a later `resume` finds all of them or none.
+    All are planned before one is written.
 
     plan_remote  False leaves the planning of manifests on S3 to a worker
+    ready        is called once all are planned and nothing is written; if it raises, nothing is
+    tell         is called with what the user should know of the rows
 
-    Raises as `plan_manifest`.
+    Raises as `plan_manifest`, `check_questions` and `check_spec`.
     """
+    surveys: dict[str, Survey] = {}
     plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not planned yet
     for job in jobs:
         source = job.spec.source
         if (plan_remote or not source.url.startswith("s3://")) and not ledger.is_planned(job.job_id):
             first = plans.get((job.beside or "", source))
-            plans[job.job_id, source] = plan_job(ledger, job) if first is None else first
+            if first is None:
+                survey = surveys[job.job_id] = Survey()
+                plans[job.job_id, source] = plan_job(ledger, job, survey)
+                if survey.problems:
+                    tell(survey.warning(source.url))
+            else:
+                plans[job.job_id, source], surveys[job.job_id] = first, surveys[job.beside or ""]
+    check_questions(jobs, surveys, tell)
+    for job in jobs:
+        if job.job_id in surveys:
+            check_spec(job.spec)
+    ready()
     return [ledger.create_job(job, plans.get((job.job_id, job.spec.source))) for job in jobs]
 
 
-def plan_job(ledger: Ledger, job: Job) -> Plan:
+def plan_job(ledger: Ledger, job: Job, survey: Survey | None = None) -> Plan:
     """Return the plan of a job. A companion with the same manifest has the plan of the job whose pass it
     shares, so that their shards have the same rows. Raises as `plan_manifest`, and Changed if the
     manifest is no longer the one that was submitted."""
@@ -218,19 +240,9 @@ def plan_job(ledger: Ledger, job: Job) -> Plan:
         labelled=job.spec.kind == "extract",
         reading=source.reading,
         rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
+        survey=survey,
     )
     store, key = open_parent(source.url)
     if store.etag(key) != source.etag:
         raise Changed(f"{source.url} has changed since the job was submitted; submit it again")
     return plan
-
-
-def check_model(model: str) -> None:
-    """Raises ModelNotFound if `model` cannot be a checkpoint. Loads nothing and uses no network."""
-    from savs.model.checkpoint import ALIASES, is_hub_id
-
-    if not (model in ALIASES or check_path((Path(model) / "config.json").is_file) or is_hub_id(model)):
-        raise ModelNotFound(
-            f"--model: {model!r} is not a folder with a config.json, a hub id (owner/name), "
-            f"or an alias ({', '.join(ALIASES)})"
-        )

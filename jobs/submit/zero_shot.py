@@ -33,6 +33,7 @@ def zero_shot_job(
     classes: Sequence[str] = (),
     max_new_tokens: int | None = None,
     prompt: PromptOptions = AS_TRAINED,
+    question: str | None = None,
     shard_size: int | None,
     batch_tokens: int | None,
     rows: RowOptions = GENERAL,
@@ -44,6 +45,7 @@ def zero_shot_job(
     classes         by default the labels in the manifest, which is scanned for them
     max_new_tokens  of a greedy answer; by default that of the format
     prompt          how items are shown; by default as the checkpoint was published
+    question        of rows that have none
 
     Raises SettingsError if the classes cannot be used, and as `plan_manifest`.
     """
@@ -58,10 +60,12 @@ def zero_shot_job(
             classes=tuple(classes) or labels_of(source, method),
             max_new_tokens=max_new_tokens,
             prompt=prompt,
+            question=question,
         )
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"--class: {problem}") from error
+        wrong = error.errors(include_url=False)[0]
+        option = "--question" if "question" in wrong["loc"] else "--class"
+        raise SettingsError(f"{option}: {wrong['msg'].removeprefix('Value error, ')}") from error
     spec = ClassifySpec(
         name=checked_name(name),
         model=resolve_model(model),

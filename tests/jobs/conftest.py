@@ -240,11 +240,11 @@ def orphans(workspace: Path) -> list[str]:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below `folder`, with its time and its bytes."""
+    """Every file below `folder`, with its time and its bytes, but for the signs of life of processes."""
     return {
         str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes())
         for p in sorted(folder.rglob("*"))
-        if p.is_file()
+        if p.is_file() and p.name != "process.json"
     }
 
 

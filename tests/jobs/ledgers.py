@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
@@ -11,6 +12,7 @@ from jobs.records.plan import Plan
 from jobs.records.row import ResultRow, RowError
 from jobs.records.tally import TallyRecord
 from jobs.shards import result
+from jobs.submit.submission import make_source
 from savs.scores.metrics import Tally
 
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
@@ -24,11 +26,20 @@ def extract_job(name: str = "pets", minute: int = 0, heads: int = 5) -> Job:
     return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
 
 
-def classify_job(name: str = "pets", minute: int = 0, after: str | None = None) -> Job:
+def classify_job(
+    name: str = "pets", minute: int = 0, after: str | None = None, source: Source = SOURCE
+) -> Job:
     spec = ClassifySpec(
-        name=name, model="demo", data=SOURCE, artifact="/a", after=after, shard_size=2, batch_tokens=2
+        name=name, model="demo", data=source, artifact="/a", after=after, shard_size=2, batch_tokens=2
     )
     return Job(job_id=job_id(spec), submitted=MONDAY + timedelta(minutes=minute), spec=spec)
+
+
+def source_in(folder: Path) -> Source:
+    """A manifest that is there, as retries ask for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows.jsonl").write_text('{"question": "?"}\n')
+    return make_source(str(folder / "rows.jsonl"), "--data")
 
 
 def plan_of(*sizes: int) -> Plan:

@@ -4,7 +4,9 @@ from rich.console import Console
 
 from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import escape
+from jobs.records.job import RATE_SECONDS
 from jobs.submit.estimate import Estimate
+from savs.errors import told
 
 
 def print_estimate(found: Estimate) -> None:
@@ -19,9 +21,9 @@ def print_estimate(found: Estimate) -> None:
     if len(found.classes) > CLASSES_SHOWN:
         console.print(f"    … and {len(found.classes) - CLASSES_SHOWN} more classes")
     for bad in found.bad:
-        console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
-    if found.problems > len(found.bad):
-        console.print(f"  … and {found.problems - len(found.bad)} more unusable rows")
+        console.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
+    if (more := found.problems - sum(bad.count for bad in found.bad)) > 0:
+        console.print(f"  … and {more} more unusable rows")
     for name, line in found.unknown.items():
         console.print(
             f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by format {found.format!r}"
@@ -34,7 +36,8 @@ def print_estimate(found: Estimate) -> None:
         console.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
     elif found.hours is None:
         console.print(
-            "  hours: unknown, no job has measured this model's rate; give --rate, or run a small job"
+            "  hours: unknown, because no job in the workspace has measured this model's rate: one that is "
+            f"done and took at least {RATE_SECONDS:.0f} s of its workers' time does; or give --rate"
         )
     else:
         cost = "" if found.cost is None else f", cost {found.cost:,.2f}"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +32,20 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f} items/s" if speed else "")
 
 
+class _Count(ProgressColumn):
+    """Rows done of all rows; the seconds so far of a task without rows."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text(f"{task.elapsed or 0:.0f} s")
+        return Text(f"{task.completed:.0f}/{task.total:.0f}")
+
+
+class _Left(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else super().render(task)
+
+
 class Bars:
     """A progress bar per job. Without a terminal only the first and the last state are printed."""
 
@@ -38,24 +53,37 @@ class Bars:
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            _Count(),
             _Rate(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, quiet=quiet, emoji=False),
+            _Left(),
+            console=Console(stderr=True, quiet=quiet, emoji=False, highlight=False),
         )
         self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
-        self.progress.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.progress.stop()
+        if self.progress.live.is_started:  # else it would print an empty line
+            self.progress.stop()
 
-    def loading(self, model: str) -> None:
-        self.progress.console.print(f"loading {escape(model)} …")
+    @contextmanager
+    def loading(self, model: str) -> Iterator[None]:
+        """Shows for how long the model has been loading; without a terminal, that it is."""
+        console = self.progress.console
+        if not console.is_terminal:
+            console.print(f"loading {escape(model)} …")
+            yield
+            return
+        self.progress.start()
+        task = self.progress.add_task(f"loading {escape(model)}", total=None)
+        try:
+            yield
+        finally:
+            self.progress.remove_task(task)
 
     def started(self, job: Job, rows: int, done: int) -> None:
+        self.progress.start()
         name = f"{job.spec.kind} {escape(job.spec.name)}"
         self.tasks[job.job_id] = self.progress.add_task(name, total=rows, completed=done)
 
@@ -173,7 +201,7 @@ def _rest(state: dict[str, Any]) -> Iterator[str]:
     if state["accuracy"] is not None:
         yield f"accuracy {state['accuracy']:.3f}"
     if state["workers"] is not None:
-        yield f"{state['workers']} workers"
+        yield f"{state['workers']} worker{'' if state['workers'] == 1 else 's'}"
 
 
 def _time(seconds: float) -> str:

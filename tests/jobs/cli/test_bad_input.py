@@ -70,7 +70,9 @@ def test_a_bad_training_file_is_refused_before_anything_is_begun(
     # then each is named with file, line and reason, no model was loaded, and nothing was written
     assert done.returncode == 2, done.stderr
     for number, (_, reason) in enumerate(BAD_LINES, EXAMPLES + 1):
-        assert f"{own_corpus.train}:{number}: {reason}" in done.stderr
+        first = [why for _, why in BAD_LINES].index(reason) + EXAMPLES + 1
+        assert f"{own_corpus.train}:{first}: {reason}" in done.stderr
+        assert number == first or f"also in line {number})" in done.stderr
     assert f"{len(BAD_LINES)} unusable lines" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and not workspace.exists()
 
@@ -217,9 +219,15 @@ def test_a_corpus_of_nothing_but_errors_ends_all_the_same(
     for picture in own_corpus.pictures:
         picture.write_bytes(b"")
     result = savs_submit(*run_arguments(own_corpus, qwen2_vl, workspace))
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 1, result.output
     summary = finished(workspace).summary("classify")
     assert (summary["labelled"], summary["failed"], summary["classes"]) == (0, ROWS, {})
+    # and that is no success, whatever the number of rows
+    assert (summary["status"], summary["reason"]) == (
+        "failed",
+        "all of its 40 rows failed (40 unreadable_media)",
+    )
+    assert "savs-submit retry shapes" in summary["advice"]
 
 
 def test_training_pictures_that_are_lost_are_left_out_with_a_warning(
@@ -263,12 +271,16 @@ def test_a_class_without_one_picture_left_fails_the_job_and_what_waits_is_not_ru
     assert "Traceback" not in result.output
 
 
-def test_more_heads_than_the_model_has_fail_the_job(corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
+def test_more_heads_than_the_model_has_are_refused_before_it_is_loaded(
+    corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
     result = savs_submit(
         *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl),
         *("--workspace", workspace, "--heads", 13),
     )
-    assert result.exit_code == 1 and "13 heads were asked for; the model has 12" in result.stdout
+    assert result.exit_code == 2
+    assert result.stderr == f"savs-submit: --heads: 13 were asked for, and {qwen2_vl} has 12\n"
+    assert not workspace.exists()
 
 
 def test_one_class_alone_is_refused_before_anything_is_written(

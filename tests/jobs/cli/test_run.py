@@ -255,7 +255,8 @@ def test_a_model_that_fails_the_self_test_runs_no_job_unless_it_is_skipped(
     assert refused.exit_code == 1
     assert "the self-test failed" in refused.stderr and "--skip-self-test" in refused.stderr
     # and all of it where the one who asks knows better
-    resumed = savs_submit("resume", "shapes", "--workspace", workspace, "--skip-self-test", "--json")
+    assert not (workspace / "jobs").exists()
+    resumed = savs_submit(*arguments, "--workspace", workspace, *EXTRACT, "--skip-self-test", "--json")
     assert resumed.exit_code == 0
     [summary] = json.loads(resumed.stdout)
     assert (summary["status"], summary["labelled"]) == ("done", EXAMPLES)

@@ -56,8 +56,9 @@ def test_list_cuts_no_name_short_however_long_it_is_and_wraps_only_notes(workspa
 
     said = savs_submit("list", "--workspace", workspace).stdout
 
-    [line] = [line for line in said.splitlines() if job.job_id in line]
-    assert "running" in line and "0/1" in line and "2030-01-07T08:00:00+00:00" in line
+    line, why = [line for line in said.splitlines() if job.job_id in line]
+    assert "no process runs it, and it was not handed to a pool" in why and f"resume {64 * 'n'}" in said
+    assert "interrupted" in line and "0/1" in line and "2030-01-07T08:00:00+00:00" in line
     assert ":smile:" in said and "…" not in said
 
 

@@ -15,7 +15,7 @@ from savs.errors import LedgerError
 from savs.storage import open_store
 from tests.faulty_s3 import FaultyS3
 from tests.jobs.conftest import Corpus, Finished, run_arguments, savs_submit
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, source_in, write_outcome
 
 WORKSPACE = "s3://corpus/work"
 
@@ -95,9 +95,9 @@ def test_submitting_later_changes_nothing_of_the_job_that_is_there(careless: Fau
     assert len(ledger.planned(first.job_id)) == 1
 
 
-def test_a_retry_is_planned_once(careless: FaultyS3) -> None:
+def test_a_retry_is_planned_once(careless: FaultyS3, tmp_path: Path) -> None:
     ledger = Ledger(WORKSPACE)
-    job = ledger.create_job(classify_job(), plan_of(2))
+    job = ledger.create_job(classify_job(source=source_in(tmp_path)), plan_of(2))
     write_outcome(ledger, job, 0, [row(0, "cat"), row(1, None, error="missing_media")])
     ledger.write_summary(job.job_id, {"status": "done"})
     assert retry_job(ledger, job, dead_only=False) == 1

@@ -122,10 +122,10 @@ def test_a_run_of_a_corpus_without_pictures_is_stopped_and_goes_on_when_resumed(
     assert commits(workspace, "classify") == 4
 
     # and resume goes on to the end
-    assert savs_submit("resume", "lost", "--workspace", workspace).exit_code == 3
+    assert savs_submit("resume", "lost", "--workspace", workspace).exit_code == 1
     assert commits(workspace, "classify") == 6
     summary = Ledger(str(workspace)).summary(one_job(workspace, "classify").job_id)
-    assert (summary["status"], summary["failed"]) == ("done", 1500)
+    assert (summary["status"], summary["failed"]) == ("failed", 1500)
 
 
 def test_with_a_rate_of_one_such_a_run_goes_on(
@@ -137,7 +137,8 @@ def test_with_a_rate_of_one_such_a_run_goes_on(
 
     said = savs_submit(*arguments, "--workspace", workspace, "--shard-size", "250", "--max-failure-rate", "1")
 
-    assert said.exit_code == 3
+    assert said.exit_code == 1 and commits(workspace, "classify") == 5
+    assert "all of its 1200 rows failed (1200 missing_media)" in said.stdout.replace("\n", " ")
     assert commits(workspace, "classify") == 5
 
 

@@ -188,7 +188,7 @@ def test_an_extract_job_with_a_dead_shard_makes_no_artifact(workspace: Path) -> 
     ledger.commit(
         job.job_id, Outcome.model_validate({"shard": 0, "status": "failed", "attempt": "none"} | failed)
     )
-    assert reduced(ledger, job)["status"] == "incomplete"
+    assert reduced(ledger, job)["status"] == "failed"
     assert not (workspace / "artifacts").exists()
 
 

@@ -71,14 +71,14 @@ def test_ctrl_c_is_answered_and_resume_ends_what_was_begun(
     assert "Traceback" not in stderr and stdout == ""
     assert commits(workspace, "extract") == EXTRACT_SHARDS and 5 <= commits(workspace, "classify") <= 6
     states = json.loads(savs_submit("status", "shapes", "--workspace", workspace, "--json").stdout)
-    assert [state["status"] for state in states] == ["done", "running"]
+    assert [state["status"] for state in states] == ["done", "interrupted"]
     assert states[1]["shards_done"] == commits(workspace, "classify")
     said = savs_submit("results", "shapes", "--workspace", workspace)
     partial = said.stdout_bytes
     assert partial and calm.rows.startswith(partial)
     # and that rows are missing is said, and is an error unless that is all right
     rows = len(partial.splitlines())
-    assert f"{rows} of {ROWS} rows; job running" in said.stderr and said.exit_code == 1
+    assert f"{rows} of {ROWS} rows; job interrupted" in said.stderr and said.exit_code == 1
     allowed = savs_submit("results", "shapes", "--partial", "--workspace", workspace)
     assert (allowed.exit_code, allowed.stdout_bytes) == (0, partial)
 
@@ -307,7 +307,7 @@ def test_resume_of_a_name_leaves_an_old_job_alone_whose_data_changed_and_ends_th
     assert result.exit_code == 0, result.output
     states = json.loads(savs_submit("list", "--workspace", workspace, "--json").stdout)
     ends = {state["job_id"]: state["status"] for state in states if state["kind"] == "classify"}
-    assert ends.pop(old.job_id) == "running"
+    assert ends.pop(old.job_id) == "interrupted"
     assert list(ends.values()) == ["done"]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import savs
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.processes import write_process
 from jobs.records.job import Job
 from jobs.records.message import gpu_queue
 from jobs.reduce.status import job_state
@@ -208,12 +209,24 @@ def test_a_companion_whose_artifact_is_spoilt_hurts_nobody_but_itself(
 ) -> None:
     extract(files, TASKS, qwen2_vl, workspace, "set")
     [unreadable] = (workspace / "artifacts" / "set.half").iterdir()
+    tensors = (unreadable / "savs.safetensors").read_bytes()
     (unreadable / "savs.safetensors").write_bytes(b"nothing")
 
+    # if that can be known before, nothing is begun
     said = classify(own_corpus, [f"set.{task}" for task in TASKS], qwen2_vl, workspace, "night")
-
-    assert said.exit_code == 1 and "savs.safetensors is not usable" in said.output
     ledger = Ledger(str(workspace))
+    assert said.exit_code == 1 and "savs.safetensors is not usable" in said.output
+    assert not ledger.jobs("night")
+
+    # and if it comes later, the other tasks go on
+    (unreadable / "savs.safetensors").write_bytes(tensors)
+    classify(own_corpus, [f"set.{task}" for task in TASKS], qwen2_vl, workspace, "night")
+    for job in ledger.jobs("night"):
+        shutil.rmtree(workspace / "jobs" / job.job_id / "commits")
+        ledger.forget_summary(job.job_id)
+    (unreadable / "savs.safetensors").write_bytes(b"nothing")
+    said = savs_submit("resume", "night", "--workspace", workspace)
+    assert said.exit_code == 1 and "savs.safetensors is not usable" in said.output
     done = {task: len(ledger.committed(ledger.jobs(f"night.set.{task}")[0].job_id)) for task in TASKS}
     assert done == {"shape": ROWS // SHARD, "half": 0, "kind": ROWS // SHARD}
 
@@ -317,6 +330,7 @@ def test_a_companion_waits_for_the_end_of_the_first_job_however_that_comes(works
     )
 
     assert is_carried(ledger, second) and not is_due(ledger, second)
+    write_process(ledger, first.job_id)
     assert job_state(ledger, second)["status"] == "running"
     ledger.cancel(first.job_id)
     assert is_due(ledger, second)

@@ -11,7 +11,7 @@ from jobs.cli.output.progress import Bars
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import examples, result_rows
 from jobs.records.job import PromptOptions
-from jobs.run.local import run_jobs
+from jobs.run.local import ModelLoader, run_jobs
 from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import extract_job, submit
 from savs.data.media import open_media
@@ -85,7 +85,7 @@ def test_jobs_that_share_a_process_do_not_share_their_options(
     submit(ledger, jobs)
 
     with Bars(quiet=True) as bars:
-        run_jobs(ledger, jobs, bars, Roots.everywhere())
+        run_jobs(ledger, jobs, bars, ModelLoader(bars), Roots.everywhere())
 
     # then the first was shown less, and the second what a calm run was shown
     (_, less, _), (_, all_of_it, _) = (examples(ledger, job) for job in jobs)

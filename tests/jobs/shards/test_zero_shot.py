@@ -175,7 +175,10 @@ def test_rows_that_cannot_be_asked_about_fail_alone_and_are_retried(
     again = savs_submit("retry", "asked", "--workspace", workspace)
 
     # then its row is answered, and all others are as they were
-    assert again.exit_code == 3 and "2 rows are retried" in again.stderr
+    assert again.exit_code == 3 and "1 row is retried" in again.stderr
+    # and who asks for the other one is told where it has to be corrected
+    wrong = "1 row is wrong in the manifest itself (bad_row or no_question): fix the manifest and run again"
+    assert wrong in again.stderr and wrong in again.stdout.replace("\n", " ")
     answered = [json.loads(r) for r in result_rows(Ledger(str(workspace)), asked.summary["job_id"])]
     assert "error" not in answered[6] and answered[6]["prediction"]
     assert [r for r in answered if r["index"] != 6] == [r for r in asked.rows if r["index"] != 6]

@@ -37,7 +37,10 @@ def test_rows_shards_and_classes_are_counted_and_nothing_is_written(corpus: Corp
     assert data["bytes"] == corpus.data.stat().st_size
     assert (data["rate"], data["hours"], data["cost"]) == (None, None, None)
     assert "24 rows (image)" in said.stdout and "circle: 8" in said.stdout
-    assert "no job has measured this model's rate; give --rate" in said.stdout
+    assert (
+        "no job in the workspace has measured this model's rate: one that is done and took at least 10 s of "
+        "its workers' time does; or give --rate" in said.stdout
+    )
     assert not workspace.exists()
 
 
@@ -100,7 +103,7 @@ def test_a_job_of_few_seconds_or_with_missing_shards_leaves_no_rate(workspace: P
         timings={"worker": 60.0},
     )
     ledger.commit(job.job_id, dead)
-    assert reduce_job(ledger, job)["status"] == "incomplete"
+    assert reduce_job(ledger, job)["status"] == "failed"
 
     assert ledger.rates(gpu_queue("demo")) == {}
     assert not (workspace / "rates").exists()
@@ -172,13 +175,13 @@ def test_unusable_rows_of_a_corpus_are_named_and_those_of_a_training_file_refuse
     assert found["classes"] == {"cat": 1, "dog": 1}
 
 
-def test_many_unusable_rows_are_counted_and_twenty_are_named(tmp_path: Path) -> None:
-    data = write_jsonl(tmp_path / "data.jsonl", [b"{"] * 50)
+def test_many_unusable_rows_are_counted_and_named_once_per_cause(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "data.jsonl", [b"{"] * 50 + [{"question": "?"}])
 
     said = savs_submit("plan", "--data", data)
 
     assert said.exit_code == 0
-    assert said.stdout.count("not JSON") == 20 and "and 30 more unusable rows" in said.stdout
+    assert said.stdout.count("not JSON") == 1 and "(also in lines 2, 3, 4 and 46 more)" in said.stdout
 
 
 @pytest.mark.parametrize(

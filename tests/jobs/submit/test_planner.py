@@ -32,6 +32,9 @@ manifest = st.builds(
 )
 
 
+USABLE = b'{"question": "?"}\n'
+
+
 def plain_rows(data: bytes) -> list[tuple[int, bytes]]:
     """Line number and text of every row: the simplest reading there is."""
     text = data.removeprefix(BOM)
@@ -65,6 +68,10 @@ def test_shards_hold_every_row_once_under_its_own_index_and_line(
         with pytest.raises(SettingsError, match="has no rows"):
             plan_manifest(str(path), size, labelled=False)
         return
+    # of rows that are all unusable no job is made, so one that is usable comes first
+    data = USABLE + data.removeprefix(BOM)
+    path.write_bytes(data)
+    expected = plain_rows(data)
 
     plan = plan_manifest(str(path), size, labelled=False)
 
@@ -122,20 +129,62 @@ def test_a_labelled_row_that_cannot_be_used_is_named_with_its_line_and_reason(
     assert plan_manifest(str(path), 2, labelled=False).rows == 3
 
 
-def test_the_first_twenty_unusable_lines_are_listed_and_all_are_counted(tmp_path: Path) -> None:
+def test_unusable_lines_are_listed_once_per_cause_and_all_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b"".join(json.dumps(GOOD).encode() + b"\n{\n" for _ in range(57)))
+    lines = [json.dumps(GOOD), "{", json.dumps(GOOD | {"label": 3}), "{ "]
+    path.write_text("".join(f"{line}\n" for line in 19 * lines))
 
     with pytest.raises(ManifestError) as caught:
         plan_manifest(str(path), 8, labelled=True)
 
-    assert [bad.line for bad in caught.value.lines] == list(range(2, 42, 2))
+    assert [(bad.line, bad.count) for bad in caught.value.lines] == [(2, 38), (3, 19)]
     assert caught.value.count == 57
-    listed = [text for text in str(caught.value).splitlines() if f"{path}:" in text][1:]
-    assert [text.strip().startswith(f"{path}:{2 * i + 2}: not JSON") for i, text in enumerate(listed)] == [
-        True
-    ] * 20
-    assert "57 unusable lines" in str(caught.value) and "and 37 more" in str(caught.value)
+    first, *listed = str(caught.value).splitlines()
+    assert first == f"{path}: 57 unusable lines; correct them and submit again"
+    assert listed[0].startswith(f"  {path}:2: not JSON: ")
+    assert listed[0].endswith("(also in lines 4, 6, 8 and 34 more)")
+    assert (
+        listed[1] == f"  {path}:3: 'label' must be text, not a number (also in lines 7, 11, 15 and 15 more)"
+    )
+
+
+def test_of_many_causes_the_first_twenty_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    names = ("id", "label", "question", "image")
+    wrong = [GOOD | {name: value} for name in names for value in ([], {}, True, " ", [[]], [{}], [True])]
+    path.write_text("".join(json.dumps(row) + "\n" for row in wrong))
+
+    with pytest.raises(ManifestError) as caught:
+        plan_manifest(str(path), 8, labelled=True)
+
+    said = str(caught.value)
+    assert len(caught.value.lines) <= ManifestError.SHOWN
+    counted = sum(bad.count for bad in caught.value.lines)
+    assert counted == caught.value.count or f"… and {caught.value.count - counted} more" in said
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_file_of_another_format_is_refused_whole_in_a_few_lines(tmp_path: Path, labelled: bool) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("image,label\n" + "".join(f"{i}.png,cat\n" for i in range(500)))
+
+    with pytest.raises(ManifestError) as caught:
+        plan_manifest(str(path), 8, labelled=labelled)
+
+    said = str(caught.value).splitlines()
+    assert said[0] == (
+        f"{path}: none of its 501 lines can be used; a manifest has a JSON object per line, or is one JSON "
+        "list of objects"
+    )
+    assert len(said) <= 4
+
+
+def test_labels_that_are_all_different_are_no_classes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(GOOD | {"label": f"item-{i}"}) + "\n" for i in range(7)))
+
+    with pytest.raises(SettingsError, match="each of the 7 rows has a label of its own"):
+        plan_manifest(str(path), 8, labelled=True)
 
 
 def test_a_row_longer_than_the_limit_costs_itself_alone(tmp_path: Path) -> None:

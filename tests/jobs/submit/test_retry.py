@@ -35,9 +35,9 @@ from tests.jobs.conftest import (
     savs_submit,
     tree,
 )
-from tests.jobs.ledgers import classify_job, plan_of, row, tally_of, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, source_in, tally_of, write_outcome
 
-KINDS = ("missing_media", "bad_row")
+KINDS = ("missing_media", "unreadable_media")
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def test_an_incomplete_extract_job_is_fitted_when_its_shards_have_run_and_the_ne
 def write_job(workspace: Path) -> tuple[Ledger, Job]:
     """A classify job that has ended: rows 1 and 4 failed, and rows 6 and 7 were given up."""
     ledger = Ledger(str(workspace))
-    job = ledger.create_job(classify_job(), plan_of(3, 3, 2))
+    job = ledger.create_job(classify_job(source=source_in(workspace.parent)), plan_of(3, 3, 2))
     write_outcome(ledger, job, 0, [row(0, "cat"), row(1, None, "dog", KINDS[0]), row(2, "dog", "dog")])
     write_outcome(ledger, job, 1, [row(3, "cat", "dog"), row(4, None, "cat", KINDS[1]), row(5, "cat")])
     give_up(ledger, job, ledger.planned(job.job_id).shard(2), "it kills its workers")
@@ -393,7 +393,7 @@ def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows
 ) -> None:
     sizes = [3] * (len(first) - 1) + [last]
     ledger = Ledger(str(tmp_path_factory.mktemp("ledger")))
-    job = ledger.create_job(classify_job(), plan_of(*sizes))
+    job = ledger.create_job(classify_job(source=source_in(tmp_path_factory.mktemp("data"))), plan_of(*sizes))
     merged: dict[int, ResultRow | None] = dict.fromkeys(range(sum(sizes)))
     quotable = True
 
@@ -445,7 +445,8 @@ def check_sums(
     dead = [index for index, one in merged.items() if one is None]
     missing = [lost["first_index"] + i for lost in summary.get("missing", []) for i in range(lost["rows"])]
     assert missing == dead
-    assert summary["status"] == ("incomplete" if dead else "done")
+    lost = not any(one is not None and one.error is None for one in merged.values())
+    assert summary["status"] == ("failed" if lost else "incomplete" if dead else "done")
     labelled = sum(one.error is None for one in done)
     assert (summary["labelled"], summary["failed"]) == (labelled, len(merged) - labelled)
     assert {k: n for k, n in summary["classes"].items() if n} == dict(sorted(tally.predicted.items()))

@@ -343,6 +343,7 @@ def test_who_watches_waits_for_the_splits_that_can_still_end(workspace: Path) ->
     jobs = [first, a_split("left", after=first.job_id), a_split("right")]
     for job in jobs:
         ledger.create_job(job, plan_of(2))
+        ledger.activate(job.job_id)
     fail_job(ledger, first, "no two classes are left")
     looks: list[object] = []
 
@@ -363,6 +364,7 @@ def test_who_watches_a_job_that_waits_for_another_is_told_when_that_one_fails(wo
     waiting = classify_job(after=first.job_id)
     for job in (first, waiting):
         ledger.create_job(job, plan_of(2))
+        ledger.activate(job.job_id)
     looks: list[object] = []
 
     def show(states: list[dict[str, Any]]) -> None:

@@ -1,0 +1,119 @@
+"""What is known of a request before a job is written: about its model, its artifact and its questions."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.paths import check_path
+from jobs.records.job import ClassifySpec, ExtractSpec, Job
+from jobs.submit.artifacts import read_card
+from jobs.submit.planner import Survey
+from savs.errors import ArtifactMismatch, ArtifactNotFound, ModelNotFound, SettingsError
+from savs.model.checkpoint import ALIASES, is_hub_id
+from savs.model.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from savs.model.model import Model
+
+TEXT_CONFIGS = ("text_config", "llm_config", "language_config")  # in a checkpoint's config.json
+
+
+def check_model(model: str) -> None:
+    """Raises ModelNotFound if `model` cannot be a checkpoint. Loads nothing and uses no network."""
+    if model in ALIASES or folder_of(model) is not None or is_hub_id(model):
+        return
+    raise ModelNotFound(
+        f"--model: {model!r} is not a folder with a config.json, a hub id (owner/name), "
+        f"or an alias ({', '.join(ALIASES)})"
+    )
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the model's folder on this machine; None if it is on the hub."""
+    folder = Path(ALIASES.get(model, model))
+    return folder if check_path((folder / "config.json").is_file) else None
+
+
+def check_spec(spec: ExtractSpec | ClassifySpec) -> None:
+    """Raises as `check_against_model`, as far as files on this machine tell. Loads no model."""
+    folder = folder_of(spec.model)
+    if folder is None:
+        return
+    if isinstance(spec, ExtractSpec):
+        has = _heads_of(folder)
+        if has is not None and spec.heads > has:
+            raise _too_many_heads(spec, has)
+    elif spec.artifact is not None and spec.after is None:
+        card = read_card(spec.artifact)
+        # A model of the same name is compared by the worker: hashing a large one may take a minute.
+        if card.model != spec.model and card.fingerprint != fingerprint(folder):
+            raise ArtifactMismatch(
+                f"artifact {card.name!r} was made with {card.model}, and --model is {spec.model}; leave out "
+                "--model, or extract again with this one"
+            )
+
+
+def check_against_model(spec: ExtractSpec | ClassifySpec, model: "Model") -> None:
+    """Raises SettingsError if the model has fewer heads than a job asks for, and ArtifactMismatch if
+    another one made the job's artifact."""
+    if isinstance(spec, ExtractSpec):
+        has = len(model.layout.heads())
+        if spec.heads > has:
+            raise _too_many_heads(spec, has)
+    elif spec.artifact is not None and spec.after is None:
+        from savs.readout.artifact import load_artifact
+
+        load_artifact(spec.artifact).prepared(model)
+
+
+def _too_many_heads(spec: ExtractSpec, has: int) -> SettingsError:
+    return SettingsError(f"--heads: {spec.heads} were asked for, and {spec.model} has {has}")
+
+
+def _heads_of(folder: Path) -> int | None:
+    """Return layers × heads of a checkpoint's config; None if it does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        text = next((config[name] for name in TEXT_CONFIGS if name in config), config)
+        return int(text["num_hidden_layers"]) * int(text["num_attention_heads"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
+    """Raises SettingsError if no row of a corpus has a question and its artifact, or the job that makes
+    it, has none to give. If only some rows lack one, `tell` is called.
+
+    surveys  by job id, of the jobs whose manifests were read
+    """
+    for job in jobs:
+        spec, survey = job.spec, surveys.get(job.job_id)
+        if not isinstance(spec, ClassifySpec) or survey is None or not survey.unasked:
+            continue
+        several = _why_no_question(spec, surveys)
+        if several is None:
+            continue
+        where = spec.data.url
+        if survey.unasked == survey.good_rows:
+            raise SettingsError(
+                f"{where}: no row has a question, and {several}; add a 'question' to each row"
+            )
+        tell(f"{where}: {survey.unasked} of {survey.rows} rows have no question and will fail; {several}")
+
+
+def _why_no_question(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> str | None:
+    """Return why rows without a question cannot be asked; None if they can, or if it is not known yet."""
+    if spec.zero_shot is not None:
+        return None if spec.zero_shot.question else "--zero-shot without --question needs one in each row"
+    if spec.after is not None:
+        training = surveys.get(spec.after)
+        if training is None or len(training.questions) < 2:
+            return None
+        return f"its training rows have several: {', '.join(map(repr, training.questions))}, …"
+    assert spec.artifact is not None
+    try:
+        card = read_card(spec.artifact)
+    except ArtifactNotFound:
+        return None  # the job itself says so
+    return None if card.question else f"artifact {card.name!r} was fitted on several"
