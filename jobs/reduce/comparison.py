@@ -10,7 +10,7 @@ from typing import Any
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
 from jobs.records.job import ClassifySpec, Job
-from savs.errors import JobError
+from savs.errors import BadRow, JobError
 from savs.scores.clusters import Cell, Clusters, RatePart
 from savs.scores.intervals import Z95, rate_of
 from savs.scores.scored import Scored
@@ -40,20 +40,23 @@ class Comparison:
 
 
 def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
-    """Compare two classify jobs row by row. Raises JobError if their rows are not the same."""
+    """Compare two classify jobs row by row. If their manifests are two files, the rows with the same index
+    must show the same media. Raises JobError if their rows are not the same."""
     for job in (first, second):
         if not isinstance(job.spec, ClassifySpec):
             raise JobError(f"{job.job_id} is not a classify job; name one that is")
-    if (first.spec.source.url, first.spec.source.etag) != (second.spec.source.url, second.spec.source.etag):
-        raise JobError(
-            f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
-            f"{second.spec.source.url}, or another version of it: only jobs on the same rows can be compared"
-        )
+    sources = [(job.spec.source.url, job.spec.source.etag) for job in (first, second)]
+    one_file = sources[0] == sources[1]
     counts: Counter[tuple[int, int]] = Counter()
     clusters = Clusters()
+    if not one_file and ledger.planned(first.job_id).rows != ledger.planned(second.job_id).rows:
+        raise _not_the_same(first, second, "they have different numbers of rows")
     for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
-        if one.get("label") is not None:
-            right = _right(one), _right(other)
+        if not one_file and (difference := _difference(one, other)) is not None:
+            raise _not_the_same(first, second, difference)
+        label = one.get("label") or other.get("label")
+        if label is not None:
+            right = int(one["prediction"] == label), int(other["prediction"] == label)
             counts[right] += 1
             clusters.add(Cell(right), _cluster(one, first.spec.source.format))
     rows = counts.total()
@@ -96,8 +99,22 @@ def _shared(
             other = next(second, None)
 
 
-def _right(row: dict[str, Any]) -> int:
-    return int(row["prediction"] == row["label"])
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
+    """Return in what two rows of the same index differ, so that they are not the same item; else None."""
+    if any((row.get("error") or {}).get("kind") == BadRow.kind for row in (one, other)):
+        return None  # such a row tells nothing of its item
+    for what in ("media", "label") if one.get("media") else ("media", "id", "label"):
+        found = one.get(what), other.get(what)
+        if found[0] != found[1] and (what != "label" or None not in found):
+            return f"row {one['index']} has the {what} {found[0]!r} in one and {found[1]!r} in the other"
+    return None
+
+
+def _not_the_same(first: Job, second: Job, why: str) -> JobError:
+    return JobError(
+        f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
+        f"{second.spec.source.url}, and {why}: only jobs on the same rows can be compared"
+    )
 
 
 def _cluster(row: dict[str, Any], format: str) -> int | None:

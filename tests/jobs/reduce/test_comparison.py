@@ -12,7 +12,7 @@ from jobs.reduce.comparison import compare_jobs, mcnemar, paired_interval
 from savs.errors import JobError
 from savs.scores.intervals import wilson
 from tests.jobs.conftest import savs_submit
-from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import SOURCE, classify_job, extract_job, plan_of, row, write_outcome
 
 LABELS = ["cat", "cat", "dog", "dog", "cat", None]
 FIRST = ["cat", "dog", "dog", "cat", "cat", "cat"]  # right: 0, 2, 4
@@ -84,12 +84,45 @@ def test_a_job_is_as_good_as_itself(ledger: Ledger) -> None:
     assert (found.difference, found.p, found.only_first, found.only_second) == (0, 1.0, 0, 0)
 
 
-def test_jobs_on_other_rows_do_not_compare(ledger: Ledger) -> None:
-    one = labelled(ledger, "one", FIRST)
-    source = one.spec.source.model_copy(update={"etag": "1" * 64})
-    other = one.model_copy(update={"spec": one.spec.model_copy(update={"data": source})})
-    with pytest.raises(JobError, match="only jobs on the same rows can be compared"):
+def rows_of_file(ledger: Ledger, name: str, etag: str, *shown: tuple[str, str | None]) -> Job:
+    """A job of a manifest of its own, whose rows show so and have such a label; each says "cat"."""
+    source = SOURCE.model_copy(update={"etag": etag})
+    job = ledger.create_job(classify_job(name, source=source), plan_of(len(shown)))
+    rows = [
+        row(i, "cat", label).model_copy(update={"media": (media,)}) for i, (media, label) in enumerate(shown)
+    ]
+    write_outcome(ledger, job, 0, rows)
+    return job
+
+
+def test_the_same_items_compare_whatever_else_the_two_files_say(ledger: Ledger) -> None:
+    # given files of which one has a label that the other lacks
+    one = rows_of_file(ledger, "one", "1" * 64, ("/a.png", "cat"), ("/b.png", None))
+    other = rows_of_file(ledger, "two", "2" * 64, ("/a.png", "cat"), ("/b.png", "dog"))
+
+    found = compare_jobs(ledger, one, other)
+
+    assert (found.rows, found.both_right, found.neither) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([("/a.png", "cat"), ("/c.png", "dog")], "row 1 has the media ['/b.png'] in one and ['/c.png']"),
+        ([("/a.png", "dog"), ("/b.png", "dog")], "row 0 has the label 'cat' in one and 'dog' in the other"),
+        ([("/a.png", "cat")], "they have different numbers of rows"),
+    ],
+)
+def test_jobs_on_other_rows_do_not_compare(
+    ledger: Ledger, rows: list[tuple[str, str | None]], why: str
+) -> None:
+    one = rows_of_file(ledger, "one", "1" * 64, ("/a.png", "cat"), ("/b.png", "dog"))
+    other = rows_of_file(ledger, "two", "2" * 64, *rows)
+
+    with pytest.raises(JobError, match="only jobs on the same rows can be compared") as caught:
         compare_jobs(ledger, one, other)
+
+    assert why in str(caught.value)
     with pytest.raises(JobError, match="is not a classify job"):
         compare_jobs(ledger, one, extract_job())
 

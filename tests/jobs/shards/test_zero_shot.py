@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
-from jobs.records.job import MAX_CLASSES, ClassifySpec, Job, ZeroShot
+from jobs.records.job import MAX_CLASSES, ClassifySpec, Job, ZeroShot, job_id
 from jobs.records.message import gpu_queue
 from jobs.records.outcome import Counts
 from jobs.reduce.reducer import reduce_job
@@ -304,6 +304,11 @@ def test_jobs_have_ids_that_fields_of_later_do_not_change() -> None:
     assert first.job_id == "pets-extract-c6747e94"
     assert ledgers.classify_job().job_id == "pets-classify-2ed78f9e"
     assert ledgers.classify_job(after=first.job_id).job_id == "pets-classify-ba6da40f"
+    asked = ZeroShot(method="constrained", classes=("cat", "dog"))
+    zero_shot = ClassifySpec(name="pets", model="demo", data=ledgers.SOURCE, zero_shot=asked)
+    assert job_id(zero_shot) == "pets-classify-ed03fff8"
+    question = asked.model_copy(update={"question": "Which one?"})
+    assert job_id(zero_shot.model_copy(update={"zero_shot": question})) != job_id(zero_shot)
 
 
 def zero_shot(data: Path, method: Any) -> Job:
