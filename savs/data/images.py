@@ -1,4 +1,5 @@
-"""Decodes images: bytes in, RGB out, upright and on white; every failure a typed ItemError.
+"""Decodes images, and converts those in memory: RGB out, upright and on white; every failure a typed
+ItemError.
 
 Pixels never become a constant: transparency is composited on white (as Qwen's own loader does), 16-bit,
 integer and float greys are scaled to 8 bits, and a range that cannot be scaled is refused.
@@ -7,7 +8,9 @@ integer and float greys are scaled to 8 bits, and a range that cannot be scaled 
 import io
 import random
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from savs.data.metadata import JPEG, JPEG_END, without_metadata
 from savs.errors import ItemError, MediaTooLarge, UnreadableMedia
@@ -32,14 +35,33 @@ def decode_image(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
 
     Raises UnreadableMedia or MediaTooLarge.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     Image.init()  # registers every format, without which naming one fails
     # Pillow warns of sizes, for which there is a limit below, and of damaged metadata, which is not used.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    try:
+    with _typed_errors(name):
         return _decode(without_metadata(data), name)
+
+
+def convert_image(image: "Image | np.ndarray", name: str) -> "Image":
+    """Return an image in memory as `decode_image` returns one in a file. Raises the same errors."""
+    from PIL import Image
+
+    with _typed_errors(name):
+        opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        _check_size(opened, name)
+        opened.load()
+        return _rgb(_upright(opened), name)
+
+
+@contextmanager
+def _typed_errors(name: str) -> Iterator[None]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
     except ItemError:
         raise
     except UnidentifiedImageError as error:
@@ -51,22 +73,25 @@ def decode_image(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
 
 
 def _decode(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=_formats(data, name)) as image:
-        width, height = image.size
-        if width * height > MAX_IMAGE_PIXELS:
-            raise MediaTooLarge(
-                f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded"
-            )
+        _check_size(image, name)
         try:
             image.load()
         except OSError:
             if (whole := _with_end(data)) is None:
                 raise
             return _decode(whole, name)[0], (NO_END,)
-        upright = _upright(image, ImageOps)
-        return _rgb(upright, name), ()
+        return _rgb(_upright(image), name), ()
+
+
+def _check_size(image: "Image", name: str) -> None:
+    width, height = image.size
+    if not width * height:
+        raise UnreadableMedia(f"{name} has no pixels")
+    if width * height > MAX_IMAGE_PIXELS:
+        raise MediaTooLarge(f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded")
 
 
 def _formats(data: bytes, name: str) -> list[str]:
@@ -81,9 +106,11 @@ def _formats(data: bytes, name: str) -> list[str]:
     return [*IMAGE_FORMATS, "HEIF"]
 
 
-def _upright(image: "Image", operations: Any) -> "Image":
+def _upright(image: "Image") -> "Image":
+    from PIL import ImageOps
+
     try:
-        turned: Image | None = operations.exif_transpose(image)
+        turned: Image | None = ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF: the pixels are as they are stored
         return image
     return image if turned is None else turned

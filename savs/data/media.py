@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from savs.data.images import decode_image
+from savs.data.images import convert_image, decode_image
+from savs.data.memory import ImageInMemory
 from savs.data.video.containers import HEAD_BYTES, holds_frames
 from savs.data.video.decoder_pool import DECODERS
 from savs.data.video.sampling import FrameSampling, Video
@@ -45,7 +46,7 @@ VIDEO_SUFFIXES = (
 @dataclass(frozen=True)
 class Digest:
     """Identifies the bytes of an image or a video: their number, and their sha256 as hexadecimal
-    digits, or None if it was not requested.
+    digits, or None if it was not requested. The bytes of an image in memory are those of a PPM file.
 
     notes  what is odd about the file, for people; identifies nothing
     """
@@ -90,6 +91,10 @@ def open_with_digest(
     timings  receives the stages `fetch` and `decode`; a local video is read while it is decoded
     """
     name, timings = _name(address), timings or Timings()
+    if isinstance(address, ImageInMemory):
+        with timings.stage("decode"):
+            image = convert_image(address.image, "the image in memory")
+            return image, _digest_of_image(image, hashed)
     if is_video(address):
         with ExitStack() as held:
             with timings.stage("fetch"):
@@ -180,6 +185,12 @@ def _local_file(address: str) -> Iterator[Path]:
             left -= len(block)
         copy.flush()
         yield Path(copy.name)
+
+
+def _digest_of_image(image: "Image", hashed: Callable[[int], bool]) -> Digest:
+    head = f"P6\n{image.width} {image.height}\n255\n".encode()
+    size = len(head) + 3 * image.width * image.height
+    return Digest(size, hashlib.sha256(head + image.tobytes()).hexdigest() if hashed(size) else None)
 
 
 def _digest_of_file(path: Path, name: str, hashed: Callable[[int], bool]) -> Digest:

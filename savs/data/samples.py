@@ -12,33 +12,45 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from savs.data.formats import Fields, format_of, kind
+from savs.data.memory import address_of
 from savs.data.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.errors import BadLine, BadRow, ManifestError
 from savs.storage import open_parent, without_scheme
 
 PEEK_BYTES = 4096  # must contain a manifest's first byte that is not blank
+UNNUMBERED = -1  # the index of a sample without one
 
 
 @dataclass(frozen=True)
 class Sample:
     """One item to be labelled, or one labelled example.
 
-    index     the row's number in its manifest, from 0
+    index     the row's number in its manifest, from 0; `extract` numbers samples without one
     id        the row's id in the manifest, else the index
-    media     addresses of images and videos, in the order they are shown; may be empty
+    media     addresses of images and videos, in the order they are shown; may be empty. May be given as
+              paths, PIL images and arrays uint8 [height, width, 3] or [height, width]; a single one needs
+              no tuple
     question  None if the artifact's is used
     label     None if it is not known
     group     name shared by rows that are scored together, if the row has one
     split     name under which the row is scored separately, if it has one
+
+    Raises SettingsError if a medium is something else.
     """
 
-    index: int
-    id: str
+    index: int = UNNUMBERED
+    id: str = ""
     media: tuple[str, ...] = ()
     question: str | None = None
     label: str | None = None
     group: str | None = None
     split: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.media, tuple) and all(isinstance(one, str) for one in self.media):
+            return
+        media = self.media if isinstance(self.media, list | tuple) else (self.media,)
+        object.__setattr__(self, "media", tuple(map(address_of, media)))
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def locate(path: str, reading: Reading) -> str:
 
 
 def read_samples(
-    path: str,
+    path: str | Path,
     *,
     labelled: bool = False,
     format: str = "general",
@@ -131,6 +143,7 @@ def read_samples(
     With `labelled`, every row must have a question and a label. Raises ManifestError, which lists
     the unusable lines with their reasons.
     """
+    path = str(path)
     reading = Reading(base_of(path, media_root), format, strip_prefix)
     store, key = open_parent(path)
     samples, bad = [], []

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from savs.data.items import Item, samples_of
 from savs.data.media import Digest, open_with_digest
 from savs.data.samples import Sample
 from savs.data.video.decoder_pool import DECODERS
@@ -44,6 +45,9 @@ class Extraction:
     vectors  a row for each of them
     errors   sample index → the error of a sample without vectors
     digests  sample index → digests of its media, in order; fewer if one could not be opened
+
+    An index is the sample's own if all samples have one and no two are the same; else its place in the
+    list that `extract` was given, from 0.
     """
 
     samples: tuple[Sample, ...]
@@ -51,10 +55,14 @@ class Extraction:
     errors: dict[int, ItemError]
     digests: dict[int, tuple[Digest, ...]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        samples, errors = len(self.samples), len(self.errors)
+        return f"Extraction(samples: {samples}, errors: {errors}, {self.vectors.layout.counts})"
+
 
 def extract(
     model: Model,
-    samples: Iterable[Sample],
+    samples: Iterable[Item],
     question: str | None = None,
     budget: Budget | None = None,
     timings: Timings | None = None,
@@ -62,15 +70,18 @@ def extract(
 ) -> Extraction:
     """Return the head vectors of `samples`. Each sample is shown to the model once.
 
+    samples   Samples; or paths, PIL images, arrays uint8 [height, width, 3] or [height, width], and
+              mappings such as {"image": "a.jpg", "question": "What is it?", "label": "cat"}
     question  for samples without a question of their own
     budget    limit of one forward pass; by default the one for the device
     hashed    which media get a sha256 in their digests
 
-    An item that cannot be read fails only its own row: see `Extraction.errors`.
+    An item that cannot be read, or that has no question, fails only its own row: see `Extraction.errors`.
+    Raises SettingsError before the model runs if an item is something else, and if `samples` is not a list.
     """
     import numpy as np
 
-    asked: list[Sample] = list(samples)
+    asked = samples_of(samples)
     requests = (Request(n, sample, sample.question or question) for n, sample in enumerate(asked))
     values = np.zeros((len(asked), model.layout.width), np.float32)
     errors: dict[int, ItemError] = {}

@@ -18,3 +18,6 @@ class HeadVectors:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"HeadVectors(items: {len(self)}, {self.layout.counts})"

@@ -66,6 +66,13 @@ class HeadLayout:
         """Dimensions of one row of head vectors."""
         return sum(layer.width for layer in self.layers)
 
+    @property
+    def counts(self) -> str:
+        """For example "28 layers × 28 heads", or "28 layers, 700 heads" if layers differ."""
+        each = {layer.heads for layer in self.layers}
+        heads = f" × {each.pop()} heads" if len(each) == 1 else f", {len(self.heads())} heads"
+        return f"{len(self.layers)} layers{heads}"
+
     def only(self, layers: Collection[int]) -> "HeadLayout":
         """The layout of rows that hold only the heads of `layers`."""
         return HeadLayout(tuple(layer for layer in self.layers if layer.layer in layers))

@@ -41,6 +41,12 @@ class Model:
     sampling: FrameSampling
     shares: bool = False
 
+    def __repr__(self) -> str:
+        return (
+            f"Model({self.name!r}, revision {self.revision}, {self.dtype} on {self.device}, "
+            f"{self.layout.counts})"
+        )
+
     @property
     def device(self) -> "torch.device":
         """The device of the inputs; the layers may be on several devices."""

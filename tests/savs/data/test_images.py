@@ -1,5 +1,6 @@
 """Pixels never become a constant, and metadata never decides over pixels."""
 
+import hashlib
 import io
 import struct
 import zlib
@@ -9,7 +10,10 @@ import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from savs.data.images import NO_END, decode_image
-from savs.errors import UnreadableMedia
+from savs.data.media import Digest, open_media, open_with_digest
+from savs.data.samples import Sample
+from savs.data.video.sampling import FrameSampling
+from savs.errors import MediaTooLarge, UnreadableMedia
 from tests.savs.data.drawing import noise
 
 GREY = np.asarray(noise(24, 18, 3).convert("L"))
@@ -176,3 +180,70 @@ def test_heic_is_read_by_an_optional_package(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(UnreadableMedia, match=r"is a HEIC image; to read these: pip install 'savs\[heif\]'"):
         decode_image(data, "a.heic")
+
+
+def opened(image: Image.Image | np.ndarray) -> np.ndarray:
+    """The pixels of an image in memory, as a model sees them."""
+    [address] = Sample(media=image).media  # type: ignore[arg-type]
+    return np.asarray(open_media(address, FrameSampling()))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
+def test_an_image_in_memory_looks_like_its_file(mode: str) -> None:
+    image = sign().convert("L").convert(mode) if mode == "I;16" else sign().convert(mode)
+
+    assert np.array_equal(opened(image), pixels(encoded(image, "TIFF")))
+
+
+def test_an_image_in_memory_with_a_transparent_palette_is_shown_on_white() -> None:
+    image = sign().convert("P")
+    assert image.has_transparency_data
+
+    assert np.array_equal(opened(image), on_white())
+
+
+def test_an_image_in_memory_is_turned_as_its_exif_says_and_is_not_changed() -> None:
+    image = noise(24, 18)
+    image.getexif()[0x0112] = 6  # turned by 90 degrees
+
+    assert opened(image).shape == (24, 18, 3)
+    assert image.size == (24, 18)
+
+
+def test_an_open_file_that_was_not_read_yet_is_an_image_in_memory() -> None:
+    data = encoded(noise(24, 18), "PNG")
+
+    assert np.array_equal(opened(Image.open(io.BytesIO(data))), pixels(data))
+
+
+@pytest.mark.parametrize("array", [GREY, np.asarray(noise(24, 18)), np.asarray(noise(24, 18))[::-2, ::3]])
+def test_an_array_is_shown_as_it_is(array: np.ndarray) -> None:
+    rgb = array if array.ndim == 3 else np.stack([array] * 3, axis=2)
+
+    assert np.array_equal(opened(array), rgb)
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (Image.open(io.BytesIO(encoded(noise(240, 180), "PNG")[:9000])), UnreadableMedia),
+        (Image.new("RGB", (0, 4)), UnreadableMedia),
+        (Image.fromarray(np.full((4, 4), -7.0, np.float32)), UnreadableMedia),
+        (np.zeros((8001, 8000), np.uint8), MediaTooLarge),
+    ],
+)
+def test_an_image_in_memory_that_cannot_be_shown_is_refused_like_a_file(
+    image: Image.Image | np.ndarray, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="the image in memory"):
+        opened(image)
+
+
+def test_the_digest_of_an_image_in_memory_is_that_of_its_ppm_file() -> None:
+    image = noise(24, 18)
+    ppm = encoded(image, "PPM")
+    [address] = Sample(media=image).media  # type: ignore[arg-type]
+
+    sha256 = hashlib.sha256(ppm).hexdigest()
+    assert open_with_digest(address, FrameSampling(), lambda size: True)[1] == Digest(len(ppm), sha256)
+    assert open_with_digest(address, FrameSampling())[1] == Digest(len(ppm))

@@ -1,6 +1,7 @@
 """Manifests: which lines are samples, and why the others are not."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from savs.data.rows import MAX_LINE_BYTES, Line
 from savs.data.samples import Reading, Sample, parse_line, read_samples
-from savs.errors import BadRow, ManifestError, NotFound
+from savs.errors import BadRow, ManifestError, NotFound, SettingsError
 from savs.storage import open_parent
 
 # Three rows of a published file (CameraBench, has_pan_left), unchanged.
@@ -231,3 +232,26 @@ def test_whatever_a_line_holds_it_is_a_sample_or_a_bad_row(
     assert sample.media or sample.question
     assert not labelled or (sample.question and sample.label)
     json.dumps([sample.id, sample.media, sample.question, sample.label]).encode("utf-8")
+
+
+@pytest.mark.parametrize("media", ["a.jpg", Path("a.jpg"), ["a.jpg"], (Path("a.jpg"),)])
+def test_a_sample_may_be_given_one_file_or_a_list_of_files(media: Any) -> None:
+    assert Sample(media=media) == Sample(media=("a.jpg",))
+
+
+def test_a_medium_that_is_neither_an_address_nor_an_image_is_refused() -> None:
+    with pytest.raises(SettingsError, match="type int is not an image; pass a path"):
+        Sample(media=3)  # type: ignore[arg-type]
+
+
+def test_the_path_of_a_manifest_may_be_a_path_object(tmp_path: Path) -> None:
+    path = written(tmp_path, CAMERABENCH)
+
+    assert read_samples(Path(path)) == read_samples(path)
+
+
+def test_an_unusable_manifest_is_named_if_its_path_is_a_path_object(tmp_path: Path) -> None:
+    path = written(tmp_path, "no json\n")
+
+    with pytest.raises(ManifestError, match=re.escape(path)):
+        read_samples(Path(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import savs
 from savs.engine.batches import build
@@ -15,7 +16,7 @@ from savs.engine.engine import Built
 from savs.engine.extract import stream
 from savs.engine.packing import Budget, PackedRow
 from savs.engine.windows import Request
-from savs.errors import UnusablePrompt
+from savs.errors import SettingsError, UnusablePrompt
 from savs.timings import Timings
 
 
@@ -156,3 +157,59 @@ def test_a_fault_of_what_reads_the_vectors_is_no_fault_of_the_items(
 
     with pytest.raises(ValueError, match="a bug"):
         list(stream(model, requests, Timings(), read=broken))
+
+
+def test_an_image_gives_the_same_vectors_as_a_file_in_memory_as_an_array_and_in_a_dict(
+    qwen2: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    [path], question = corner_pictures[0].media, str(corner_pictures[0].question)
+    image = Image.open(path)
+    items = [path, Path(path), image, np.asarray(image), {"image": image, "label": "top"}, {"image": path}]
+
+    found = savs.extract(qwen2, items, question=question, budget=Budget(1, 10**9))
+
+    expected = savs.extract(qwen2, corner_pictures[:1]).vectors.values
+    assert not found.errors and len(found.vectors) == len(items)
+    assert np.allclose(found.vectors.values, np.repeat(expected, len(items), axis=0), atol=1e-5)
+    assert [sample.label for sample in found.samples] == [None, None, None, None, "top", None]
+
+
+def test_samples_with_images_in_memory_can_be_extracted_again(
+    qwen2: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    image = np.asarray(Image.open(corner_pictures[0].media[0]))
+    once = savs.extract(qwen2, [image], question="Where is it bright?")
+
+    again = savs.extract(qwen2, once.samples, question="Where is it bright?")
+
+    assert np.array_equal(once.vectors.values, again.vectors.values)
+
+
+def test_a_wrong_item_is_refused_before_the_model_runs(model: savs.Model) -> None:
+    seen = refusing(model, RuntimeError("the model ran"), 0)
+
+    with pytest.raises(SettingsError, match="item 1: a value of type int"):
+        savs.extract(model, [np.zeros((28, 28, 3), np.uint8), 5], question="What?")  # type: ignore[list-item]
+    assert not seen
+
+
+def test_each_item_without_an_index_has_an_error_of_its_own(qwen2: savs.Model, tmp_path: Path) -> None:
+    gone = [savs.Sample(media=str(tmp_path / name), question="What?") for name in ("a.png", "b.png")]  # type: ignore[arg-type]
+
+    found = savs.extract(qwen2, [gone[0], np.zeros((28, 28), np.uint8), gone[1]], question="What?")
+
+    assert [sample.index for sample in found.samples] == [1]
+    assert {n: str(error) for n, error in found.errors.items()} == {
+        0: f"{tmp_path}/a.png does not exist",
+        2: f"{tmp_path}/b.png does not exist",
+    }
+
+
+def test_models_vectors_and_results_are_shown_on_one_line(
+    qwen2: savs.Model, corner_pictures: list[savs.Sample]
+) -> None:
+    found = savs.extract(qwen2, [*corner_pictures[:2], savs.Sample(9, "9")])
+
+    assert repr(qwen2) == f"Model({qwen2.name!r}, revision local, float32 on cpu, 3 layers × 4 heads)"
+    assert repr(found.vectors) == "HeadVectors(items: 2, 3 layers × 4 heads)"
+    assert repr(found) == "Extraction(samples: 2, errors: 1, 3 layers × 4 heads)"
