@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from pydantic import ValidationError
 
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
 from savs.model.model import Model
 from savs.model.pixels import sizes_of, with_sizes
-from savs.readout.fit import Readout
-from savs.readout.manifest import SCHEMA, LayerEntry, Manifest, ModelIdentity, Origin, PromptFormat
+from savs.readout.fit import Readout, readout_of
+from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
+from savs.readout.stored import Description, tensors_to_bytes
 from savs.readout.training_row import TrainingRow
 from savs.storage import Store, open_store
 
@@ -74,9 +74,7 @@ def describe(model: Model) -> Origin:
             video_size=sizes.get("video_processor"),
             chat=model.chat.source,
         ),
-        layout=tuple(
-            LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in model.layout.layers
-        ),
+        layout=layer_entries(model.layout),
     )
 
 
@@ -114,30 +112,11 @@ def _version(library: str) -> str | None:
 
 def save_artifact(artifact: Artifact, url: str) -> None:
     """Write an artifact into the folder or s3:// prefix at `url`, unless one is there already."""
-    from safetensors.numpy import save
-
     store = open_store(url)
     if store.exists("manifest.json"):
         return
-    store.write("savs.safetensors", save(_tensors(artifact.readout)))
+    store.write("savs.safetensors", tensors_to_bytes(artifact.readout.heads, artifact.readout.centroids))
     store.create("manifest.json", artifact.manifest.model_dump_json(indent=1).encode())
-
-
-def _tensors(readout: Readout) -> dict[str, Any]:
-    """Return `heads` and `centroids`; if heads differ in width, a tensor per width and its ranks."""
-    import numpy as np
-
-    tensors: dict[str, Any] = {"heads": np.ascontiguousarray(readout.heads)}
-    widths = sorted({c.shape[1] for c in readout.centroids})
-    for width in widths:
-        ranks = [i for i, c in enumerate(readout.centroids) if c.shape[1] == width]
-        stacked = np.stack([readout.centroids[i] for i in ranks], axis=1)
-        if len(widths) == 1:
-            tensors["centroids"] = np.ascontiguousarray(stacked)
-        else:
-            tensors[f"centroids.{width}"] = np.ascontiguousarray(stacked)
-            tensors[f"ranks.{width}"] = np.array(ranks, dtype=np.int32)
-    return tensors
 
 
 def load_artifact(url: str) -> Artifact:
@@ -149,7 +128,13 @@ def load_artifact(url: str) -> Artifact:
         data = store.read("savs.safetensors")
     except NotFound as error:
         raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
-    return Artifact(manifest, _readout(manifest, data, url))
+    description = Description(
+        mode=manifest.readout,
+        classes=manifest.classes,
+        scores=manifest.scores,
+        layout=manifest.origin.layout,
+    )
+    return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"))
 
 
 def _read_manifest(store: Store) -> Manifest:
@@ -167,45 +152,3 @@ def _read_manifest(store: Store) -> Manifest:
         return Manifest.model_validate_json(data)
     except (ValueError, ValidationError, RecursionError) as error:
         raise ArtifactError(f"{store.url}/manifest.json is not usable: {error}") from error
-
-
-def _readout(manifest: Manifest, data: bytes, url: str) -> Readout:
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(data)
-        heads = tensors["heads"]
-        centroids: dict[int, np.ndarray] = {}
-        for name in [n for n in tensors if n == "centroids" or n.startswith("centroids.")]:
-            ranks = tensors.get(name.replace("centroids", "ranks"), np.arange(len(heads)))
-            columns = np.moveaxis(tensors[name], 1, 0)
-            centroids.update({int(r): c for r, c in zip(ranks, columns, strict=True)})
-    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
-        raise ArtifactError(f"{url}/savs.safetensors is not usable: {error}") from error
-    layout = manifest.origin.head_layout()
-    counted = sum(layer.heads for layer in layout.layers) == len(manifest.scores)
-    places = layout.slices() if counted else {}  # a damaged count may be too large to iterate over
-    sound = (
-        heads.shape[1:] == (2,)
-        and heads.dtype == np.int32
-        and sorted(centroids) == list(range(len(heads)))
-        and len({(layer, head) for layer, head in heads.tolist()}) == len(heads) > 0
-        and len(manifest.scores) == len(places)
-    )
-    for rank, head in enumerate(heads if sound else []):
-        place = places.get((int(head[0]), int(head[1])))
-        expected = (len(manifest.classes), place.stop - place.start) if place else None
-        sound &= centroids[rank].shape == expected and centroids[rank].dtype == np.float32
-        sound &= bool(np.isfinite(centroids[rank]).all())
-    if not sound:
-        raise ArtifactError(f"{url}/savs.safetensors does not match its manifest")
-    return Readout(
-        mode=manifest.readout,
-        classes=manifest.classes,
-        heads=heads,
-        centroids=tuple(np.ascontiguousarray(centroids[i]) for i in range(len(heads))),
-        scores=np.array(manifest.scores, dtype=np.int32),
-        layout=layout,
-    )

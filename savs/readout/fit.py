@@ -7,11 +7,16 @@ centroids. No examples are held out, so scores are optimistic; they only rank he
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
-from savs.errors import FitError
+from savs.errors import ArtifactNotFound, FitError, NotFound
 from savs.model.heads import HeadLayout
+from savs.readout.manifest import head_layout, layer_entries
+from savs.readout.stored import Description, description_in, tensors_from_bytes, tensors_to_bytes
+from savs.storage import open_parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +45,41 @@ class Readout:
     scores: "np.ndarray"
     layout: HeadLayout
 
+    def __repr__(self) -> str:
+        return (
+            f"Readout({self.mode!r}, classes: {len(self.classes)}, heads: {len(self.heads)} of "
+            f"{self.layout.counts})"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace
+        the file if there is one. An artifact (`make_artifact`) also records the model and the examples.
+
+        Raises StorageError.
+        """
+        store, key = open_parent(path)
+        said = Description(
+            mode=self.mode,
+            classes=self.classes,
+            scores=tuple(self.scores.tolist()),
+            layout=layer_entries(self.layout),
+        )
+        store.write(key, tensors_to_bytes(self.heads, self.centroids, said))
+
+    @staticmethod
+    def load(path: str | Path) -> "Readout":
+        """Return the readout that `save` wrote to `path`, with the same values.
+
+        Raises ArtifactNotFound, ArtifactError if the file is damaged or something else, and StorageError
+        if it cannot be read.
+        """
+        store, key = open_parent(path)
+        try:
+            data = store.read(key)
+        except NotFound as error:
+            raise ArtifactNotFound(f"no readout at {path}") from error
+        return readout_of(data, description_in(data, str(path)), str(path))
+
 
 def fit(
     vectors: HeadVectors,
@@ -51,15 +91,16 @@ def fit(
     """Fit class centroids and choose the `heads` best heads.
 
     vectors  n rows
-    labels   n class names
+    labels   n class names, as text
     classes  order of the classes; by default as they first appear in `labels`
 
-    Raises FitError: fewer than two classes, a class without examples, more heads than the model
-    has, NaN or infinite vectors, or numbers of vectors and labels that differ.
+    Raises FitError: a label that is not text, fewer than two classes, a class without examples, more
+    heads than the model has, NaN or infinite vectors, or numbers of vectors and labels that differ.
     """
     import numpy as np
     import torch
 
+    labels = _texts(labels)
     order = _checked(vectors, labels, heads, mode, classes)
     numbers = torch.tensor([order.index(label) for label in labels])
     values = torch.from_numpy(np.ascontiguousarray(vectors.values, dtype=np.float32))
@@ -82,6 +123,21 @@ def fit(
     )
 
 
+def readout_of(data: bytes, description: Description, name: str) -> Readout:
+    """Return the readout whose tensors are in a file called `name`. Raises ArtifactError."""
+    import numpy as np
+
+    heads, centroids = tensors_from_bytes(data, description, name)
+    return Readout(
+        mode=description.mode,
+        classes=description.classes,
+        heads=heads,
+        centroids=centroids,
+        scores=np.array(description.scores, dtype=np.int32),
+        layout=head_layout(description.layout),
+    )
+
+
 def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor":
     """Return int64 [n]: the centroid with the largest cosine, the first of equals.
 
@@ -98,6 +154,22 @@ def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor
         for some, theirs in zip(torch.split(vectors, step), torch.split(own, step), strict=True)
     ]
     return torch.cat(blocks)
+
+
+def _texts(labels: Sequence[str]) -> list[str]:
+    """Return the labels. Raises FitError if one is not text."""
+    found = list(labels)
+    for index, label in enumerate(found):
+        if isinstance(label, str):
+            continue
+        if isinstance(label, Sample):
+            raise FitError(f"label {index} is a Sample, not text; pass [s.label for s in samples]")
+        if label is None:
+            raise FitError(f"label {index} is None: its sample has no label; fit labelled samples only")
+        raise FitError(
+            f"label {index} is {label!r}, of type {type(label).__name__}, not text; pass class names"
+        )
+    return list(map(str, found))  # not NumPy's text
 
 
 def _checked(

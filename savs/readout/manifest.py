@@ -55,6 +55,14 @@ class LayerEntry(ManifestEntry):
     head_dim: Annotated[int, Field(gt=0)]
 
 
+def layer_entries(layout: HeadLayout) -> tuple[LayerEntry, ...]:
+    return tuple(LayerEntry(layer=x.layer, heads=x.heads, head_dim=x.head_dim) for x in layout.layers)
+
+
+def head_layout(entries: tuple[LayerEntry, ...]) -> HeadLayout:
+    return HeadLayout(tuple(LayerHeads(x.layer, x.heads, x.head_dim) for x in entries))
+
+
 class Origin(ManifestEntry):
     """The origin of head vectors: the model, how items were shown to it, and its heads."""
 
@@ -63,7 +71,7 @@ class Origin(ManifestEntry):
     layout: tuple[LayerEntry, ...]
 
     def head_layout(self) -> HeadLayout:
-        return HeadLayout(tuple(LayerHeads(x.layer, x.heads, x.head_dim) for x in self.layout))
+        return head_layout(self.layout)
 
 
 class Manifest(ManifestEntry):

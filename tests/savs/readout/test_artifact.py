@@ -243,7 +243,7 @@ def test_a_manifest_that_speaks_of_a_billion_heads_is_refused_at_once(tmp_path: 
         lambda: saved(ONE_WIDTH)["savs.safetensors"][:-1],
         lambda: tensors_with(heads=np.array([[9, 9]] * 5, dtype=np.int32)),
         lambda: tensors_with(heads=np.array([[0, 0]] * 4, dtype=np.int32)),
-        lambda: tensors_with(heads=np.zeros((5, 2), dtype=np.int64)),
+        lambda: tensors_with(heads=np.array([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]], dtype=np.int64)),
         lambda: tensors_with(heads=np.zeros((5, 1), dtype=np.int32)),
         lambda: tensors_with(heads=np.zeros((5,), dtype=np.int32)),
         lambda: tensors_with(heads=np.zeros((), dtype=np.int32)),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
 from savs.readout.fit import Readout, fit
@@ -178,3 +179,32 @@ def test_another_number_of_labels_than_vectors_is_refused(labels: list[str]) -> 
 def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
     with pytest.raises(FitError, match="'best' is not a readout; use 'reference'"):
         fit(random_vectors(2, (1, 2)), ["a", "b"], heads=1, mode="best")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Sample(3, "3", label="b"), r"label 1 is a Sample, not text; pass \[s\.label for s in samples\]"),
+        (None, "label 1 is None: its sample has no label"),
+        (3, "label 1 is 3, of type int, not text"),
+        (b"b", "label 1 is b'b', of type bytes, not text"),
+    ],
+)
+def test_a_label_that_is_not_text_is_refused_with_its_place(wrong: object, reason: str) -> None:
+    with pytest.raises(FitError, match=reason):
+        fit(random_vectors(3, (1, 2)), ["a", wrong, "b"], heads=1)  # type: ignore[list-item]
+
+
+def test_labels_may_be_an_array_of_text() -> None:
+    readout = fit(random_vectors(3, (1, 2)), np.array(["b", "a", "b"]), heads=1)  # type: ignore[arg-type]
+
+    assert readout.classes == ("b", "a") and {type(name) for name in readout.classes} == {str}
+
+
+def test_a_readout_is_shown_on_one_line() -> None:
+    assert repr(fit(random_vectors(3, (2, 2), (2, 3)), ["a", "b", "a"], heads=3)) == (
+        "Readout('reference', classes: 2, heads: 3 of 2 layers × 2 heads)"
+    )
+    assert repr(fit(random_vectors(3, (2, 2), (1, 3)), ["a", "b", "a"], heads=1)) == (
+        "Readout('reference', classes: 2, heads: 1 of 2 layers, 3 heads)"
+    )

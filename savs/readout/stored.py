@@ -1,0 +1,97 @@
+"""Fitted heads as the bytes of a safetensors file, and back, with a check of everything that is read."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from savs.errors import ArtifactError
+from savs.readout.manifest import LayerEntry, head_layout
+from savs.readout.training_row import ManifestEntry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Description(ManifestEntry):
+    """The parts of a readout that are not in tensors. A file of its own has them as JSON in its metadata."""
+
+    schema_version: Literal[1] = 1
+    mode: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    scores: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
+    layout: tuple[LayerEntry, ...]
+
+
+def tensors_to_bytes(
+    heads: "np.ndarray", centroids: "tuple[np.ndarray, ...]", description: Description | None = None
+) -> bytes:
+    """Return a file of `heads` and `centroids`; if heads differ in width, a tensor per width and its ranks.
+
+    heads      int32 [k, 2], best first
+    centroids  k arrays float32 [classes, head_dim]
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    tensors = {"heads": np.ascontiguousarray(heads)}
+    widths = sorted({c.shape[1] for c in centroids})
+    for width in widths:
+        ranks = [i for i, c in enumerate(centroids) if c.shape[1] == width]
+        stacked = np.stack([centroids[i] for i in ranks], axis=1)
+        if len(widths) == 1:
+            tensors["centroids"] = np.ascontiguousarray(stacked)
+        else:
+            tensors[f"centroids.{width}"] = np.ascontiguousarray(stacked)
+            tensors[f"ranks.{width}"] = np.array(ranks, dtype=np.int32)
+    return save(tensors, None if description is None else {"readout": description.model_dump_json()})
+
+
+def description_in(data: bytes, name: str) -> Description:
+    """Return the description in a file called `name`. Raises ArtifactError if there is none."""
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
+    try:
+        return Description.model_validate_json(json.loads(data[8:end])["__metadata__"]["readout"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{name} is not a readout that Readout.save wrote: {error}") from error
+
+
+def tensors_from_bytes(
+    data: bytes, description: Description, name: str
+) -> "tuple[np.ndarray, tuple[np.ndarray, ...]]":
+    """Return the heads and centroids in a file called `name`, in the form of `tensors_to_bytes`.
+
+    Raises ArtifactError if the file is damaged, or if its tensors do not fit `description`.
+    """
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+        heads = tensors["heads"]
+        found: dict[int, np.ndarray] = {}
+        for tensor in [n for n in tensors if n == "centroids" or n.startswith("centroids.")]:
+            ranks = tensors.get(tensor.replace("centroids", "ranks"), np.arange(len(heads)))
+            columns = np.moveaxis(tensors[tensor], 1, 0)
+            found.update({int(r): c for r, c in zip(ranks, columns, strict=True)})
+    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
+        raise ArtifactError(f"{name} is not usable: {error}") from error
+    layout = head_layout(description.layout)
+    counted = sum(layer.heads for layer in layout.layers) == len(description.scores)
+    places = layout.slices() if counted else {}  # a damaged count may be too large to iterate over
+    sound = (
+        heads.shape[1:] == (2,)
+        and heads.dtype == np.int32
+        and sorted(found) == list(range(len(heads)))
+        and len({(layer, head) for layer, head in heads.tolist()}) == len(heads) > 0
+        and len(description.scores) == len(places)
+    )
+    for rank, head in enumerate(heads if sound else []):
+        place = places.get((int(head[0]), int(head[1])))
+        expected = (len(description.classes), place.stop - place.start) if place else None
+        sound &= found[rank].shape == expected and found[rank].dtype == np.float32
+        sound &= bool(np.isfinite(found[rank]).all())
+    if not sound:
+        raise ArtifactError(f"{name} does not match its manifest")
+    return heads, tuple(np.ascontiguousarray(found[i]) for i in range(len(heads)))
