@@ -6,6 +6,9 @@
     readout = savs.fit(found.vectors, [s.label for s in found.samples])
     corpus = savs.extract(model, savs.read_samples("corpus.jsonl"), question=examples[0].question)
     answers = savs.classify(readout, corpus.vectors)
+    savs.score([s.label for s in corpus.samples], answers).accuracy
+
+`answers` are those of `corpus.samples`; an item that could not be read is in `corpus.errors` instead.
 
 The method is that of arXiv 2412.00142. Heavy libraries are imported when a name that needs them
 is first used, so `import savs` is quick and works without torch.
@@ -21,7 +24,21 @@ if TYPE_CHECKING:
     from savs.engine.prompts import Prompt
     from savs.engine.vectors import HeadVectors
     from savs.engine.zero_shot import generate, likeliest
-    from savs.errors import ItemError, SavsError
+    from savs.errors import (
+        ArtifactError,
+        ArtifactMismatch,
+        ArtifactNotFound,
+        FitError,
+        ItemError,
+        ManifestError,
+        ModelError,
+        ModelNotFound,
+        NotFound,
+        SavsError,
+        SettingsError,
+        StorageError,
+        UnsupportedModel,
+    )
     from savs.loading import load_model
     from savs.model.heads import HeadLayout, LayerHeads
     from savs.model.model import Model
@@ -29,7 +46,8 @@ if TYPE_CHECKING:
     from savs.readout.classify import Answer, classify
     from savs.readout.fit import Readout, fit
     from savs.readout.leaks import Leak, TrainingSet, find_leaks
-    from savs.scores.metrics import Scores, Tally, score
+    from savs.readout.scoring import score
+    from savs.scores.metrics import Scores, Tally
     from savs.scores.ranking import shares
     from savs.scores.scored import Scored
 
@@ -38,22 +56,33 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "readout.classify",
     "Artifact": "readout.artifact",
+    "ArtifactError": "errors",
+    "ArtifactMismatch": "errors",
+    "ArtifactNotFound": "errors",
     "Extraction": "engine.extract",
-    "FrameSampling": "data.media",
+    "FitError": "errors",
+    "FrameSampling": "data.video.sampling",
     "HeadLayout": "model.heads",
     "HeadVectors": "engine.vectors",
     "ItemError": "errors",
     "LayerHeads": "model.heads",
     "Leak": "readout.leaks",
+    "ManifestError": "errors",
     "Model": "model.model",
+    "ModelError": "errors",
+    "ModelNotFound": "errors",
+    "NotFound": "errors",
     "Prompt": "engine.prompts",
     "Readout": "readout.fit",
     "Sample": "data.samples",
     "SavsError": "errors",
     "Scored": "scores.scored",
     "Scores": "scores.metrics",
+    "SettingsError": "errors",
+    "StorageError": "errors",
     "Tally": "scores.metrics",
     "TrainingSet": "readout.leaks",
+    "UnsupportedModel": "errors",
     "classify": "readout.classify",
     "extract": "engine.extract",
     "find_leaks": "readout.leaks",
@@ -65,28 +94,39 @@ _HOMES = {
     "make_artifact": "readout.artifact",
     "read_samples": "data.samples",
     "save_artifact": "readout.artifact",
-    "score": "scores.metrics",
+    "score": "readout.scoring",
     "shares": "scores.ranking",
 }
 __all__ = [
     "Answer",
     "Artifact",
+    "ArtifactError",
+    "ArtifactMismatch",
+    "ArtifactNotFound",
     "Extraction",
+    "FitError",
     "FrameSampling",
     "HeadLayout",
     "HeadVectors",
     "ItemError",
     "LayerHeads",
     "Leak",
+    "ManifestError",
     "Model",
+    "ModelError",
+    "ModelNotFound",
+    "NotFound",
     "Prompt",
     "Readout",
     "Sample",
     "SavsError",
     "Scored",
     "Scores",
+    "SettingsError",
+    "StorageError",
     "Tally",
     "TrainingSet",
+    "UnsupportedModel",
     "classify",
     "extract",
     "find_leaks",

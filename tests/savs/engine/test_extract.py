@@ -16,7 +16,7 @@ from savs.engine.engine import Built
 from savs.engine.extract import stream
 from savs.engine.packing import Budget, PackedRow
 from savs.engine.windows import Request
-from savs.errors import SettingsError, UnusablePrompt
+from savs.errors import UnusablePrompt
 from savs.timings import Timings
 
 
@@ -188,7 +188,7 @@ def test_samples_with_images_in_memory_can_be_extracted_again(
 def test_a_wrong_item_is_refused_before_the_model_runs(model: savs.Model) -> None:
     seen = refusing(model, RuntimeError("the model ran"), 0)
 
-    with pytest.raises(SettingsError, match="item 1: a value of type int"):
+    with pytest.raises(savs.SettingsError, match="item 1: a value of type int"):
         savs.extract(model, [np.zeros((28, 28, 3), np.uint8), 5], question="What?")  # type: ignore[list-item]
     assert not seen
 
