@@ -30,7 +30,7 @@ SavsError
 │   ├── BrokerError          Redis does not answer
 │   ├── MessageError         a message that workers of this version cannot use
 │   └── LedgerError          the ledger contradicts itself
-└── SettingsError            an option or a setting cannot be used
+└── SettingsError            an option, a setting or an argument cannot be used
 """
 
 import re
@@ -229,4 +229,4 @@ class MessageError(JobError):
 
 
 class SettingsError(SavsError):
-    """An option or a setting cannot be used."""
+    """An option, a setting or an argument cannot be used."""
