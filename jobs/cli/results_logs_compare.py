@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argumen
 from jobs.cli.options import json_option, options, workspace_option
 
 if TYPE_CHECKING:
-    from typing import IO
+    from collections.abc import Callable, Iterator
 
     from jobs.ledger.ledger import Ledger
     from jobs.records.job import Job
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @main.command(short_help="Print the labels, in manifest order.")
 @name_argument
-@click.option("--out", type=click.Path(dir_okay=False), help="File to write. Default: standard output.")
+@click.option("--out", help="File or s3:// address to write. Default: standard output.")
 @click.option("--partial", is_flag=True, help="Exit with 0 although rows are missing.")
 @workspace_option
 @reports_errors
@@ -31,40 +32,57 @@ def results(name: str, out: str | None, partial: bool, workspace: str | None) ->
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
-    from savs.errors import SettingsError
-
     ledger = ledger_of(workspace)
-    labelled = _labelled(ledger, name)
-    missing = []
-    try:
-        with click.open_file(out or "-", "wb", atomic=out is not None) as stream:
-            for job in labelled:
-                if (reason := _write_rows(ledger, job, stream)) is not None:
-                    missing.append(reason)
-    except OSError as error:
-        if out is None:
-            raise  # click ends quietly if standard output is closed
-        raise SettingsError(f"--out: {out} cannot be written: {error.strerror}") from error
+    missing: list[str] = []
+    rows = _rows(ledger, _labelled(ledger, name), missing.append)
+    if out is None or out == "-":
+        with click.open_file("-", "wb") as stream:
+            stream.writelines(rows)  # click ends quietly if it is closed
+    else:
+        _write(rows, out)
     for reason in missing:
         click.echo(f"savs-submit: {reason}", err=True)
     if missing and not partial:
         sys.exit(1)
 
 
-def _write_rows(ledger: "Ledger", job: "Job", stream: "IO[bytes]") -> str | None:
-    """Write the job's rows; return what is missing of them, None if nothing is."""
+def _write(rows: "Iterator[bytes]", out: str) -> None:
+    """Write `rows` to a file or an object. Raises SettingsError if that fails."""
+    from jobs.paths import check_path, resolve_address
+    from savs.errors import SettingsError, StorageError
+    from savs.storage import open_parent
+
+    place = resolve_address(out)
+    local = None if "://" in place else Path(place)
+    if local is not None and not check_path(local.parent.is_dir):
+        raise SettingsError(f"--out: {place} cannot be written: there is no folder {local.parent}")
+    try:
+        if local is not None and (check_path(local.is_fifo) or check_path(local.is_char_device)):
+            with local.open("wb") as stream:  # a pipe or /dev/null, which is not replaced
+                stream.writelines(rows)
+        else:
+            store, key = open_parent(place)
+            store.write_blocks(key, rows)
+    except StorageError as error:
+        raise SettingsError(f"--out: {error}") from error
+
+
+def _rows(ledger: "Ledger", jobs: "list[Job]", lacks: "Callable[[str], None]") -> "Iterator[bytes]":
+    """Yields the rows of `jobs`, one line each. `lacks` is called with what is missing of a job's rows."""
     from jobs.ledger.results import result_rows
     from jobs.reduce.status import job_state
 
-    if not ledger.is_planned(job.job_id):
-        return f"{job.job_id}: no rows; job {job_state(ledger, job)['status']}"
-    rows, planned = 0, ledger.planned(job.job_id).rows
-    for row in result_rows(ledger, job.job_id):
-        stream.write(row)
-        rows += 1
-    if rows == planned:
-        return None
-    return f"{job.job_id}: {rows:,} of {planned:,} rows; job {job_state(ledger, job)['status']}"
+    for job in jobs:
+        state = job_state(ledger, job)["status"]
+        if not ledger.is_planned(job.job_id):
+            lacks(f"{job.job_id}: no rows; job {state}")
+            continue
+        rows, planned = 0, ledger.planned(job.job_id).rows
+        for row in result_rows(ledger, job.job_id):
+            yield row
+            rows += 1
+        if rows != planned:
+            lacks(f"{job.job_id}: {rows:,} of {planned:,} rows; job {state}")
 
 
 @main.command(short_help="Explain why jobs, shards and rows failed.")

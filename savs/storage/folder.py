@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -49,8 +49,11 @@ class LocalStore:
             raise StorageError(f"{self._path(key)} cannot be read: {error.strerror}") from error
 
     def write(self, key: str, data: bytes) -> None:
+        self.write_blocks(key, [data])
+
+    def write_blocks(self, key: str, blocks: Iterable[bytes]) -> None:
         path = self._path(key)
-        temporary = self._temporary(path, data)
+        temporary = self._temporary(path, blocks)
         try:
             temporary.replace(path)
         except OSError as error:
@@ -60,7 +63,7 @@ class LocalStore:
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        temporary = self._temporary(path, data)
+        temporary = self._temporary(path, [data])
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -72,18 +75,20 @@ class LocalStore:
         _sync_folder(path.parent)
         return True
 
-    def _temporary(self, path: Path, data: bytes) -> Path:
+    def _temporary(self, path: Path, blocks: Iterable[bytes]) -> Path:
         temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as stream:
-                stream.write(data)
+                stream.writelines(blocks)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except OSError as error:
+        except BaseException as error:
             with suppress(OSError):  # if the folder was not created, there is nothing to remove
                 temporary.unlink()
-            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+            raise
         return temporary
 
     def list(self, prefix: str) -> Iterator[str]:

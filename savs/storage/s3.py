@@ -5,7 +5,7 @@ import io
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from savs.errors import Changed, NotFound, StorageError
@@ -85,6 +85,16 @@ class S3Store:
 
     def write(self, key: str, data: bytes) -> None:
         self._call(key, "put_object", Body=data)
+
+    def write_blocks(self, key: str, blocks: Iterable[bytes]) -> None:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        stream = io.BufferedReader(_Blocks(blocks), S3_BUFFER)
+        try:  # in several parts if it is large; they are given up if `blocks` raises
+            self.client.upload_fileobj(stream, self.bucket, self._key(key))
+        except (Boto3Error, ClientError, BotoCoreError) as error:
+            raise self._failed(key, error) from error
 
     def create(self, key: str, data: bytes) -> bool:
         for attempt in range(S3_CONFLICT_TRIES):
@@ -207,6 +217,27 @@ class _S3Stream(io.RawIOBase):
         if not self.closed:
             self.body.close()
         super().close()
+
+
+class _Blocks(io.RawIOBase):
+    """Blocks of bytes as a stream that can be read once."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self.blocks = iter(blocks)
+        self.rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.rest:
+            block = next(self.blocks, None)
+            if block is None:
+                return 0
+            self.rest = memoryview(block)
+        count = min(len(buffer), len(self.rest))
+        buffer[:count], self.rest = self.rest[:count], self.rest[count:]
+        return count
 
 
 def _code(error: BaseException | None) -> str:

@@ -1,6 +1,6 @@
 """The interface of all stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Protocol
 
 from savs.errors import StorageError
@@ -22,6 +22,9 @@ class Store(Protocol):
 
     def write(self, key: str, data: bytes) -> None:
         """Create or replace the object."""
+
+    def write_blocks(self, key: str, blocks: Iterable[bytes]) -> None:
+        """Like `write`, for an object larger than memory. If `blocks` raises, nothing is written."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Create the object; return False and write nothing if it exists already."""

@@ -1,6 +1,7 @@
 """`savs-submit run`, `extract`, `classify`, `status`, `list`, `results`: what they print and leave."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors.numpy import load as load_tensors
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
+from savs.storage import open_parent
 from tests.jobs.conftest import (
     CLASSES,
     EXAMPLES,
@@ -341,6 +343,25 @@ def test_results_gives_the_rows_as_they_are(calm: Finished, tmp_path: Path) -> N
     out.write_text("old")
     result = savs_submit("results", "shapes", "--workspace", calm.workspace, "--out", out)
     assert result.exit_code == 0 and result.stdout == "" and out.read_bytes() == calm.rows
+
+
+def test_results_are_written_to_a_bucket(calm: Finished, bucket: str) -> None:
+    where = f"s3://{bucket}/labels/today.jsonl"
+    result = savs_submit("results", "shapes", "--workspace", calm.workspace, "--out", where)
+    assert result.exit_code == 0 and result.stdout == ""
+    store, key = open_parent(where)
+    assert store.read(key) == calm.rows
+    # and a bucket that does not exist is named
+    nowhere = savs_submit("results", "shapes", "--workspace", calm.workspace, "--out", "s3://none/x.jsonl")
+    assert nowhere.exit_code == 2 and "--out: there is no bucket 'none'" in nowhere.stderr
+
+
+def test_results_go_through_a_pipe_that_is_not_replaced(calm: Finished, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with started("results", "shapes", "--workspace", calm.workspace, "--out", pipe):
+        assert pipe.read_bytes() == calm.rows
+    assert pipe.is_fifo()
 
 
 def test_results_of_what_has_none_are_wrong_usage(

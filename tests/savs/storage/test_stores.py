@@ -35,6 +35,29 @@ def test_writing_replaces_what_was_there(store: Store) -> None:
     assert store.read("a") == b"new"
 
 
+@pytest.mark.parametrize("sizes", [[], [0], [3, 0, 5], [2**20] * 20, [1] * 1000, [20 * 2**20, 1]])
+def test_blocks_are_written_as_one_object(store: Store, sizes: list[int]) -> None:
+    blocks = [bytes([n % 251]) * size for n, size in enumerate(sizes)]
+
+    store.write_blocks("a/b", iter(blocks))
+
+    assert store.read("a/b") == b"".join(blocks)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, StorageError])
+def test_blocks_that_break_off_leave_what_was_there(store: Store, error: type[BaseException]) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 10 * 2**20
+        raise error("no more")
+
+    store.write("a", b"before")
+
+    with pytest.raises(error):
+        store.write_blocks("a", broken())
+
+    assert store.read("a") == b"before" and list(store.list("")) == ["a"]
+
+
 def test_an_object_may_be_empty(store: Store) -> None:
     store.write("empty", b"")
     assert store.read("empty") == b""
