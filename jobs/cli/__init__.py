@@ -1,6 +1,7 @@
 """The `savs-submit` command. Imports are inside the commands, so that `--help` answers at once."""
 
 from jobs.cli import (
+    artifacts_show,
     cancel_delete,
     completion,
     plan_doctor,
@@ -12,6 +13,7 @@ from jobs.cli import (
 from jobs.cli.group import main
 
 __all__ = [
+    "artifacts_show",
     "cancel_delete",
     "completion",
     "main",

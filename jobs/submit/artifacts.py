@@ -1,6 +1,7 @@
 """Finds artifacts by name or address, without loading a model."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.paths import check_path
 from jobs.records.job import NAME
-from savs.errors import ArtifactNotFound, NotFound, SavsError
+from savs.errors import ArtifactError, ArtifactNotFound, NotFound, SavsError
 from savs.storage import join, open_store
 
 
@@ -19,9 +20,10 @@ class ArtifactCard:
     """What an artifact's manifest says of it.
 
     model, fingerprint  the model that made it
+    classes             and the number of examples of each
     question            of rows that have none; None if it was fitted on several
-    best                of the heads' scores, the largest: how many of its own `examples` that head alone
-                        labels right
+    scores              of all heads of the model, layer by layer: how many of the `examples` that the
+                        artifact was fitted on each labels right alone
     """
 
     url: str
@@ -30,14 +32,23 @@ class ArtifactCard:
     model: str
     fingerprint: str
     question: str | None
-    classes: tuple[str, ...]
+    classes: dict[str, int]
     examples: int
-    best: int
+    scores: tuple[int, ...]
     created: datetime
 
     @property
     def called(self) -> str:
         return f"{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class ArtifactHead:
+    """A chosen head, and how many of the examples it labels right alone."""
+
+    layer: int
+    head: int
+    score: int
 
 
 def read_card(url: str) -> ArtifactCard:
@@ -46,6 +57,7 @@ def read_card(url: str) -> ArtifactCard:
         found = json.loads(open_store(url).read("manifest.json"))
         origin = found["origin"]["model"]
         question = found["question"]
+        labels = Counter(row["label"] for row in found["training"])
         return ArtifactCard(
             url=url,
             name=str(found["name"]),
@@ -53,15 +65,34 @@ def read_card(url: str) -> ArtifactCard:
             model=str(origin["id"]),
             fingerprint=str(origin["fingerprint"]),
             question=None if question is None else str(question),
-            classes=tuple(map(str, found["classes"])),
+            classes={str(name): labels[name] for name in found["classes"]},
             examples=len(found["training"]),
-            best=max(map(int, found["scores"]), default=0),
+            scores=tuple(map(int, found["scores"])),
             created=datetime.fromisoformat(found["created"]),
         )
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+
+
+def read_heads(card: ArtifactCard) -> list[ArtifactHead]:
+    """Return the heads of an artifact, best first. Raises ArtifactNotFound, or ArtifactError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    store = open_store(card.url)
+    try:
+        layout = json.loads(store.read("manifest.json"))["origin"]["layout"]
+        counts = [(one["layer"], min(one["heads"], len(card.scores))) for one in layout]  # may be damaged
+        places = [(layer, head) for layer, heads in counts for head in range(heads)]
+        scores = dict(zip(places, card.scores, strict=True))
+        heads = load(store.read("savs.safetensors"))["heads"].tolist()
+        return [ArtifactHead(layer, head, scores[layer, head]) for layer, head in heads]
+    except NotFound as error:
+        raise ArtifactNotFound(f"{card.url} is not whole: {error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{card.url} is not usable: {error!r}") from error
 
 
 def artifact_cards(ledger: Ledger, name: str | None = None) -> Iterator[ArtifactCard | SavsError]:
