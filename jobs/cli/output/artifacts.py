@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from jobs.cli.output.summary import CLASSES_SHOWN
-from jobs.cli.output.text import escape, print_uncut
+from jobs.cli.output.text import console, escape, print_uncut
 from jobs.reduce.uses import Use
 from jobs.submit.artifacts import ArtifactCard, ArtifactHead
 
@@ -16,7 +15,7 @@ HEADS_SHOWN = 20
 def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[Use]]) -> None:
     """Prints a table of artifacts. Their accuracy is that of the newest job with labels."""
     if not cards:
-        Console(emoji=False).print("no artifacts")
+        console().print("no artifacts")
         return
     table = Table(box=None)
     for column in ("artifact", "model", "classes", "examples", "best head", "accuracy", "jobs", "created"):
@@ -39,28 +38,28 @@ def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[U
 
 def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequence[Use]) -> None:
     """Prints one artifact: where it is from, its classes, its heads, and the jobs that use it."""
-    console = Console(soft_wrap=True, emoji=False, highlight=False)
-    console.print(f"[bold]{escape(card.called)}[/bold]: {escape(card.url)}")
-    console.print(f"  model: {escape(card.model)} ({card.fingerprint[:12]})")
-    console.print(f"  created: {card.created.isoformat(timespec='seconds')}")
+    out = console()
+    out.print(f"[bold]{escape(card.called)}[/bold]: {escape(card.url)}")
+    out.print(f"  model: {escape(card.model)} ({card.fingerprint[:12]})")
+    out.print(f"  created: {card.created.isoformat(timespec='seconds')}")
     question = "several; each row needs its own" if card.question is None else card.question
-    console.print(f"  question: {escape(question)}")
-    console.print(f"  examples: {card.examples}, classes: {len(card.classes)}")
+    out.print(f"  question: {escape(question)}")
+    out.print(f"  examples: {card.examples}, classes: {len(card.classes)}")
     for name, count in list(card.classes.items())[:CLASSES_SHOWN]:
-        console.print(f"    {escape(name)}: {count}")
+        out.print(f"    {escape(name)}: {count}")
     if len(card.classes) > CLASSES_SHOWN:
-        console.print(f"    … and {len(card.classes) - CLASSES_SHOWN} more classes")
-    console.print(f"  heads: {len(heads)}, best first; examples that each labels right alone:")
+        out.print(f"    … and {len(card.classes) - CLASSES_SHOWN} more classes")
+    out.print(f"  heads: {len(heads)}, best first; examples that each labels right alone:")
     for head in heads[:HEADS_SHOWN]:
         share = _share(head.score, card.examples)
-        console.print(f"    layer {head.layer}, head {head.head}: {head.score} of {card.examples} ({share})")
+        out.print(f"    layer {head.layer}, head {head.head}: {head.score} of {card.examples} ({share})")
     if len(heads) > HEADS_SHOWN:
-        console.print(f"    … and {len(heads) - HEADS_SHOWN} more heads (all of them with --json)")
-    console.print(f"  jobs: {len(uses) or 'none in this workspace'}")
+        out.print(f"    … and {len(heads) - HEADS_SHOWN} more heads (all of them with --json)")
+    out.print(f"  jobs: {len(uses) or 'none in this workspace'}")
     for use in uses:
         rows = "" if use.rows is None else f", {use.rows} rows"
         accuracy = "" if use.accuracy is None else f", accuracy {_accuracy(use)}"
-        console.print(f"    {escape(use.job_id)}: {escape(use.status)}{rows}{accuracy}")
+        out.print(f"    {escape(use.job_id)}: {escape(use.status)}{rows}{accuracy}")
 
 
 def _share(count: int, examples: int) -> str:

@@ -1,22 +1,21 @@
 """Prints comparisons of two jobs."""
 
-from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.text import WIDEST, escape
+from jobs.cli.output.text import console, escape, print_uncut
 from jobs.reduce.comparison import Comparison
 
 
 def print_comparison(found: Comparison) -> None:
     """Prints one comparison of `savs-submit compare`."""
-    console = Console(soft_wrap=True, emoji=False)
+    out = console()
     for job_id, rate, (low, high) in zip(found.jobs, found.accuracies, found.intervals, strict=True):
-        console.print(f"[bold]{escape(job_id)}[/bold]: accuracy {rate:.3f} ({low:.3f} to {high:.3f})")
-    console.print(
+        out.print(f"[bold]{escape(job_id)}[/bold]: accuracy {rate:.3f} ({low:.3f} to {high:.3f})")
+    out.print(
         f"  {found.rows} rows: {found.both_right} both right, {found.only_first} only the first, "
         f"{found.only_second} only the second, {found.neither} neither"
     )
-    console.print(f"  difference {_difference(found)}, p = {found.p:.3g} (McNemar, exact)")
+    out.print(f"  difference {_difference(found)}, p = {found.p:.3g} (McNemar, exact)")
 
 
 def print_comparisons(pairs: list[tuple[str, str]], found: list[Comparison]) -> None:
@@ -28,7 +27,7 @@ def print_comparisons(pairs: list[tuple[str, str]], found: list[Comparison]) -> 
         more = [("", ""), (_difference(one), f"{one.p:.3g}")]
         for name, rate, (low, high), cells in zip(names, one.accuracies, one.intervals, more, strict=True):
             table.add_row(escape(name), f"{rate:.3f} ({low:.3f} to {high:.3f})", *cells)
-    Console(width=WIDEST).print(table)
+    print_uncut(table)
 
 
 def _difference(found: Comparison) -> str:

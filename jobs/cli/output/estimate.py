@@ -1,9 +1,7 @@
 """Prints the estimates of `savs-submit plan`."""
 
-from rich.console import Console
-
 from jobs.cli.output.summary import CLASSES_SHOWN
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import console, escape
 from jobs.records.job import RATE_SECONDS
 from jobs.submit.estimate import Estimate
 from savs.errors import told
@@ -11,36 +9,36 @@ from savs.errors import told
 
 def print_estimate(found: Estimate) -> None:
     """Prints the estimate for one manifest."""
-    console = Console(soft_wrap=True, emoji=False)
-    console.print(f"[bold]{escape(found.url)}[/bold]")
-    console.print(f"  {found.rows} rows ({found.kind}), {found.bytes} bytes")
+    out = console()
+    out.print(f"[bold]{escape(found.url)}[/bold]")
+    out.print(f"  {found.rows} rows ({found.kind}), {found.bytes} bytes")
     if found.shards:
-        console.print(f"  shards: {found.shards}, of up to {found.shard_rows} rows")
+        out.print(f"  shards: {found.shards}, of up to {found.shard_rows} rows")
     for name, count in list(found.classes.items())[:CLASSES_SHOWN]:
-        console.print(f"    {escape(name)}: {count}")
+        out.print(f"    {escape(name)}: {count}")
     if len(found.classes) > CLASSES_SHOWN:
-        console.print(f"    … and {len(found.classes) - CLASSES_SHOWN} more classes")
+        out.print(f"    … and {len(found.classes) - CLASSES_SHOWN} more classes")
     for bad in found.bad:
-        console.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
+        out.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
     if (more := found.problems - sum(bad.count for bad in found.bad)) > 0:
-        console.print(f"  … and {more} more unusable rows")
+        out.print(f"  … and {more} more unusable rows")
     for name, line in found.unknown.items():
-        console.print(
+        out.print(
             f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by format {found.format!r}"
         )
     for bad in found.absent:
-        console.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
+        out.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.missing is not None:
-        console.print(f"  missing media files: {found.missing}")
+        out.print(f"  missing media files: {found.missing}")
     if found.refused:
-        console.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
+        out.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
     elif found.hours is None:
-        console.print(
+        out.print(
             "  hours: unknown, because no job in the workspace has measured this model's rate: one that is "
             f"done and took at least {RATE_SECONDS:.0f} s of its workers' time does; or give --rate"
         )
     else:
         cost = "" if found.cost is None else f", cost {found.cost:,.2f}"
         time = f"{found.hours:.1f} hours" if found.hours >= 1 else f"{60 * found.hours:.1f} minutes"
-        console.print(f"  {time} at {found.rate:g} items/s per GPU{cost}")
-    console.print()
+        out.print(f"  {time} at {found.rate:g} items/s per GPU{cost}")
+    out.print()

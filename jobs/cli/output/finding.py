@@ -1,9 +1,7 @@
 """Prints the findings of `savs-submit doctor`."""
 
-from rich.console import Console
-
 from jobs.cli.doctor_checks import Finding
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import console, escape
 
 WORDS = {"good": "OK", "doubtful": "WARN", "wrong": "FAIL"}
 
@@ -11,6 +9,6 @@ WORDS = {"good": "OK", "doubtful": "WARN", "wrong": "FAIL"}
 def print_finding(finding: Finding) -> None:
     """Prints one finding as a line."""
     colour = {"good": "green", "doubtful": "yellow"}.get(finding.state, "red")
-    Console(soft_wrap=True, emoji=False).print(
+    console().print(
         f"[{colour}]{WORDS[finding.state]:4}[/{colour}] {escape(finding.what)}: {escape(finding.text)}"
     )

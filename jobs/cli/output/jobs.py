@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.text import escape, print_uncut
+from jobs.cli.output.text import console, escape, print_uncut
 
 NOTE_WIDTH = 60  # columns after which a note is wrapped; no other column is wrapped or cut
 
@@ -28,11 +27,11 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
             state["submitted"],
             escape(state["note"] or ""),
         )
-    console = Console(soft_wrap=True, emoji=False)
+    out = console()
     if states:
         print_uncut(table)
     else:
-        console.print("no jobs")
+        out.print("no jobs")
     for state in states:
         if state["reason"]:
-            console.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")
+            out.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")

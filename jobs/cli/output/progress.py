@@ -105,7 +105,7 @@ class PoolBars:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rest]}"),
-            console=Console(stderr=True, emoji=False),
+            console=Console(stderr=True, emoji=False, highlight=False),
         )
         self.tasks: dict[str, TaskID] = {}
 

@@ -1,15 +1,14 @@
 """Prints the scores of splits, or of tasks that share a pass, as a table."""
 
-from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.text import escape
+from jobs.cli.output.text import console, escape
 from jobs.reduce.split_scores import Mean, SplitScore, SplitScores
 
 
 def print_splits(found: SplitScores) -> None:
     """Prints the scores of the splits or tasks of a name, and their means."""
-    console = Console(soft_wrap=True, emoji=False)
+    out = console()
     leaks = any(one.without_leaks is not None for one in found.splits)
     table = Table(found.kind.removesuffix("s"), box=None, padding=(0, 2))
     for column in ("rows", "accuracy", "95 % interval", *(["without leaks"] if leaks else [])):
@@ -26,9 +25,7 @@ def print_splits(found: SplitScores) -> None:
     rows, scored = sum(one.rows for one in found.splits), [s for s in found.splits if s.accuracy is not None]
     add(f"mean over {len(scored)} {found.kind}", rows, found.macro)
     add("mean over all rows", rows, found.micro)
-    console.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} {found.kind}")
-    console.print(table)
+    out.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} {found.kind}")
+    out.print(table)
     if len(scored) < len(found.splits):
-        console.print(
-            f"  {found.kind} without an accuracy are left out: they have no labels or have not ended"
-        )
+        out.print(f"  {found.kind} without an accuracy are left out: they have no labels or have not ended")

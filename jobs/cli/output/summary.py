@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.output.text import escape, print_uncut, rows_of
+from jobs.cli.output.text import console, escape, print_uncut, rows_of
 
 CLASS_WIDTH = 60  # columns of a class name, after which it is cut
 CLASSES_SHOWN = 20  # rows of the tables of classes and of splits
@@ -16,39 +16,39 @@ LEAKS_SHOWN = 3  # leaks that are listed
 
 def print_summary(summary: dict[str, Any], where: str) -> None:
     """Prints counts, accuracy, classes, errors, and `where` the results are stored."""
-    console = Console(soft_wrap=True, emoji=False)
+    out = console()
     state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
-    console.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
+    out.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
     if "reason" in summary:
-        console.print(f"  {escape(summary['reason'])}")
-    console.print(f"  {_counts(summary)}")
+        out.print(f"  {escape(summary['reason'])}")
+    out.print(f"  {_counts(summary)}")
     for warning in summary.get("warnings", []):
-        console.print(f"  [yellow]{escape(warning)}[/yellow]")
+        out.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
-        _print_scores(console, summary)
+        _print_scores(out, summary)
     if summary.get("leaks"):
-        _print_leaks(console, summary)
+        _print_leaks(out, summary)
     if summary["kind"] == "classify":
         print_uncut(_classes(summary))
     for kind, errors in summary["errors"].items():
         example = errors["examples"][0] if errors["examples"] else None
         quoted = f", for example row {example['index']}: {example['message']}" if example else ""
-        console.print(f"  [red]{escape(kind)}[/red]: {rows_of(errors['rows'])}{escape(quoted)}")
+        out.print(f"  [red]{escape(kind)}[/red]: {rows_of(errors['rows'])}{escape(quoted)}")
     for lost in summary.get("missing", []):
         last = lost["first_index"] + lost["rows"] - 1
-        console.print(
+        out.print(
             f"  [red]missing[/red]: rows {lost['first_index']} to {last} ({escape(str(lost['reason']))})"
         )
     if "advice" in summary:
-        console.print(f"  what to do: {escape(summary['advice'])}")
-    _print_rates(console, summary["timings"])
-    console.print(f"  results: {escape(where)}")
+        out.print(f"  what to do: {escape(summary['advice'])}")
+    _print_rates(out, summary["timings"])
+    out.print(f"  results: {escape(where)}")
     if summary["kind"] == "classify" and summary["status"] != "failed":
         workspace = where.removesuffix(f"/jobs/{summary['job_id']}")
-        console.print(
+        out.print(
             f"  labels: savs-submit results {escape(summary['name'])} --workspace {escape(quote(workspace))}"
         )
-    console.print()
+    out.print()
 
 
 def _counts(summary: dict[str, Any]) -> str:
@@ -59,28 +59,28 @@ def _counts(summary: dict[str, Any]) -> str:
     return f"{rows_of(rows)}: {', '.join(counts)}, {summary['failed']} failed"
 
 
-def _print_rates(console: Console, timings: dict[str, Any]) -> None:
+def _print_rates(out: Console, timings: dict[str, Any]) -> None:
     if whole := timings.get("items_per_worker_second"):
         more = [f"{whole:g} items/s per worker"]
         if tokens := timings.get("tokens_per_worker_second"):
             more.append(f"{tokens:,} tokens/s")
         if busy := timings.get("device_busy"):
             more.append(f"device busy {busy:.0%} of the time")
-        console.print("  " + ", ".join(more))
+        out.print("  " + ", ".join(more))
     if rates := timings["items_per_second"]:
-        console.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
+        out.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
 
 
-def _print_scores(console: Console, summary: dict[str, Any]) -> None:
-    console.print(f"  {_accuracy(summary)}")
+def _print_scores(out: Console, summary: dict[str, Any]) -> None:
+    out.print(f"  {_accuracy(summary)}")
     for format, groups in summary.get("groups", {}).items():
         rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
         left = groups["unscored"]
         lost = f"; {left} not scored, because their rows failed, have no label or are missing" if left else ""
-        console.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
+        out.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
     splits = summary.get("splits", {})
     if splits:
-        console.print(_splits(splits, summary.get("groups", {})))
+        out.print(_splits(splits, summary.get("groups", {})))
 
 
 def _rate(rate: dict[str, Any]) -> str:
@@ -104,7 +104,7 @@ def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
     return table
 
 
-def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
+def _print_leaks(out: Console, summary: dict[str, Any]) -> None:
     """Prints the leaks, if there are any, and the accuracy without them."""
     leaks = summary["leaks"]
     if not leaks["rows"]:
@@ -112,14 +112,14 @@ def _print_leaks(console: Console, summary: dict[str, Any]) -> None:
     alike = f", and {leaks['unverified']} by question and file name alone" if leaks["unverified"] else ""
     shown = [f"row {row['index']} is training row {row['training']}" for row in leaks["rows"][:LEAKS_SHOWN]]
     more = ", …" if len(leaks["rows"]) > LEAKS_SHOWN else ""
-    console.print(
+    out.print(
         f"  [yellow]rows of the training set[/yellow]: {leaks['verified']}{alike} "
         f"({escape(', '.join(shown))}{more})"
     )
     if "without_leaks" in summary:
-        console.print(f"  without them: {_accuracy(summary['without_leaks'])}")
+        out.print(f"  without them: {_accuracy(summary['without_leaks'])}")
     elif "accuracy" in summary:
-        console.print("  without them: no row with a label is left")
+        out.print("  without them: no row with a label is left")
 
 
 def _accuracy(scores: dict[str, Any]) -> str:

@@ -26,8 +26,13 @@ def rows_of(count: int) -> str:
     return f"{count} {'row' if count == 1 else 'rows'}"
 
 
+def console() -> Console:
+    """Standard output: lines are not wrapped, and numbers in names and ids have no colours of their own."""
+    return Console(soft_wrap=True, emoji=False, highlight=False)
+
+
 def print_uncut(table: Table) -> None:
     """Prints the table at its full width, even if the terminal is narrower."""
-    console = Console(emoji=False)
-    width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
-    Console(width=width, emoji=False).print(table)
+    plain = console()
+    width = Measurement.get(plain, plain.options.update(width=WIDEST), table).maximum
+    Console(width=width, emoji=False, highlight=False).print(table)
