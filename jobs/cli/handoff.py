@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from jobs.cli.group import newest_of
-from jobs.cli.options import How
+from jobs.cli.options import Handing, How
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -24,7 +24,7 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
     _check_going(ledger, jobs)
     if url := broker_of(how.broker):
         written = submit(ledger, jobs, plan_remote=how.plan == "here", tell=tell)
-        _hand_to_pool(ledger, written, url, how.wait, how.as_json, new=written == jobs)
+        _hand_to_pool(ledger, written, url, how, new=written == jobs)
         return
     from jobs.cli.output.progress import Bars
     from jobs.run.local import ModelLoader, load_before, run_jobs
@@ -34,18 +34,10 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
         models = ModelLoader(bars, not how.skip_self_test)
         written = submit(ledger, jobs, ready=lambda: load_before(ledger, jobs, models), tell=tell)
         summaries = run_jobs(ledger, written, bars, models, Roots.everywhere(how.allow_http))
-    _end(ledger, written, summaries, how.as_json)
+    _end(ledger, written, summaries, how.as_json, how.verbose)
 
 
-def hand_on(
-    ledger: "Ledger",
-    jobs: "list[Job]",
-    broker: str | None,
-    wait: bool,
-    as_json: bool,
-    allow_http: bool,
-    skip_self_test: bool,
-) -> None:
+def hand_on(ledger: "Ledger", jobs: "list[Job]", how: Handing) -> None:
     """Hands `jobs`, which exist, to a pool, or runs them to their end and exits with their exit code.
 
     Raises JobStopped if a job was cancelled, which `resume` undoes.
@@ -53,17 +45,17 @@ def hand_on(
     from jobs.settings import broker_of
 
     _check_going(ledger, jobs)
-    if url := broker_of(broker):
-        _hand_to_pool(ledger, jobs, url, wait, as_json, new=False)
+    if url := broker_of(how.broker):
+        _hand_to_pool(ledger, jobs, url, how, new=False)
         return
     from jobs.cli.output.progress import Bars
     from jobs.run.local import ModelLoader, run_jobs
     from jobs.shards.allowed_roots import Roots
 
-    with Bars(quiet=as_json) as bars:
-        models = ModelLoader(bars, not skip_self_test)
-        summaries = run_jobs(ledger, jobs, bars, models, Roots.everywhere(allow_http))
-    _end(ledger, jobs, summaries, as_json)
+    with Bars(quiet=how.as_json) as bars:
+        models = ModelLoader(bars, not how.skip_self_test)
+        summaries = run_jobs(ledger, jobs, bars, models, Roots.everywhere(how.allow_http))
+    _end(ledger, jobs, summaries, how.as_json, how.verbose)
 
 
 def _check_going(ledger: "Ledger", jobs: "list[Job]") -> None:
@@ -81,20 +73,18 @@ def _check_going(ledger: "Ledger", jobs: "list[Job]") -> None:
         )
 
 
-def _hand_to_pool(
-    ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, *, new: bool
-) -> None:
-    """Enqueues `jobs` and, with `wait`, follows them to their end.
+def _hand_to_pool(ledger: "Ledger", jobs: "list[Job]", url: str, how: Handing, *, new: bool) -> None:
+    """Enqueues `jobs` and, with --wait, follows them to their end.
 
     new  True if the jobs were just written; otherwise lost units of the pool are requeued
     """
     from jobs.queue.timeouts import read_timeouts
 
-    if wait:
+    if how.wait:
         read_timeouts()  # raises an error before anything starts
-    _enqueue(ledger, jobs, url, wait, as_json, new)
-    if wait:
-        follow_jobs(ledger, jobs, url, as_json)
+    _enqueue(ledger, jobs, url, how.wait, how.as_json, new)
+    if how.wait:
+        follow_jobs(ledger, jobs, url, how.as_json, how.verbose)
 
 
 def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json: bool, new: bool) -> None:
@@ -152,7 +142,9 @@ def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
     return "its last shards have just ended" if is_due(ledger, job) else "waits for the job before it"
 
 
-def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool) -> NoReturn:
+def follow_jobs(
+    ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: bool, verbose: bool
+) -> NoReturn:
     """Shows a pool's progress until `jobs` have ended, and exits with their exit code."""
     from jobs.cli.output.progress import pool_progress
     from jobs.queue.broker import Broker
@@ -162,10 +154,12 @@ def follow_jobs(ledger: "Ledger", jobs: "list[Job]", url: str | None, as_json: b
     times = read_timeouts()
     with pool_progress(as_json) as shown:
         summaries = follow(ledger, Broker(url) if url else None, jobs, shown.show, times, shown.tell)
-    _end(ledger, jobs, summaries, as_json)
+    _end(ledger, jobs, summaries, as_json, verbose)
 
 
-def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool) -> NoReturn:
+def _end(
+    ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool, verbose: bool
+) -> NoReturn:
     """Prints the summaries of `jobs` and exits with their exit code."""
     from jobs.cli.output.splits import print_splits
     from jobs.cli.output.summary import print_summary
@@ -178,7 +172,7 @@ def _end(ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]",
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for summary in summaries:
-            print_summary(summary, ledger.job_url(summary["job_id"]))
+            print_summary(summary, ledger.job_url(summary["job_id"]), verbose)
         for table in tables:
             print_splits(table)
     ended = {summary["job_id"] for summary in summaries}

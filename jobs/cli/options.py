@@ -57,6 +57,23 @@ self_test_option = click.option(
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+verbose_option = click.option("--verbose", is_flag=True, help="Also print the rate of each stage.")
+
+hand_options = options(broker_option, wait_option, http_option, self_test_option, json_option, verbose_option)
+
+
+@dataclass(frozen=True)
+class Handing:
+    """The values of `hand_options`: how jobs are run, and what is printed."""
+
+    broker: str | None
+    wait: bool
+    allow_http: bool
+    skip_self_test: bool
+    as_json: bool
+    verbose: bool
+
+
 name_option = click.option("--name", required=True, help="Name of the task, its jobs and its artifact.")
 
 model_option = click.option(
@@ -149,8 +166,6 @@ rows_options = options(
 how_options = options(
     rows_options,
     workspace_option,
-    broker_option,
-    wait_option,
     shard_option,
     click.option(
         "--batch-tokens",
@@ -172,31 +187,24 @@ how_options = options(
         show_default=True,
         help="Stop a job if more than this share of its first 1000 rows fail.",
     ),
-    http_option,
-    self_test_option,
     click.option("--note", help="Text shown by `list` and `status`, to recognise the job."),
-    json_option,
+    hand_options,
 )
 
 
 @dataclass(frozen=True)
-class How:
+class How(Handing):
     """The values of `how_options`."""
 
     row_format: str
     media_root: str | None
     strip_prefix: str
     workspace: str | None
-    broker: str | None
-    wait: bool
     shard_size: int | None
     batch_tokens: int | None
     plan: str
     max_failure_rate: float
-    allow_http: bool
-    skip_self_test: bool
     note: str | None
-    as_json: bool
 
     @property
     def job(self) -> dict[str, Any]:

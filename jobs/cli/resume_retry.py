@@ -1,20 +1,12 @@
 """Commands that continue existing jobs: `resume`, `retry`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.cli.group import ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.handoff import hand_on
-from jobs.cli.options import (
-    broker_option,
-    http_option,
-    json_option,
-    options,
-    self_test_option,
-    wait_option,
-    workspace_option,
-)
+from jobs.cli.options import Handing, hand_options, options, workspace_option
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -24,18 +16,9 @@ if TYPE_CHECKING:
 @main.command()
 @name_argument
 @click.option("--retry-failed-shards", is_flag=True, help="Also retry the shards that were given up.")
-@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
+@options(workspace_option, hand_options)
 @reports_errors
-def resume(
-    name: str,
-    retry_failed_shards: bool,
-    workspace: str | None,
-    broker: str | None,
-    wait: bool,
-    allow_http: bool,
-    skip_self_test: bool,
-    as_json: bool,
-) -> None:
+def resume(name: str, retry_failed_shards: bool, workspace: str | None, **how: Any) -> None:
     """Continue the newest jobs of NAME.
 
     NAME may also be the id of one job. With a broker, lost units are requeued at once; if no cpu worker is
@@ -57,22 +40,14 @@ def resume(
             click.echo(f"{job.job_id}: {_retried(rows)}", err=True)
         elif summary["status"] == "failed":
             ledger.forget_summary(job.job_id)
-    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
+    hand_on(ledger, jobs, Handing(**how))
 
 
 @main.command(short_help="Retry the rows that failed, and no others.")
 @name_argument
-@options(workspace_option, broker_option, wait_option, http_option, self_test_option, json_option)
+@options(workspace_option, hand_options)
 @reports_errors
-def retry(
-    name: str,
-    workspace: str | None,
-    broker: str | None,
-    wait: bool,
-    allow_http: bool,
-    skip_self_test: bool,
-    as_json: bool,
-) -> None:
+def retry(name: str, workspace: str | None, **how: Any) -> None:
     """Retry the rows that failed in the newest jobs of NAME, and no others.
 
     Shards that were given up are retried too. The new result of a row replaces the old one.
@@ -91,7 +66,7 @@ def retry(
         wrong = _wrong(ledger, job)
         rows = retry_job(ledger, job, dead_only=False)
         click.echo(f"{job.job_id}: {_retried(rows)}{wrong}", err=True)
-    hand_on(ledger, jobs, broker, wait, as_json, allow_http, skip_self_test)
+    hand_on(ledger, jobs, Handing(**how))
 
 
 def _wrong(ledger: "Ledger", job: "Job") -> str:

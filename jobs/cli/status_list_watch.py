@@ -7,7 +7,7 @@ import click
 
 from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.handoff import follow_jobs
-from jobs.cli.options import broker_option, json_option, options, workspace_option
+from jobs.cli.options import broker_option, json_option, options, verbose_option, workspace_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,9 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
 
 @main.command(short_help="Follow jobs on a pool until they end.")
 @name_argument
-@options(workspace_option, broker_option, json_option)
+@options(workspace_option, broker_option, json_option, verbose_option)
 @reports_errors
-def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
+def watch(name: str, workspace: str | None, broker: str | None, as_json: bool, verbose: bool) -> None:
     """Follow the newest jobs of NAME on a pool until they end.
 
     Shows shards, items/s, the time left, failures, accuracy so far, and running workers on standard error:
@@ -62,7 +62,7 @@ def watch(name: str, workspace: str | None, broker: str | None, as_json: bool) -
     from jobs.settings import broker_of
 
     ledger = ledger_of(workspace)
-    follow_jobs(ledger, newest_of(ledger, name), broker_of(broker), as_json)
+    follow_jobs(ledger, newest_of(ledger, name), broker_of(broker), as_json, verbose)
 
 
 def _print_states(

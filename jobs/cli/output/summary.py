@@ -14,8 +14,9 @@ RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_prec
 LEAKS_SHOWN = 3  # leaks that are listed
 
 
-def print_summary(summary: dict[str, Any], where: str) -> None:
-    """Prints counts, accuracy, classes, errors, and `where` the results are stored."""
+def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) -> None:
+    """Prints counts, accuracy, classes, errors, and `where` the results are stored; with `verbose` also the
+    rate of each stage."""
     out = console()
     state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
     out.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
@@ -41,9 +42,9 @@ def print_summary(summary: dict[str, Any], where: str) -> None:
         )
     if "advice" in summary:
         out.print(f"  what to do: {escape(summary['advice'])}")
-    _print_rates(out, summary["timings"])
+    _print_rates(out, summary["timings"], verbose)
     out.print(f"  results: {escape(where)}")
-    if summary["kind"] == "classify" and summary["status"] != "failed":
+    if summary["kind"] == "classify" and summary["rows"]:
         workspace = where.removesuffix(f"/jobs/{summary['job_id']}")
         out.print(
             f"  labels: savs-submit results {escape(summary['name'])} --workspace {escape(quote(workspace))}"
@@ -59,7 +60,7 @@ def _counts(summary: dict[str, Any]) -> str:
     return f"{rows_of(rows)}: {', '.join(counts)}, {summary['failed']} failed"
 
 
-def _print_rates(out: Console, timings: dict[str, Any]) -> None:
+def _print_rates(out: Console, timings: dict[str, Any], verbose: bool) -> None:
     if whole := timings.get("items_per_worker_second"):
         more = [f"{whole:g} items/s per worker"]
         if tokens := timings.get("tokens_per_worker_second"):
@@ -67,7 +68,7 @@ def _print_rates(out: Console, timings: dict[str, Any]) -> None:
         if busy := timings.get("device_busy"):
             more.append(f"device busy {busy:.0%} of the time")
         out.print("  " + ", ".join(more))
-    if rates := timings["items_per_second"]:
+    if verbose and (rates := timings["items_per_second"]):
         out.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.cli.output.summary import CLASSES_SHOWN, print_summary
+from tests.jobs.conftest import Finished, savs_submit
 
 
 def summary(predicted: dict[str, int], per_class: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -49,3 +50,26 @@ def test_one_row_is_one_row_and_nothing_is_said_of_abstaining(capsys: pytest.Cap
     lines = printed(summary({"cat": 1}, {}), capsys)
 
     assert ["1", "row:", "1", "labelled,", "0", "failed"] in lines
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_the_rates_of_stages_are_for_who_asks(calm: Finished, verbose: bool) -> None:
+    more = ["--verbose"] if verbose else []
+
+    said = savs_submit("resume", "shapes", "--workspace", calm.workspace, *more)
+
+    assert said.exit_code == 0 and said.stdout.count("items/s per worker") == 2
+    assert said.stdout.count("items/s per stage: read ") == (2 if verbose else 0)
+
+
+def test_an_id_is_one_colour_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    print_summary(summary({"cat": 1}, {}), "/w/jobs/pets-classify-1a2b3c4d")
+
+    first, *_, last, _ = capsys.readouterr().out.splitlines()
+    assert first == "\x1b[1mpets-classify-1a2b3c4d\x1b[0m: \x1b[32mdone\x1b[0m"
+    assert last == "  labels: savs-submit results pets --workspace /w"
