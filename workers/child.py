@@ -25,6 +25,7 @@ from jobs.run.advance import attempt_to_advance
 from jobs.run.attempt import Attempt, Worker, attempt_shard
 from jobs.shards.allowed_roots import Roots
 from savs.errors import SettingsError
+from workers.cores import Cores
 from workers.flags import Flags
 from workers.logs import GPU_VARIABLE, about_attempt
 from workers.metrics import Metrics
@@ -58,6 +59,9 @@ class Child:
         self.metrics = Metrics(settings.broker_url, settings.queue)
         self._serve_metrics()
         self.model = self._load(load, settings.model) if settings.model else None
+        self.cores = Cores(self.model) if self.model else None
+        self.beside = 1
+        self._say_alive()
         threading.Thread(target=self._show_life, name="life", daemon=True).start()
         shared.ready.set()
 
@@ -88,9 +92,13 @@ class Child:
         """Reports to Redis, for as long as the process runs, that this worker serves the queue."""
         pause = threading.Event()
         while True:
-            with suppress(RedisError):  # reports again when Redis is back
-                self.worker.broker.show_life(self.worker.queue, self.me)
             pause.wait(WORKER_LIFE / 3)
+            self._say_alive()
+
+    def _say_alive(self) -> None:
+        with suppress(RedisError):  # reports again when Redis is back
+            self.worker.broker.show_life(self.worker.queue, self.me)
+            self.beside = self.worker.broker.models_on(self.me.host)
 
     def run_shard(self, message: RunShard) -> None:
         """Makes one attempt at a shard. A shard of another model is skipped: a sweep requeues it."""
@@ -98,6 +106,8 @@ class Child:
         if self.model is None or model != self.settings.model:
             log.warning("skipped a shard of another model, %s", model)
             return
+        if self.cores is not None:
+            self.cores.share(self.beside)
         began = time.monotonic()
         attempt = attempt_shard(self.worker, message, self.model)
         self.metrics.count(message.task, attempt)

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jobs.queue.board import LANES, Board
+from jobs.records.message import CPU_QUEUE
 from savs.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ class Broker:
     def workers(self, queue: str) -> int:
         """Returns the number of workers that serve `queue` now."""
         return len(self.alive(queue))
+
+    def models_on(self, host: str) -> int:
+        """Returns the number of workers with a model that serve any queue on `host` now."""
+        cpu = f"savs:worker:{CPU_QUEUE}:"
+        names = (
+            key.decode(errors="replace") for key in self.redis.scan_iter(match="savs:worker:*", count=1000)
+        )
+        return sum(f":{host}:" in name for name in names if not name.startswith(cpu))
 
     def oldest(self, queue: str) -> list[float | None]:
         """Per lane of `queue`: when its oldest waiting message was published, in seconds of Redis's
