@@ -44,8 +44,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         ],
     }
     if lost:
-        kinds = ", ".join(f"{rows} {kind}" for kind, rows in _rows_per_kind(summary["errors"]).items())
-        summary["reason"] = f"all of its {planned.rows} rows failed" + (f" ({kinds})" if kinds else "")
+        summary["reason"] = _why_all_failed(planned.rows, summary["errors"], dead)
     if isinstance(job.spec, ClassifySpec):
         if job.spec.zero_shot is None:
             summary["artifact"] = job.spec.artifact
@@ -75,6 +74,19 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
     summary["timings"] = timings_of(sums, counts["rows"], counts["labelled"])
     summary["created"] = job.submitted
     return summary
+
+
+def _why_all_failed(
+    rows: int, errors: Mapping[str, Mapping[str, Any]], dead: Mapping[int, str | None]
+) -> str:
+    why = [f"{count} {kind}" for kind, count in _rows_per_kind(errors).items()]
+    if dead:
+        number, reason = next(iter(dead.items()))
+        more = len(dead) - 1
+        why.append(
+            f"shard {number} was given up: {reason}" + (f"; {more} more were given up" if more else "")
+        )
+    return f"all of its {rows} rows failed ({', '.join(why)})"
 
 
 def _advice(job: Job, failed: int, wrong: int) -> str:

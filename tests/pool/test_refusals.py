@@ -51,7 +51,8 @@ def test_what_every_worker_refuses_is_given_up_with_their_reasons(pool: Pool) ->
 
     wait_until(lambda: pool.finished(extract), "the extract job has a summary")
     summary = pool.ledger.summary(extract.job_id)
-    assert summary is not None and summary["status"] == "incomplete"
+    assert summary is not None and summary["status"] == "failed"
+    assert "shard 0 was given up: every worker refuses it: " in summary["reason"]
     reason = summary["missing"][0]["reason"]
     assert reason.startswith("every worker refuses it: ")
     assert reason.count("is outside this worker's allowed roots") == 2
