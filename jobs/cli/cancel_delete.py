@@ -11,6 +11,7 @@ from jobs.cli.options import broker_option, json_option, options, workspace_opti
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
+    from jobs.records.job import Job
 
 
 @main.command(short_help="Stop jobs; `resume` continues them.")
@@ -80,7 +81,7 @@ def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as
     ledger = ledger_of(workspace)
     jobs = jobs_of(ledger, name)
     for job in jobs:
-        if not _has_stopped(ledger, job.job_id):
+        if not _has_stopped(ledger, job):
             raise JobError(f"{job.job_id} has not ended; cancel it first: savs-submit cancel {name}")
     for job in jobs:
         if yes or click.confirm(f"delete {job.job_id} with all its rows?"):
@@ -91,13 +92,14 @@ def delete(name: str | None, orphans: bool, yes: bool, workspace: str | None, as
         click.echo(json.dumps([{"job_id": job.job_id, "deleted": True} for job in jobs], indent=1))
 
 
-def _has_stopped(ledger: "Ledger", job_id: str) -> bool:
-    """True if no process runs the job. A job without a plan that was not handed to a pool is left over from
-    an interrupted deletion or submission."""
+def _has_stopped(ledger: "Ledger", job: "Job") -> bool:
+    """True if neither a pool nor a process runs the job."""
+    from jobs.reduce.status import interruption
+
     return (
-        ledger.is_cancelled(job_id)
-        or ledger.summary(job_id) is not None
-        or not (ledger.is_planned(job_id) or job_id in ledger.active())
+        ledger.is_cancelled(job.job_id)
+        or ledger.summary(job.job_id) is not None
+        or interruption(ledger, job) is not None
     )
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from jobs.cli import main
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.processes import write_process
 from jobs.ledger.results import result_rows
 from jobs.records.job import Job
 from savs.errors import StorageError
@@ -65,6 +66,7 @@ def test_with_yes_nothing_is_asked(workspace: Path) -> None:
 def test_a_job_that_runs_is_not_deleted_until_it_is_cancelled(workspace: Path) -> None:
     ledger = Ledger(str(workspace))
     job = ledger.create_job(classify_job(), plan_of(2, 2))
+    write_process(ledger, job.job_id)
     before = tree(workspace)
 
     refused = delete(workspace, "pets", "--yes")
@@ -73,6 +75,15 @@ def test_a_job_that_runs_is_not_deleted_until_it_is_cancelled(workspace: Path) -
     assert f"{job.job_id} has not ended; cancel it first: savs-submit cancel pets" in refused.stderr
     assert tree(workspace) == before
     assert savs_submit("cancel", "pets", "--workspace", workspace).exit_code == 0
+    assert delete(workspace, "pets", "--yes").exit_code == 0
+    assert left(ledger) == []
+
+
+def test_a_job_whose_process_died_is_deleted(workspace: Path) -> None:
+    ledger = Ledger(str(workspace))
+    job = ledger.create_job(classify_job(), plan_of(2, 2))
+    write_process(ledger, job.job_id, "stopped by Ctrl-C")
+
     assert delete(workspace, "pets", "--yes").exit_code == 0
     assert left(ledger) == []
 
@@ -87,7 +98,7 @@ def test_a_job_that_a_pool_is_to_plan_is_not_deleted(workspace: Path) -> None:
 
 def test_of_several_jobs_none_is_deleted_while_one_runs(workspace: Path) -> None:
     ledger, _ = ended(workspace)
-    ledger.create_job(extract_job(), plan_of(2))
+    write_process(ledger, ledger.create_job(extract_job(), plan_of(2)).job_id)
     before = tree(workspace)
 
     assert delete(workspace, "pets", "--yes").exit_code == 1
