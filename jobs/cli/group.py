@@ -46,9 +46,20 @@ def reports_errors(command: Command) -> Command:
             if command.__name__ == "watch":
                 text = f"stopped watching; the jobs continue. To stop them: savs-submit cancel {name}"
                 _fail(text, False, 1)
-            _fail(f"stopped; to continue, repeat the command, or: savs-submit resume {name}", False, 1)
+            resume = f", or: savs-submit resume {name}" if _has_jobs(kwargs.get("workspace"), name) else ""
+            _fail(f"stopped; to continue, repeat the command{resume}", False, 1)
 
     return run  # type: ignore[return-value]
+
+
+def _has_jobs(workspace: str | None, name: str) -> bool:
+    """Whether a command that was stopped had written jobs of NAME."""
+    from savs.errors import SavsError
+
+    try:
+        return bool(ledger_of(workspace).job_ids(name))
+    except SavsError:
+        return False
 
 
 def _fail(message: str, as_json: bool, code: int) -> NoReturn:

@@ -53,13 +53,13 @@ def _write(rows: "Iterator[bytes]", out: str) -> None:
     from savs.storage import open_parent
 
     place = resolve_address(out)
-    local = None if "://" in place else Path(place)
-    if local is not None and not check_path(local.parent.is_dir):
-        raise SettingsError(f"--out: {place} cannot be written: there is no folder {local.parent}")
+    local = None if "://" in place else Path(out).expanduser()
     try:
         if local is not None and (check_path(local.is_fifo) or check_path(local.is_char_device)):
             with local.open("wb") as stream:  # a pipe or /dev/null, which is not replaced
                 stream.writelines(rows)
+        elif local is not None and not check_path(local.parent.is_dir):
+            raise SettingsError(f"--out: {place} cannot be written: there is no folder {Path(place).parent}")
         else:
             store, key = open_parent(place)
             store.write_blocks(key, rows)

@@ -163,6 +163,8 @@ def classify(
 
     prompt, how = prompt_of(rest), How(**rest)
     ledger = ledger_of(how.workspace)
+    if question is not None and not question.strip():
+        raise SettingsError("--question: the question is empty")
     if zero_shot is not None:
         if artifacts:
             raise SettingsError("--artifact and --zero-shot cannot be combined; give one of them")

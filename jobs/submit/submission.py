@@ -32,6 +32,7 @@ from jobs.submit.checks import check_questions, check_spec
 from jobs.submit.planner import Survey, plan_manifest
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
+from savs.model.checkpoint import ALIASES
 from savs.storage import open_parent, without_scheme
 
 GENERAL = RowOptions()
@@ -64,8 +65,12 @@ def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
 
 
 def resolve_model(model: str) -> str:
-    """Return the absolute path of a folder, and an alias or a hub id unchanged."""
-    return str(Path(model).resolve()) if check_path(Path(model).is_dir) else model
+    """Return the absolute path of a folder, and an alias or a hub id unchanged. A folder that is called like
+    an alias, and is no checkpoint, does not hide it."""
+    folder = Path(model)
+    if model in ALIASES and not check_path((folder / "config.json").is_file):
+        return model
+    return str(folder.resolve()) if check_path(folder.is_dir) else model
 
 
 def extract_job(

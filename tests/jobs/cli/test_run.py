@@ -356,6 +356,12 @@ def test_results_are_written_to_a_bucket(calm: Finished, bucket: str) -> None:
     assert nowhere.exit_code == 2 and "--out: there is no bucket 'none'" in nowhere.stderr
 
 
+def test_results_go_to_the_standard_output_by_its_name_too(calm: Finished) -> None:
+    with started("results", "shapes", "--workspace", calm.workspace, "--out", "/dev/stdout") as process:
+        stdout, stderr = process.communicate(timeout=60)
+    assert (stdout.encode(), stderr) == (calm.rows, "")
+
+
 def test_results_go_through_a_pipe_that_is_not_replaced(calm: Finished, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -177,3 +177,24 @@ def test_a_model_that_is_lost_later_interrupts_the_job_with_the_reason(
     assert said.exit_code == 2 and "is not a folder with a config.json" in said.stderr
     state = job_state(Ledger(str(workspace)), one_job(workspace, "extract"))
     assert state["status"] == "interrupted" and "ModelNotFound: " in state["reason"]
+
+
+def test_ctrl_c_before_anything_is_written_advises_only_what_works(
+    corpus: Corpus, qwen2_vl: Path, workspace: Path, tmp_path: Path
+) -> None:
+    # given a model whose loading never ends
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    for path in qwen2_vl.iterdir():
+        if path.name != "preprocessor_config.json":
+            os.link(path, slow / path.name)
+    os.mkfifo(slow / "preprocessor_config.json")
+    with started(*run_arguments(corpus, slow, workspace)) as process:
+        writer = os.open(slow / "preprocessor_config.json", os.O_WRONLY)  # until somebody reads it
+        process.send_signal(signal.SIGINT)
+        os.close(writer)
+        _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "stopped; to continue, repeat the command\n" in stderr and "resume" not in stderr
+    assert not (workspace / "jobs").exists()
