@@ -24,8 +24,8 @@ def forget_process(ledger: Ledger, job_id: str) -> None:
 
 
 def why_interrupted(ledger: Ledger, job_id: str) -> str | None:
-    """Return why no process runs the job; None if one does. A process on this machine is looked up; one
-    elsewhere lives if its last sign of life is at most SILENCE seconds old."""
+    """Return why no process runs the job; None if one does. A process lives if its last sign of life is at
+    most SILENCE seconds old; one of this machine must also be found there."""
     try:
         found = parse(Process, ledger.store.read(_key(job_id)), _key(job_id))
     except (NotFound, LedgerError):

@@ -93,9 +93,10 @@ def _advice(job: Job, failed: int, wrong: int) -> str:
     """Return what to do about `failed` rows, of which `wrong` are wrong in the manifest itself."""
     parts = [wrong_in_manifest(wrong)] if wrong else []
     if failed > wrong:
+        rows = "the other rows" if wrong else "rows"
         parts.append(
-            f"savs-submit logs {job.spec.name} shows why {'the other' if wrong else ''} rows failed; "
-            f"fix it, then: savs-submit retry {job.spec.name}".replace("  ", " ")
+            f"savs-submit logs {job.spec.name} shows why {rows} failed; fix it, then: "
+            f"savs-submit retry {job.spec.name}"
         )
     return "; ".join(parts)
 

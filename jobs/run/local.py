@@ -32,8 +32,8 @@ class ModelLoader:
 
 
 def load_before(ledger: Ledger, jobs: list[Job], models: ModelLoader) -> None:
-    """Load the model of the first of `jobs` that is new, before anything is written of it. Raises as
-    `load` and `check_against_model`."""
+    """Load the models of those of `jobs` that are new, before anything is written of them. Raises as `load`
+    and `check_against_model`."""
     for job in jobs:
         if not ledger.is_there(job.job_id):
             check_against_model(job.spec, models.load(job.spec.model))
