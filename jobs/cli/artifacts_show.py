@@ -1,6 +1,7 @@
 """Commands that show artifacts: `artifacts`, `show`."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +30,12 @@ def complete_artifact(context: click.Context, parameter: click.Parameter, begun:
 def artifacts(workspace: str | None, as_json: bool) -> None:
     """List the artifacts of the workspace: their model, their date, how good they are, and their use.
 
+    Those that cannot be read are named on standard error, and the exit code is then 1.
+
     Example: savs-submit artifacts --workspace results
     """
     from jobs.cli.output.artifacts import print_artifacts
-    from jobs.reduce.uses import uses_of_artifacts
+    from jobs.reduce.uses import place, uses_of_artifacts
     from jobs.submit.artifacts import artifact_cards
     from savs.errors import SavsError
 
@@ -41,13 +44,17 @@ def artifacts(workspace: str | None, as_json: bool) -> None:
     cards = [card for card in found if not isinstance(card, SavsError)]
     uses = uses_of_artifacts(ledger) if cards else {}
     if as_json:
-        shown = [_described(card) | {"uses": _plain(uses.get(card.url, []))} for card in cards]
+        shown = [_described(card) | {"uses": _plain(uses.get(place(card.url), []))} for card in cards]
         click.echo(json.dumps(shown, ensure_ascii=False, indent=1))
-    else:
+    elif found:
         print_artifacts(cards, uses)
-    for error in found:
-        if isinstance(error, SavsError):
-            click.echo(f"savs-submit: {error}", err=True)
+    else:
+        click.echo("no artifacts")
+    unreadable = [error for error in found if isinstance(error, SavsError)]
+    for error in unreadable:
+        click.echo(f"savs-submit: {error}", err=True)
+    if unreadable:
+        sys.exit(1)
 
 
 @main.command()
@@ -62,12 +69,12 @@ def show(artifact: str, workspace: str | None, as_json: bool) -> None:
     Example: savs-submit show pets --workspace results
     """
     from jobs.cli.output.artifacts import print_artifact
-    from jobs.reduce.uses import uses_of_artifacts
+    from jobs.reduce.uses import place, uses_of_artifacts
     from jobs.submit.artifacts import find_artifact, read_card, read_heads
 
     ledger = ledger_of(workspace)
     card = read_card(find_artifact(ledger, artifact))
-    heads, uses = read_heads(card), uses_of_artifacts(ledger).get(card.url, [])
+    heads, uses = read_heads(card), uses_of_artifacts(ledger).get(place(card.url), [])
     if as_json:
         shown = _described(card) | {"heads": [asdict(head) for head in heads], "uses": _plain(uses)}
         click.echo(json.dumps(shown, ensure_ascii=False, indent=1))

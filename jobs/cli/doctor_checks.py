@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Literal
 
 from jobs.ledger.ledger import Ledger
@@ -113,7 +114,7 @@ def _setting(name: str, right: bool, good: str, advice: str) -> Finding:
 def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[str]) -> Iterator[Finding]:
     wanted = [(CPU_QUEUE, "cpu worker", "savs-worker cpu")]
     if model is not None:
-        wanted.append((gpu_queue(model), f"worker for {model}", f"savs-worker gpu --model {model}"))
+        wanted.append((gpu_queue(model), f"worker for {model}", f"savs-worker gpu --model {quote(model)}"))
     for queue, what, command in wanted:
         serving = list(broker.serving(queue))
         waiting = sum(int(broker.redis.llen(lane)) for lane in lanes(queue))

@@ -63,6 +63,9 @@ def _has_jobs(workspace: str | None, name: str) -> bool:
 
 
 def _fail(message: str, as_json: bool, code: int) -> NoReturn:
+    from jobs.cli.output.advice import complete
+
+    message = complete(message)
     if as_json:
         click.echo(json.dumps({"error": message}))
     click.echo(f"savs-submit: {message}", err=True)
@@ -96,7 +99,7 @@ def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
     jobs = ledger.jobs(name)
     if not jobs:
         known = sorted({job_id.rsplit("-", 2)[0] for job_id in ledger.job_ids()})
-        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; it has: {', '.join(known) or 'no jobs'}")
+        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; it has {', '.join(known) or 'no jobs'}")
     return jobs
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -106,7 +107,7 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
             act_as_cpu_worker(ledger, broker, jobs, times, tell)
     for model in models:
         if not alive[gpu_queue(model)]:
-            tell(f"no worker is running for this model; start one: savs-worker gpu --model {model}")
+            tell(f"no worker is running for this model; start one: savs-worker gpu --model {quote(model)}")
     if models and not alive[CPU_QUEUE] and not wait:
         tell(
             "no cpu worker is running; start one: savs-worker cpu, or run in its place: "
@@ -121,7 +122,9 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
 
 
 def tell(text: str) -> None:
-    click.echo(text, err=True)
+    from jobs.cli.output.advice import complete
+
+    click.echo(complete(text), err=True)
 
 
 def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
@@ -161,6 +164,7 @@ def _end(
     ledger: "Ledger", jobs: "list[Job]", summaries: "list[dict[str, Any]]", as_json: bool, verbose: bool
 ) -> NoReturn:
     """Prints the summaries of `jobs` and exits with their exit code."""
+    from jobs.cli.output.advice import complete
     from jobs.cli.output.splits import print_splits
     from jobs.cli.output.summary import print_summary
     from jobs.reduce.split_scores import split_scores
@@ -177,7 +181,7 @@ def _end(
             print_splits(table)
     ended = {summary["job_id"] for summary in summaries}
     for job in [job for job in jobs if job.job_id not in ended]:
-        click.echo(f"{job.job_id}: {_why_not(ledger, job)}", err=as_json)
+        click.echo(complete(f"{job.job_id}: {_why_not(ledger, job)}"), err=as_json)
     sys.exit(exit_code(summaries, len(jobs)))
 
 

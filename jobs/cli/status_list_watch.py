@@ -1,6 +1,7 @@
 """Commands that show the progress of jobs: `status`, `list`, `watch`."""
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -36,6 +37,8 @@ def status(name: str, workspace: str | None, as_json: bool) -> None:
 def list_jobs(workspace: str | None, as_json: bool) -> None:
     """List all jobs of the workspace.
 
+    Those that cannot be read are named on standard error, and the exit code is then 1.
+
     Example: savs-submit list --workspace results
     """
     ledger = ledger_of(workspace)
@@ -43,6 +46,8 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
     _print_states(ledger, ledger.jobs(unreadable=unreadable.append), as_json, unreadable.append)
     for error in unreadable:
         click.echo(f"savs-submit: {error}", err=True)
+    if unreadable:
+        sys.exit(1)
 
 
 @main.command(short_help="Follow jobs on a pool until they end.")
@@ -72,6 +77,7 @@ def _print_states(
     unreadable: "Callable[[SavsError], None] | None" = None,
 ) -> None:
     """Prints `jobs`. Errors of unreadable jobs are passed to `unreadable`, if given, else raised."""
+    from jobs.cli.output.advice import complete
     from jobs.cli.output.jobs import print_jobs
     from jobs.reduce.status import job_state
     from savs.errors import LedgerError
@@ -91,4 +97,4 @@ def _print_states(
         newest = {(job.spec.name, job.spec.kind): job.job_id for job in jobs}.values()
         stopped = [state for state in states if state["status"] == "interrupted"]
         for called in dict.fromkeys(s["name"] if s["job_id"] in newest else s["job_id"] for s in stopped):
-            click.echo(f"to continue: savs-submit resume {called}")
+            click.echo(complete(f"to continue: savs-submit resume {called}"))

@@ -27,9 +27,15 @@ class Use:
     interval: tuple[float, float] | None = None
 
 
+def place(url: str) -> str:
+    """Return the last two folders of an artifact's address, which in a workspace are its name and version.
+    They stay the same if the workspace is copied."""
+    return "/".join(url.rstrip("/").split("/")[-2:])
+
+
 def uses_of_artifacts(ledger: Ledger) -> dict[str, list[Use]]:
-    """Return artifact address → the workspace's jobs that use it, in order of submission. Jobs that cannot
-    be read are left out: `savs-submit list` names them."""
+    """Return for each artifact's `place` the workspace's jobs that use it, in order of submission. Jobs
+    that cannot be read are left out: `savs-submit list` names them."""
 
     def use(job: Job) -> tuple[str, Use] | None:
         spec = job.spec
@@ -40,7 +46,7 @@ def uses_of_artifacts(ledger: Ledger) -> dict[str, list[Use]]:
         except LedgerError:
             summary = {}
         interval = summary.get("accuracy_interval")
-        return spec.artifact, Use(
+        return place(spec.artifact), Use(
             job_id=job.job_id,
             submitted=job.submitted,
             status=summary.get("status", "not ended"),

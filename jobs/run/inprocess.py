@@ -94,8 +94,9 @@ def drain(
         if job.job_id not in started:
             started.add(job.job_id)
             planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
-            done = sum(planned.shard(number).rows for number in committed)
-            watcher.started(job, sum(shard.rows for shard in planned), done)
+            # Rows that are retried were read before, and count as not read.
+            left = sum(shard.rows for shard in planned if shard.number not in committed)
+            watcher.started(job, planned.rows, planned.rows - left)
         assert isinstance(message, RunShard), "a job is planned before it is put on this queue"
         _run(ledger, queue, job, message, model, watcher, roots)
         if apply_brake(ledger, job, message.shard):

@@ -1,7 +1,7 @@
 """What is known of a request before a job is written: about its model, its artifact and its questions."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from savs.model.fingerprint import fingerprint
 if TYPE_CHECKING:
     from savs.model.model import Model
 
+LABELS_SHOWN = 5
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config")  # in a checkpoint's config.json
 
 
@@ -100,6 +101,40 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
                 f"{where}: no row has a question, and {several}; add a 'question' to each row"
             )
         tell(f"{where}: {survey.unasked} of {survey.rows} rows have no question and will fail; {several}")
+
+
+def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
+    """Calls `tell` if labels of a corpus are not classes that its job can predict: their rows will count as
+    wrong. The arguments are those of `check_questions`."""
+    for job in jobs:
+        spec, survey = job.spec, surveys.get(job.job_id)
+        if not isinstance(spec, ClassifySpec) or survey is None or not survey.labels:
+            continue
+        classes = _classes(spec, surveys)
+        if classes is None:
+            continue
+        other = [label for label in survey.labels if label not in classes]
+        if other:
+            rows = sum(survey.labels[label] for label in other)
+            shown = ", ".join(map(repr, other[:LABELS_SHOWN])) + (", …" if other[LABELS_SHOWN:] else "")
+            tell(
+                f"{spec.data.url}: the labels of {rows} of {survey.rows} rows are not classes, so the rows "
+                f"will count as wrong: {shown}"
+            )
+
+
+def _classes(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> Container[str] | None:
+    """Return the classes that a job can predict; None if they are not known yet."""
+    if spec.zero_shot is not None:
+        return spec.zero_shot.classes
+    if spec.after is not None:
+        training = surveys.get(spec.after)
+        return training.labels if training is not None else None
+    assert spec.artifact is not None
+    try:
+        return read_card(spec.artifact).classes
+    except ArtifactNotFound:
+        return None  # the job itself says so
 
 
 def _why_no_question(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> str | None:

@@ -28,7 +28,7 @@ from jobs.records.message import gpu_queue
 from jobs.records.plan import Plan
 from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
-from jobs.submit.checks import check_questions, check_spec
+from jobs.submit.checks import check_labels, check_questions, check_spec
 from jobs.submit.planner import Survey, plan_manifest
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
@@ -221,6 +221,7 @@ def submit(
             else:
                 plans[job.job_id, source], surveys[job.job_id] = first, surveys[job.beside or ""]
     check_questions(jobs, surveys, tell)
+    check_labels(jobs, surveys, tell)
     for job in jobs:
         if job.job_id in surveys:
             check_spec(job.spec)

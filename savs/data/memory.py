@@ -26,6 +26,8 @@ def address_of(medium: object) -> str:
     """Return the address of a medium: an address itself, a Path, a PIL image, or an array uint8
     [height, width, 3] or [height, width]. Raises SettingsError for anything else."""
     if isinstance(medium, str):
+        if not medium.strip():
+            raise SettingsError(f"{medium!r} is not the path of an image")
         return medium
     if isinstance(medium, Path):
         return str(medium)

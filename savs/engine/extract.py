@@ -22,7 +22,7 @@ from savs.engine.packing import Budget, pack, rows_of
 from savs.engine.prompts import Prompt
 from savs.engine.vectors import HeadVectors
 from savs.engine.windows import Request, Window, read_ahead
-from savs.errors import ItemError
+from savs.errors import ItemError, SettingsError
 from savs.model.model import Model
 from savs.timings import Timings
 
@@ -77,10 +77,14 @@ def extract(
     hashed    which media get a sha256 in their digests
 
     An item that cannot be read, or that has no question, fails only its own row: see `Extraction.errors`.
-    Raises SettingsError before the model runs if an item is something else, and if `samples` is not a list.
+    Raises SettingsError before the model runs if an argument or an item is something else.
     """
     import numpy as np
 
+    if not isinstance(model, Model):
+        raise SettingsError(f"model is of type {type(model).__name__}; pass what load_model returned")
+    if question is not None and not (isinstance(question, str) and question.strip()):
+        raise SettingsError(f"question is {question!r}; pass text that is not blank, or None")
     asked = samples_of(samples)
     requests = (Request(n, sample, sample.question or question) for n, sample in enumerate(asked))
     values = np.zeros((len(asked), model.layout.width), np.float32)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, FitError
-from savs.readout.fit import Readout
+from savs.readout.fit import Readout, check_vectors
 from savs.readout.votes import DeviceReadout
 
 if TYPE_CHECKING:
@@ -30,12 +30,15 @@ def classify(readout: Readout, vectors: HeadVectors) -> list[Answer]:
     """Return one answer per row of `vectors`.
 
     Of classes with equal votes, the one named by the best-ranked head wins, as published. Raises
-    ArtifactMismatch if the vectors come from a model with other heads, and FitError if they contain NaN
-    or infinity.
+    ArtifactMismatch if the vectors come from a model with other heads, and FitError if they are something
+    else than HeadVectors or contain NaN or infinity.
     """
     import numpy as np
     import torch
 
+    check_vectors(vectors)
+    if not isinstance(readout, Readout):
+        raise FitError(f"readout is of type {type(readout).__name__}; pass what fit returned")
     if vectors.layout != readout.layout:
         raise ArtifactMismatch(
             f"the vectors have {len(vectors.layout.heads())} heads in {vectors.layout.width} values; "

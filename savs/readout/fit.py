@@ -94,13 +94,15 @@ def fit(
     labels   n class names, as text
     classes  order of the classes; by default as they first appear in `labels`
 
-    Raises FitError: a label that is not text, fewer than two classes, a class without examples, more
-    heads than the model has, NaN or infinite vectors, or numbers of vectors and labels that differ.
+    Raises FitError: vectors that are not HeadVectors, a label that is not text, fewer than two classes, a
+    class without examples, more heads than the model has, NaN or infinite vectors, or numbers of vectors
+    and labels that differ.
     """
     import numpy as np
     import torch
 
     labels = _texts(labels)
+    check_vectors(vectors)
     order = _checked(vectors, labels, heads, mode, classes)
     numbers = torch.tensor([order.index(label) for label in labels])
     values = torch.from_numpy(np.ascontiguousarray(vectors.values, dtype=np.float32))
@@ -156,6 +158,13 @@ def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor
     return torch.cat(blocks)
 
 
+def check_vectors(vectors: object) -> None:
+    """Raises FitError if `vectors` are not HeadVectors."""
+    if not isinstance(vectors, HeadVectors):
+        pass_what = "its .vectors" if hasattr(vectors, "vectors") else "the .vectors of an Extraction"
+        raise FitError(f"vectors are of type {type(vectors).__name__}; pass {pass_what}")
+
+
 def _texts(labels: Sequence[str]) -> list[str]:
     """Return the labels. Raises FitError if one is not text."""
     found = list(labels)
@@ -187,9 +196,11 @@ def _checked(
     if len(vectors) != len(labels):
         raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label")
     available = len(vectors.layout.heads())
+    if isinstance(heads, bool) or not isinstance(heads, int):
+        raise FitError(f"heads is {heads!r}; pass a whole number")
     if not 1 <= heads <= available:
         raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
-    order = list(classes) if classes is not None else list(dict.fromkeys(labels))
+    order = _texts(classes) if classes is not None else list(dict.fromkeys(labels))
     if len(set(order)) != len(order):
         raise FitError("a class is listed twice")
     unknown = sorted(set(labels) - set(order))

@@ -32,10 +32,11 @@ def score(labels: Sequence[str | None], answers: Sequence[Answer | str]) -> Scor
             raise SettingsError(
                 f"answer {index} is of type {type(answer).__name__}; pass an Answer, or a class name"
             )
+        label = None if label is None else str(label)  # not NumPy's text
         if isinstance(answer, Answer):
             tally.add(Scored(index, answer.prediction, label, scores=shares(answer.votes)))
         else:
-            tally.add(Scored(index, answer, label))
+            tally.add(Scored(index, str(answer), label))
     found = metrics.score(tally)
     if found is None:
         raise SettingsError("no label is known, so there is nothing to score")

@@ -53,7 +53,9 @@ def description_in(data: bytes, name: str) -> Description:
     try:
         return Description.model_validate_json(json.loads(data[8:end])["__metadata__"]["readout"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{name} is not a readout that Readout.save wrote: {error}") from error
+        raise ArtifactError(
+            f"{name} is not a file that Readout.save wrote; artifacts are read by load_artifact"
+        ) from error
 
 
 def tensors_from_bytes(

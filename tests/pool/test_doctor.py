@@ -1,6 +1,11 @@
 """`savs-submit doctor` names what is wrong with a pool, and never shows a password."""
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ from redis import Redis
 from jobs.cli import main
 from jobs.queue.broker import Broker, ServingWorker
 from jobs.records.message import CPU_QUEUE, gpu_queue
-from tests.pool.servers import MODEL, Pool, RedisServer, free_port, wait_until, write_manifest
+from tests.pool.servers import CLASSES, MODEL, Pool, RedisServer, free_port, wait_until, write_manifest
 
 
 def doctor(*arguments: object) -> Result:
@@ -54,6 +59,35 @@ def test_with_everything_right_all_is_good(pool: Pool) -> None:
     }
     assert said.stdout.count("OK   ") == 9
     assert list(pool.ledger.store.list("")) == []
+
+
+def test_the_advised_workers_start_as_printed_and_run_the_jobs(pool: Pool) -> None:
+    # given a pool without workers, and no settings but the options
+    folder = pool.workspace.parent
+    where = ("--workspace", str(pool.workspace), "--broker", pool.redis.url)
+    train = write_manifest(f"{folder}/train.jsonl", 6, lambda i: f"{CLASSES[i % 3]}-{i}")
+    how = ("--model", "demo", "--heads", "2", "--name", "pets")
+    handed = CliRunner().invoke(main, ["extract", "--train", train, *how, *where], catch_exceptions=False)
+    told = doctor("--model", "demo", *where)
+
+    # both name the same commands
+    start = re.compile("start one: (savs-worker [^,\n]*)")
+    commands = start.findall(handed.stderr)
+    assert sorted(commands) == sorted(start.findall(told.stdout)) and len(commands) == 2
+    # which work
+    program = Path(sys.executable).with_name("savs-worker")
+    allowed = os.environ | {"SAVS_ALLOWED_ROOTS": str(folder)}
+    for number, command in enumerate(commands):
+        words = shlex.split(command)[1:]
+        with (pool.logs / f"{number}-advised.log").open("wb") as log:
+            pool.workers.append(
+                subprocess.Popen(
+                    [program, *words], stdout=log, stderr=log, start_new_session=True, env=allowed
+                )
+            )
+    [job] = pool.ledger.jobs()
+    wait_until(lambda: pool.finished(job), "the job ends")
+    assert doctor("--model", "demo", *where).exit_code == 0
 
 
 def test_without_a_broker_the_workspace_and_the_data_are_tried(workspace: Path, data: str) -> None:

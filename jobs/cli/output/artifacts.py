@@ -6,22 +6,21 @@ from rich.table import Table
 
 from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import console, escape, print_uncut
-from jobs.reduce.uses import Use
+from jobs.reduce.uses import Use, place
 from jobs.submit.artifacts import ArtifactCard, ArtifactHead
 
 HEADS_SHOWN = 20
 
 
 def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[Use]]) -> None:
-    """Prints a table of artifacts. Their accuracy is that of the newest job with labels."""
+    """Prints a table of artifacts, if there are any. Their accuracy is that of the newest job with labels."""
     if not cards:
-        console().print("no artifacts")
         return
     table = Table(box=None)
     for column in ("artifact", "model", "classes", "examples", "best head", "accuracy", "jobs", "created"):
         table.add_column(column, no_wrap=True)
     for card in cards:
-        mine = uses.get(card.url, [])
+        mine = uses.get(place(card.url), [])
         scored = [use for use in mine if use.accuracy is not None]
         table.add_row(
             escape(card.called),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobs.cli.output.advice import complete
 from jobs.cli.output.text import console, escape, rows_of
 
 SHARDS_SHOWN = 20  # given-up shards that are printed per job
@@ -12,9 +13,9 @@ def print_failures(found: dict[str, dict[str, Any]]) -> None:
     and some examples."""
     out = console()
     for job_id, why in found.items():
-        out.print(f"[bold]{escape(job_id)}[/bold]: {'' if any(why.values()) else 'no errors'}")
+        out.print(f"[bold]{escape(job_id)}[/bold]{':' if any(why.values()) else ': no errors'}")
         if why["reason"]:
-            out.print(f"  {escape(why['reason'])}")
+            out.print(f"  {escape(complete(why['reason']))}")
         for shard in why["given_up"][:SHARDS_SHOWN]:
             first, last = shard["first_index"], shard["first_index"] + shard["rows"] - 1
             rows = f"{shard['rows']} retried rows" if shard["retry"] else f"rows {first} to {last}"

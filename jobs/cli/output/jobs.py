@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
+from jobs.cli.output.advice import complete
 from jobs.cli.output.text import console, escape, print_uncut
 
 NOTE_WIDTH = 60  # columns after which a note is wrapped; no other column is wrapped or cut
@@ -34,4 +35,4 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
         out.print("no jobs")
     for state in states:
         if state["reason"]:
-            out.print(f"{escape(state['job_id'])}: {escape(state['reason'])}")
+            out.print(f"{escape(state['job_id'])}: {escape(complete(state['reason']))}")

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cli.output.advice import complete
 from jobs.cli.output.text import console, escape, print_uncut, rows_of
 
 CLASS_WIDTH = 60  # columns of a class name, after which it is cut
@@ -21,7 +22,7 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
     state = {"done": "green", "incomplete": "yellow"}.get(summary["status"], "red")
     out.print(f"[bold]{escape(summary['job_id'])}[/bold]: [{state}]{summary['status']}[/{state}]")
     if "reason" in summary:
-        out.print(f"  {escape(summary['reason'])}")
+        out.print(f"  {escape(complete(summary['reason']))}")
     out.print(f"  {_counts(summary)}")
     for warning in summary.get("warnings", []):
         out.print(f"  [yellow]{escape(warning)}[/yellow]")
@@ -29,7 +30,7 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
         _print_scores(out, summary)
     if summary.get("leaks"):
         _print_leaks(out, summary)
-    if summary["kind"] == "classify":
+    if summary["kind"] == "classify" and (summary["labelled"] or summary["abstained"]):
         print_uncut(_classes(summary))
     for kind, errors in summary["errors"].items():
         example = errors["examples"][0] if errors["examples"] else None
@@ -41,7 +42,7 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
             f"  [red]missing[/red]: rows {lost['first_index']} to {last} ({escape(str(lost['reason']))})"
         )
     if "advice" in summary:
-        out.print(f"  what to do: {escape(summary['advice'])}")
+        out.print(f"  what to do: {escape(complete(summary['advice']))}")
     _print_rates(out, summary["timings"], verbose)
     out.print(f"  results: {escape(where)}")
     if summary["kind"] == "classify" and summary["rows"]:

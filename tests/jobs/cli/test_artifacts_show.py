@@ -82,7 +82,7 @@ def test_a_spoilt_artifact_is_named_and_the_others_are_listed(
 
     said = savs_submit("artifacts", "--workspace", workspace)
 
-    assert said.exit_code == 0 and "shapes/" in said.stdout
+    assert said.exit_code == 1 and "shapes/" in said.stdout
     assert "broken/1/manifest.json is not an artifact manifest" in said.stderr
     shown = savs_submit("show", "broken", "--workspace", workspace)
     assert shown.exit_code == 2 and "is not an artifact manifest" in shown.stderr
@@ -100,6 +100,22 @@ def test_an_artifact_whose_tensors_are_spoilt_is_a_clear_error(
     shown = savs_submit("show", "shapes", "--workspace", workspace)
 
     assert shown.exit_code in (1, 2) and str(tensors.parent) in shown.stderr
+
+
+def test_a_copied_workspace_shows_the_same_uses(calm: Finished, tmp_path: Path) -> None:
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(calm.workspace, copied)
+    shown = savs_submit("show", "shapes", "--workspace", copied).stdout
+    assert "jobs: 1" in shown and calm.classify.job_id in shown
+    assert [len(one["uses"]) for one in listed(copied)] == [1]
+
+
+def test_a_workspace_whose_only_artifact_is_unreadable_is_not_said_to_have_none(workspace: Path) -> None:
+    folder = workspace / "artifacts" / "pets" / "1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    said = savs_submit("artifacts", "--workspace", workspace)
+    assert said.exit_code == 1 and said.stdout == "" and "pets/1/manifest.json" in said.stderr
 
 
 def test_a_workspace_without_artifacts_has_none(workspace: Path) -> None:

@@ -435,7 +435,7 @@ def test_wrong_usage_with_json_is_json_too(corpus: Corpus, workspace: Path) -> N
 def test_a_name_that_is_not_there_is_wrong_usage(calm: Finished, command: str) -> None:
     result = savs_submit(command, "nobody", "--workspace", calm.workspace)
     assert result.exit_code == 2
-    assert "no job 'nobody'" in result.stderr and "it has: shapes" in result.stderr
+    assert "no job 'nobody'" in result.stderr and "it has shapes" in result.stderr
 
 
 @pytest.mark.parametrize(

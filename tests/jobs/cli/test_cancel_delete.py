@@ -60,7 +60,7 @@ def test_with_yes_nothing_is_asked(workspace: Path) -> None:
     assert left(ledger) == []
     # not even an empty folder, which would look like a job
     assert not (workspace / "jobs" / job.job_id).exists()
-    assert "it has: no jobs" in savs_submit("status", "pets", "--workspace", workspace).stderr
+    assert "it has no jobs" in savs_submit("status", "pets", "--workspace", workspace).stderr
 
 
 def test_a_job_that_runs_is_not_deleted_until_it_is_cancelled(workspace: Path) -> None:

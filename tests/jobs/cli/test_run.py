@@ -374,7 +374,7 @@ def test_results_of_what_has_none_are_wrong_usage(
     corpus: Corpus, qwen2_vl: Path, calm: Finished, tmp_path: Path
 ) -> None:
     result = savs_submit("results", "other", "--workspace", calm.workspace)
-    assert result.exit_code == 2 and "it has: shapes" in result.stderr
+    assert result.exit_code == 2 and "it has shapes" in result.stderr
     result = savs_submit("results", calm.extract.job_id, "--workspace", calm.workspace)
     assert result.exit_code == 2 and "has no classify job" in result.stderr
     nowhere = tmp_path / "no" / "such" / "folder" / "labels.jsonl"

@@ -33,7 +33,7 @@ def test_list_shows_the_other_jobs_beside_a_spoilt_one_and_names_it(workspace: P
     said = savs_submit("list", "--workspace", workspace)
     states = json.loads(savs_submit("list", "--workspace", workspace, "--json").stdout)
 
-    assert said.exit_code == 0
+    assert said.exit_code == 1
     assert "cats-classify-" in said.stdout and "owls-classify-" in said.stdout
     assert f"jobs/{folder.name}/{file}" in said.stderr
     assert [state["name"] for state in states] == ["cats", "owls"]

@@ -1,0 +1,31 @@
+"""Completes commands that messages advise with the options that the user gave."""
+
+import re
+from shlex import quote
+
+import click
+
+# A message names its command without options, because it may be stored and then read in another place.
+ADVISED = re.compile(
+    r"savs-submit (?:artifacts\b|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w|logs [\w.-]*\w)"
+    r"|(?P<worker>savs-worker (?:cpu\b|gpu --model (?:'[^']*'|[^\s',;]+)))"
+)
+
+
+def complete(text: str) -> str:
+    """Return `text` with --workspace and --broker added to the commands in it, as far as the current
+    command was given them. A broker's address that holds a password is written as URL."""
+    context = click.get_current_context(silent=True)
+    given = context.params if context else {}
+    workspace, broker = given.get("workspace"), given.get("broker")
+    if broker:
+        from jobs.queue.broker import without_password
+
+        broker = broker if without_password(broker) == broker else "URL"
+
+    def completed(found: re.Match[str]) -> str:
+        added = [f" --workspace {quote(workspace)}"] if workspace else []
+        added += [f" --broker {quote(broker)}"] if broker and (found["pool"] or found["worker"]) else []
+        return found.group() + "".join(added)
+
+    return ADVISED.sub(completed, text)
