@@ -1,10 +1,12 @@
 """The process that decodes videos for `savs.data.video.decoder_pool`, one request after the other.
 
 A request is a line of JSON, `path` and `sampling`, from a socket. The answer is a line of JSON too; if it is
-not an error, the descriptor of the memory that holds the frames comes with it.
+not an error, the frames are in shared memory. Its descriptor comes with the answer, unless it is the memory of
+an earlier answer: new memory costs more than decoding a short video.
 """
 
 import json
+import mmap
 import os
 import socket
 import sys
@@ -18,14 +20,39 @@ from savs.data.video.sampling import FrameSampling
 from savs.errors import ItemError
 
 POLL = 1.0  # seconds between checks that the parent process is there
+KEPT_BYTES = 64 * 2**20  # of memory that is used again; larger frames get memory of their own
+
+
+class _Memory:
+    """Shared memory for the frames of one answer after the other."""
+
+    def __init__(self) -> None:
+        self.kept: mmap.mmap | None = None
+
+    def hold(self, frames: Any) -> int | None:
+        """Copy `frames` into the memory. Return its descriptor if it is new."""
+        import numpy as np
+
+        if self.kept is not None and frames.nbytes <= len(self.kept):
+            np.copyto(np.frombuffer(self.kept, np.uint8, frames.nbytes).reshape(frames.shape), frames)
+            return None
+        descriptor = _descriptor()
+        size = KEPT_BYTES if frames.nbytes <= KEPT_BYTES else frames.nbytes
+        os.truncate(descriptor, size)
+        memory = mmap.mmap(descriptor, size)
+        np.copyto(np.frombuffer(memory, np.uint8, frames.nbytes).reshape(frames.shape), frames)
+        if size == KEPT_BYTES:
+            self.kept = memory
+        return descriptor
 
 
 def serve(connection: socket.socket) -> None:
     """Answer requests until the other side closes the socket."""
+    held = _Memory()
     with connection, connection.makefile("rb") as requests:
         for line in requests:
             request = json.loads(line)
-            header, memory = answer(Path(request["path"]), FrameSampling(**request["sampling"]))
+            header, memory = answer(Path(request["path"]), FrameSampling(**request["sampling"]), held)
             data = json.dumps(header).encode() + b"\n"
             if memory is None:
                 connection.sendall(data)
@@ -35,8 +62,9 @@ def serve(connection: socket.socket) -> None:
             connection.sendall(data[sent:])
 
 
-def answer(path: Path, sampling: FrameSampling) -> tuple[dict[str, Any], int | None]:
-    """Return the header of an answer, and the descriptor of the memory that holds the frames."""
+def answer(path: Path, sampling: FrameSampling, held: _Memory) -> tuple[dict[str, Any], int | None]:
+    """Return the header of an answer, and the descriptor of the memory that holds the frames, if it is
+    new."""
     from savs.data.video.decode import read_video
 
     try:
@@ -50,28 +78,16 @@ def answer(path: Path, sampling: FrameSampling) -> tuple[dict[str, Any], int | N
         }, None
     header = {
         "shape": video.frames.shape,
-        "bytes": video.frames.nbytes,
         "indices": video.indices,
         "fps": video.fps,
         "total": video.total,
         "times": video.times,
     }
-    return header, _shared(video.frames)
+    return header, held.hold(video.frames)
 
 
-def _shared(frames: Any) -> int:
-    """Return the descriptor of anonymous memory with the frames in it."""
-    import numpy as np
-
-    memory = _memory()
-    view = np.ascontiguousarray(frames).reshape(-1).data
-    done = 0
-    while done < len(view):
-        done += os.write(memory, view[done : done + 2**30])
-    return memory
-
-
-def _memory() -> int:
+def _descriptor() -> int:
+    """Return the descriptor of new anonymous memory."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("savs-frames")
     descriptor, name = tempfile.mkstemp(prefix="savs-frames-")

@@ -2,14 +2,15 @@
 
 Decoders are C libraries that read files from anywhere. One that loops for ever cannot be stopped inside a
 process, and one that aborts takes its process along. So each video is opened by a small process, started when
-the first video comes and kept for the next ones, at most one per core. Its frames come back in shared memory,
-without a copy. It is killed when a video takes longer than its time limit.
+the first video comes and kept for the next ones, at most one per core. Its frames come back in shared memory.
+It is killed when a video takes longer than its time limit.
 
 `savs.data.video.decoder` is what runs there.
 """
 
 import atexit
 import json
+import math
 import mmap
 import os
 import signal
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from savs import errors
+from savs.data.video.decoder import KEPT_BYTES
 from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import ItemError, UnreadableMedia
 
@@ -33,9 +35,10 @@ ANSWER_BYTES = 2**20  # of a decoder's answer, without the frames
 
 
 class _Process:
-    """One decoder process, and the socket to it."""
+    """One decoder process, the socket to it, and the memory that its frames come in."""
 
     def __init__(self) -> None:
+        self.memory: mmap.mmap | None = None
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603
@@ -58,28 +61,29 @@ class _Process:
             if not data:
                 raise ConnectionError
             answer += data
-        return _video(json.loads(answer), descriptors)
+        return self._video(json.loads(answer), descriptors)
+
+    def _video(self, answer: dict[str, Any], descriptors: list[int]) -> Video:
+        import numpy as np
+
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        memory = self.memory
+        if descriptors:
+            with os.fdopen(descriptors[0]) as file:
+                memory = mmap.mmap(file.fileno(), 0)
+        assert memory is not None, "the first answer brings memory"
+        frames = np.frombuffer(memory, np.uint8, math.prod(answer["shape"])).reshape(answer["shape"])
+        if len(memory) == KEPT_BYTES:  # the next answer overwrites it
+            self.memory, frames = memory, frames.copy()
+        times = answer["times"]
+        return Video(frames, tuple(answer["indices"]), answer["fps"], answer["total"], times and tuple(times))
 
     def end(self) -> int:
         """Kill the process; return its exit code, which is its own if it had ended before."""
         self.process.kill()
         self.socket.close()
         return self.process.wait()
-
-
-def _video(answer: dict[str, Any], descriptors: list[int]) -> Video:
-    import numpy as np
-
-    if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])
-    [memory] = descriptors
-    try:
-        shared = mmap.mmap(memory, answer["bytes"])
-    finally:
-        os.close(memory)
-    frames = np.frombuffer(shared, np.uint8).reshape(answer["shape"])
-    times = answer["times"]
-    return Video(frames, tuple(answer["indices"]), answer["fps"], answer["total"], times and tuple(times))
 
 
 class Decoders:
