@@ -1,8 +1,8 @@
 """The process that decodes videos for `savs.data.video.decoder_pool`, one request after the other.
 
 A request is a line of JSON, `path` and `sampling`, from a socket. The answer is a line of JSON too; if it is
-not an error, the frames are in shared memory. Its descriptor comes with the answer, unless it is the memory of
-an earlier answer: new memory costs more than decoding a short video.
+not an error, the frames are in shared memory. Its descriptor comes with the answer, unless it is the memory
+of an earlier answer, which is used again because new memory costs time for each of its pages.
 """
 
 import json
