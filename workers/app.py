@@ -11,12 +11,12 @@ from celery.signals import setup_logging, task_failure, worker_process_init, wor
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from jobs.records.message import PlanJob, ReduceJob, RunShard
+from jobs.records.message import Message
 from savs.errors import SavsError
 from workers.child import Child, Loader
 from workers.flags import Flags
 from workers.logs import all_about
-from workers.messages import Kind, accepted
+from workers.messages import message_of
 from workers.release import release, why_lost
 from workers.settings import WorkerSettings, celery_settings
 from workers.shutdown import Shutdown
@@ -103,27 +103,27 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
 
     @app.task(name="classify_shard")
     def classify_shard(*arguments: Any, **_: Any) -> None:
-        serve(RunShard, arguments, lambda message: child[0].run_shard(message))
+        serve(arguments, lambda message: child[0].run(message))
 
     @app.task(name="extract_savs")
     def extract_savs(*arguments: Any, **_: Any) -> None:
-        serve(RunShard, arguments, lambda message: child[0].run_shard(message))
+        serve(arguments, lambda message: child[0].run(message))
 
     @app.task(name="plan_job")
     def plan_job(*arguments: Any, **_: Any) -> None:
-        serve(PlanJob, arguments, lambda message: child[0].advance(message))
+        serve(arguments, lambda message: child[0].run(message))
 
     @app.task(name="reduce_job")
     def reduce_job(*arguments: Any, **_: Any) -> None:
-        serve(ReduceJob, arguments, lambda message: child[0].advance(message))
+        serve(arguments, lambda message: child[0].run(message))
 
     return app
 
 
-def serve(kind: type[Kind], arguments: tuple[Any, ...], work: Callable[[Kind], None]) -> None:
+def serve(arguments: tuple[Any, ...], work: Callable[[Message], None]) -> None:
     """Runs `work` with a task's message. If it fails, the unit is left to the sweep."""
-    message = accepted(kind, arguments)
-    if message is None:
+    message = message_of(arguments)
+    if message is None:  # `workers.transport` lets none of these through
         return
     with all_about(message):
         try:

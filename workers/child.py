@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.plans import Plans
 from jobs.queue.broker import WORKER_LIFE, Broker, ServingWorker
 from jobs.queue.refusals import Refusals
-from jobs.records.message import PlanJob, ReduceJob, RunShard
+from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
 from jobs.records.outcome import Counts
 from jobs.run.advance import attempt_to_advance
 from jobs.run.attempt import Attempt, Worker, attempt_shard
@@ -45,9 +46,10 @@ class Child:
     def __init__(self, settings: WorkerSettings, shared: Flags, load: Loader) -> None:
         self.settings, self.shared = settings, shared
         self.me = ServingWorker(socket.gethostname(), os.getpid(), settings.workspace, settings.roots)
-        broker = Broker(settings.broker_url, SOCKET_TIMEOUT)
+        broker, ledger = Broker(settings.broker_url, SOCKET_TIMEOUT), Ledger(settings.workspace)
         self.worker = Worker(
-            ledger=Ledger(settings.workspace),
+            ledger=ledger,
+            plans=Plans(ledger),
             broker=broker,
             queue=settings.queue,
             refusals=Refusals(broker, settings.queue, self.me.name),
@@ -100,7 +102,14 @@ class Child:
             self.worker.broker.show_life(self.worker.queue, self.me)
             self.beside = self.worker.broker.models_on(self.me.host)
 
-    def run_shard(self, message: RunShard) -> None:
+    def run(self, message: Message) -> None:
+        """Makes one attempt at the unit of a message."""
+        if isinstance(message, RunShard):
+            self._run_shard(message)
+        else:
+            self._advance(message)
+
+    def _run_shard(self, message: RunShard) -> None:
         """Makes one attempt at a shard. A shard of another model is skipped: a sweep requeues it."""
         model = self.worker.ledger.job(message.job_id).spec.model
         if self.model is None or model != self.settings.model:
@@ -114,7 +123,7 @@ class Child:
         _log_end(attempt, time.monotonic() - began)
         self._leave_to_others(message.job_id)
 
-    def advance(self, message: PlanJob | ReduceJob) -> None:
+    def _advance(self, message: PlanJob | ReduceJob) -> None:
         """Makes one attempt at planning or reducing a job."""
         word = attempt_to_advance(self.worker, message)
         log.info("%s ended: %s", message.unit, word, extra={"outcome": word})

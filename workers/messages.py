@@ -1,74 +1,75 @@
-"""Validates messages: those that this worker cannot use are dropped, with one warning each.
+"""Reads messages from the queue, about which nothing is assumed: untrusted clients may write to it."""
 
-Nothing is lost: the unit of a dropped message is still on the board, and a sweep publishes another
-message. Untrusted clients may write to the queue, so nothing is assumed about a message.
-"""
+import json
+from base64 import b64decode
+from typing import Any
 
-import logging
-from typing import Any, TypeVar
-
-from celery.worker.consumer import Consumer
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.records.message import Message
-from jobs.records.record import SCHEMA
-
-log = logging.getLogger("savs.worker")
+from jobs.records.message import CPU_QUEUE, MESSAGE_SCHEMA, Message, RunShard
 
 MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)
-NEWER = "was sent by a newer savs; upgrade this worker"
+MAX_BODY = 16 * 2**10  # characters; those that savs sends are under a kilobyte
 SHOWN = 200  # characters of untrusted text that are logged
-Kind = TypeVar("Kind", bound=Message)
 
 
-def accepted(kind: type[Kind], arguments: tuple[Any, ...]) -> Kind | None:
-    """The message in a task's `arguments`; None, with a warning, if it cannot be used."""
-    sent = arguments[0] if len(arguments) == 1 else None
+class Unusable(Exception):
+    """A message that is not from savs, or not for this queue. Its text is a predicate of "it".
+
+    about  the fields of its log record
+    """
+
+    def __init__(self, problem: str, about: dict[str, str] | None = None) -> None:
+        super().__init__(problem[:SHOWN])
+        self.about = about or {}
+
+
+def message_in(envelope: Any, queue: str) -> Message:
+    """Return the message in an envelope, as kombu stores it, from the list `queue`. Raises Unusable."""
+    try:
+        body, encoding = envelope["body"], envelope["properties"]["body_encoding"]
+        task = envelope["headers"]["task"]
+        usual = encoding == "base64" and "compression" not in envelope["headers"]
+    except (TypeError, KeyError) as error:
+        raise Unusable("is not from savs") from error
+    if not (usual and isinstance(body, str) and isinstance(task, str) and len(body) <= MAX_BODY):
+        raise Unusable("is not from savs")
+    try:
+        arguments = json.loads(b64decode(body, validate=True))
+        sent = arguments[0][0]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise Unusable("is malformed: it has no message") from error
+    about = _job(sent)
     try:
         message = MESSAGES.validate_python(sent)
-        if isinstance(message, kind):
-            return message
-        problem = f"is a {message.task}, but this task needs {kind.__name__}"
-    except ValidationError as error:
-        problem = NEWER if _is_newer(sent) else _first(error)
-    log.warning("dropped a message: it %s", problem, extra=_job(sent))
-    return None
+    except (ValidationError, RecursionError) as error:
+        raise Unusable(_why(sent, error), about) from error
+    if message.task != task:
+        raise Unusable(f"is a {message.task} and says that it is a {task}", about)
+    if isinstance(message, RunShard) == queue.startswith(CPU_QUEUE):
+        raise Unusable(f"is a {message.task}, which does not belong on this queue", about)
+    return message
 
 
-def _is_newer(sent: Any) -> bool:
+def message_of(arguments: tuple[Any, ...]) -> Message | None:
+    """Return the message in a task's arguments; None if there is none."""
+    try:
+        return MESSAGES.validate_python(arguments[0])
+    except (ValidationError, LookupError, TypeError):
+        return None
+
+
+def _why(sent: Any, error: ValidationError | RecursionError) -> str:
     schema = sent.get("schema_version") if isinstance(sent, dict) else None
-    return isinstance(schema, int) and schema > SCHEMA
+    if isinstance(schema, int) and schema > MESSAGE_SCHEMA:
+        return "was sent by a newer savs; upgrade this worker"
+    if isinstance(error, RecursionError):
+        return "is malformed: too deep"
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in found["loc"]) or "the message"
+    return f"is malformed: {place}: {found['msg']}"
 
 
 def _job(sent: Any) -> dict[str, str]:
     job = sent.get("job_id") if isinstance(sent, dict) else None
     return {"job": job[:SHOWN]} if isinstance(job, str) else {}
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in found["loc"]) or "the message"
-    return f"is malformed: {place}: {found['msg']}"[:SHOWN]
-
-
-class RefusingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
-    """Celery's consumer, with one warning per unusable message instead of a page with a traceback."""
-
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        name = str(message.headers.get("task"))[:SHOWN]
-        self._refuse(
-            message, f"asks for the unknown task {name!r}; if a newer savs sent it, upgrade this worker"
-        )
-
-    def on_unknown_message(self, body: Any, message: Any) -> None:
-        self._refuse(message, "is not from savs")
-
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        self._refuse(message, f"is malformed: {exc}"[:SHOWN])
-
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
-        self._refuse(message, f"cannot be decoded: {exc}"[:SHOWN])
-
-    def _refuse(self, message: Any, problem: str) -> None:
-        log.warning("dropped a message: it %s", problem)
-        message.reject_log_error(log, self.connection_errors)

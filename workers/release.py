@@ -9,14 +9,13 @@ import re
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from jobs.queue.broker import Broker
 from jobs.queue.publisher import put_back_lost
 from savs.errors import SavsError
 from workers.logs import all_about
-from workers.messages import MESSAGES
+from workers.messages import message_of
 from workers.settings import WorkerSettings
 
 PARENT_TIMEOUT = 2.0  # seconds for Redis to answer
@@ -36,10 +35,9 @@ def why_lost(error: BaseException) -> str | None:
 
 def release(settings: WorkerSettings, arguments: Any, why: str, refund: bool = False) -> None:
     """Requeues the unit of a task with these arguments, if it still belongs to that task."""
-    try:
-        message = MESSAGES.validate_python(arguments[0])
-    except (ValidationError, LookupError, TypeError):
-        return  # the message was dropped, so no unit was claimed
+    message = message_of(arguments)
+    if message is None:
+        return
     broker = Broker(settings.broker_url, PARENT_TIMEOUT, lasting=False)
     with all_about(message):
         try:

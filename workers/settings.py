@@ -61,9 +61,11 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
             "socket_keepalive": True,
             "queue_order_strategy": "round_robin",  # lanes in turn: a small job does not wait for a large one
             "priority_steps": [0],
+            # The board recovers what is lost; these keys would only be more that strangers can spoil.
+            "ack_emulation": False,
         },
         "worker_hijack_root_logger": False,
-        "worker_consumer": "workers.messages:RefusingConsumer",
+        "broker_transport": "workers.transport:Transport",
         "worker_send_task_events": False,
         "task_default_queue": lanes(settings.queue)[0],
         "worker_enable_remote_control": False,

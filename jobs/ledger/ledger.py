@@ -132,6 +132,13 @@ class Ledger:
     def is_planned(self, job_id: str) -> bool:
         return self.store.exists(_key(job_id, "shards.json"))
 
+    def plan_etag(self, job_id: str) -> str | None:
+        """Return the ETag of the job's plan; None if it is not planned."""
+        try:
+            return self.store.etag(_key(job_id, "shards.json"))
+        except NotFound:
+            return None
+
     def planned(self, job_id: str) -> Planned:
         """Return all shards of the job. Raises LedgerError if it is not planned."""
         key = _key(job_id, "shards.json")

@@ -56,7 +56,7 @@ def enqueue_job(ledger: Ledger, broker: Broker, job: Job) -> int:
         nonlocal count
         for unit, at in broker.board(queue).enqueue(job.job_id, map(str, missing), lane):
             count += 1
-            yield shard_message(job, planned, int(unit), 1, at)
+            yield shard_message(job, int(unit), 1, at)
 
     broker.publish(queue, lane, messages())
     broker.redis.set(SENTINEL, 1)

@@ -8,7 +8,6 @@ from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
 from jobs.records.job import ClassifySpec, Job
 from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
-from jobs.records.retries import Planned
 
 Sent = RunShard | PlanJob | ReduceJob
 
@@ -70,17 +69,17 @@ def requeue(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: BoardEnt
     elif seen.unit == "reduce":
         message = ReduceJob(job_id=job.job_id, epoch=epoch, at=at)
     else:
-        message = shard_message(job, ledger.planned(job.job_id), int(seen.unit), epoch, at)
+        message = shard_message(job, int(seen.unit), epoch, at)
     broker.publish(queue, lane, [message])
     return True
 
 
-def shard_message(job: Job, planned: Planned, number: int, epoch: int, at: float) -> RunShard:
+def shard_message(job: Job, number: int, epoch: int, at: float) -> RunShard:
     """The message for one shard of `job`."""
     return RunShard(
         task="classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs",
         job_id=job.job_id,
-        shard=planned.shard(number),
+        shard=number,
         epoch=epoch,
         at=at,
     )

@@ -1,38 +1,47 @@
-"""The messages on a queue: addresses and numbers, never data.
+"""The messages on a queue: ids and numbers, never data.
 
-As stored in Redis, with everything that Celery adds, a message is under a kilobyte, however long the
-names in it are (`jobs.queue.broker` sends it).
+A message only names a unit of work. What the unit is, and whether it is to be done, is read from the ledger:
+whoever can write to Redis can send any message. As stored in Redis, with everything that Celery adds, a
+message is under a kilobyte, however long the names in it are (`jobs.queue.broker` sends it).
 """
 
 import hashlib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from jobs.records.job import JobId
-from jobs.records.plan import Shard
 from jobs.records.record import SCHEMA, Record
+
+MAX_NUMBER = 2**53  # what a double holds exactly, as in Redis's Lua
+Epoch = Annotated[int, Field(ge=1, lt=MAX_NUMBER)]
+Time = Annotated[float, Field(ge=0, lt=MAX_NUMBER)]  # seconds; neither infinity nor NaN
+MESSAGE_SCHEMA: Literal[2] = 2  # 1 had the whole shard in a RunShard
+
+
+def _number(shard: Any) -> Any:
+    return shard.get("number") if isinstance(shard, dict) else shard
 
 
 class RunShard(Record):
-    """Run one shard. Contains the shard's entry in `shards.json`, so that the file need not be read.
+    """Run the shard of this number. `task` tells only people whether it is of examples.
 
     `epoch` and `at` come from the board, if there is one: a message whose epoch is no longer the
     board's is dropped; `at` is the time of publication, on Redis's clock.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1, 2] = MESSAGE_SCHEMA
     task: Literal["extract_savs", "classify_shard"]
     job_id: JobId
-    shard: Shard
-    attempt: Annotated[int, Field(ge=1)] = 1
-    epoch: Annotated[int, Field(ge=1)] = 1
-    at: float = 0.0
+    shard: Annotated[int, Field(ge=0, lt=MAX_NUMBER), BeforeValidator(_number)]
+    attempt: Epoch = 1
+    epoch: Epoch = 1
+    at: Time = 0.0
 
     @property
     def unit(self) -> str:
-        return str(self.shard.number)
+        return str(self.shard)
 
 
 class PlanJob(Record):
@@ -41,8 +50,8 @@ class PlanJob(Record):
     schema_version: Literal[1] = SCHEMA
     task: Literal["plan_job"] = "plan_job"
     job_id: JobId
-    epoch: Annotated[int, Field(ge=1)] = 1
-    at: float = 0.0
+    epoch: Epoch = 1
+    at: Time = 0.0
 
     @property
     def unit(self) -> str:
@@ -55,8 +64,8 @@ class ReduceJob(Record):
     schema_version: Literal[1] = SCHEMA
     task: Literal["reduce_job"] = "reduce_job"
     job_id: JobId
-    epoch: Annotated[int, Field(ge=1)] = 1
-    at: float = 0.0
+    epoch: Epoch = 1
+    at: Time = 0.0
 
     @property
     def unit(self) -> str:

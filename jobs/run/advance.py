@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.plans import Plans
 from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
 from jobs.queue.enqueue import enqueue_job
@@ -49,6 +50,9 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
     if ledger.is_cancelled(job.job_id):
         board.finish(job.job_id, message.unit)
         return "cancelled"
+    if not _is_wanted(ledger, message):  # anybody who can write to Redis may have sent this
+        board.finish(job.job_id, message.unit)
+        return "stale"
     number = board.claim(job.job_id, message.unit, message.epoch)
     if number is None:
         number = int(board.adopt(job.job_id, message.unit, message.epoch))
@@ -80,6 +84,14 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
     return word
 
 
+def _is_wanted(ledger: Ledger, message: PlanJob | ReduceJob) -> bool:
+    """Return whether a pool is to plan or reduce the job now."""
+    job_id = message.job_id
+    if not ledger.is_active(job_id) or ledger.summary(job_id) is not None:
+        return False
+    return ledger.is_planned(job_id) == isinstance(message, ReduceJob)
+
+
 def act_as_cpu_worker(
     ledger: Ledger, broker: Broker, jobs: list[Job], times: Timeouts, tell: Callable[[str], None]
 ) -> None:
@@ -89,7 +101,7 @@ def act_as_cpu_worker(
     called for each job that has to wait because this installation cannot fit.
     """
     me = f"{socket.gethostname()}:{os.getpid()}"
-    worker = Worker(ledger, broker, CPU_QUEUE, Refusals(broker, CPU_QUEUE, me), times)
+    worker = Worker(ledger, Plans(ledger), broker, CPU_QUEUE, Refusals(broker, CPU_QUEUE, me), times)
     board = broker.board(CPU_QUEUE)
     for job in jobs:  # in order: a reduction may start a later job whose shards have already ended
         for unit, kind in (("plan", PlanJob), ("reduce", ReduceJob)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.plans import Plans
 from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
 from jobs.queue.publisher import ask_to_reduce, put_back
@@ -22,6 +23,7 @@ from jobs.records.message import RunShard
 from jobs.records.outcome import Outcome
 from jobs.records.plan import Shard
 from jobs.reduce.brake import apply_brake
+from jobs.reduce.status import is_due
 from jobs.run.heartbeat import Heartbeat
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
@@ -37,6 +39,7 @@ log = logging.getLogger("savs.attempts")
 class Worker:
     """The context of a worker process.
 
+    plans     of the jobs that it runs
     queue     the queue that it takes messages from
     refusals  the jobs that it cannot run
     roots     the roots that it may read below; None for no limit
@@ -45,6 +48,7 @@ class Worker:
     """
 
     ledger: Ledger
+    plans: Plans
     broker: Broker
     queue: str
     refusals: Refusals
@@ -85,25 +89,30 @@ class Cancelled(Leave):
 
 
 def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
-    """Runs the message's shard, if this worker can claim it."""
+    """Runs the message's shard, if the ledger says that it is to be run, and this worker can claim it."""
     ledger, times = worker.ledger, worker.times
     board = worker.broker.board(worker.queue)
-    job, shard = ledger.job(message.job_id), message.shard
+    job = ledger.job(message.job_id)
     if ledger.is_cancelled(job.job_id):
         board.finish(job.job_id, message.unit)
         return Attempt("cancelled")
+    # Anybody who can write to Redis may have sent the message.
+    shard = worker.plans.shard(job.job_id, message.shard) if is_wanted(ledger, job) else None
+    if shard is None:
+        board.finish(job.job_id, message.unit)
+        return Attempt("stale")
     number = board.claim(job.job_id, message.unit, message.epoch)
     if number is None:
-        if ledger.outcome(job.job_id, shard.number) is not None:
+        if ledger.outcome(job.job_id, message.shard) is not None:
             return Attempt("stale")
         number = int(board.adopt(job.job_id, message.unit, message.epoch))
     if not number:
         return Attempt("stale")
     worker.claimed(number)
     if (reason := worker.refusals.reason(job.job_id)) is not None:
-        return _refuse(worker, message, job, number, reason)
+        return _refuse(worker, message, job, shard, number, reason)
     try:
-        outcomes = _run(worker, message, job, number, model)
+        outcomes = _run(worker, message, job, shard, number, model)
     except GiveBack:
         put_back(worker.broker, worker.queue, message, refund=True)
         return Attempt("given back", number)
@@ -113,7 +122,7 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
         board.finish(job.job_id, message.unit)
         return Attempt("cancelled", number)
     except OTHERS_MAY as error:
-        return _refuse(worker, message, job, number, f"{type(error).__name__}: {error}")
+        return _refuse(worker, message, job, shard, number, f"{type(error).__name__}: {error}")
     except Exception as error:
         if not isinstance(error, Changed) and number < times.attempts:
             log.warning("shard failed, will be retried: %s: %s", type(error).__name__, error)
@@ -125,7 +134,15 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
     return Attempt("done", number, outcomes)
 
 
-def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model") -> tuple[Outcome, ...]:
+def is_wanted(ledger: Ledger, job: Job) -> bool:
+    """Return whether a pool is to run the job's shards now: it was handed the job, and the job neither has
+    ended nor waits for another."""
+    return ledger.is_active(job.job_id) and ledger.summary(job.job_id) is None and is_due(ledger, job)
+
+
+def _run(
+    worker: Worker, message: RunShard, job: Job, shard: Shard, number: int, model: "Model"
+) -> tuple[Outcome, ...]:
     """Runs the shard with `run_shard` and a heartbeat. Raises Leave, and the errors of `run_shard`."""
     board = worker.broker.board(worker.queue)
     unit = BoardEntry(job.job_id, message.unit, "running", message.epoch, number, message.at)
@@ -143,14 +160,14 @@ def _run(worker: Worker, message: RunShard, job: Job, number: int, model: "Model
             raise Superseded
 
     with life:
-        return run_shard(worker.ledger, job, message.shard, model, between_batches, worker.roots)
+        return run_shard(worker.ledger, job, shard, model, between_batches, worker.roots)
 
 
-def _refuse(worker: Worker, message: RunShard, job: Job, number: int, reason: str) -> Attempt:
+def _refuse(worker: Worker, message: RunShard, job: Job, shard: Shard, number: int, reason: str) -> Attempt:
     """Leaves the shard to other workers, or gives it up if all of them refuse the job."""
     reasons = worker.refusals.refuse(job.job_id, reason, worker.times.no_life)
     if reasons is not None:
-        return _give_up(worker, job, message.shard, number, reasons)
+        return _give_up(worker, job, shard, number, reasons)
     put_back(worker.broker, worker.queue, message, refund=True)
     return Attempt("refused", number)
 

@@ -14,6 +14,8 @@ from pydantic import TypeAdapter
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, Job
 from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
+from jobs.records.plan import Shard
+from jobs.records.retries import Planned
 from jobs.reduce.brake import apply_brake
 from jobs.reduce.reducer import reduce_job
 from jobs.shards.allowed_roots import Roots
@@ -67,7 +69,7 @@ def enqueue(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
     committed = ledger.committed(job.job_id)
     for shard in ledger.planned(job.job_id):
         if shard.number not in committed:
-            queue.publish(RunShard(task=task, job_id=job.job_id, shard=shard))
+            queue.publish(RunShard(task=task, job_id=job.job_id, shard=shard.number))
     queue.publish(ReduceJob(job_id=job.job_id))
 
 
@@ -84,22 +86,23 @@ def drain(
     itself, and JobStopped if its first rows mostly fail. A shard that fails in another way is retried, and
     given up after ATTEMPTS attempts.
     """
-    started: set[str] = set()
+    plans: dict[str, Planned] = {}
     while (message := queue.take()) is not None:
         job = ledger.job(message.job_id)
         if isinstance(message, ReduceJob):
             reduce_job(ledger, job)
             continue
         model = load(job.spec.model)
-        if job.job_id not in started:
-            started.add(job.job_id)
-            planned, committed = ledger.planned(job.job_id), ledger.committed(job.job_id)
+        if job.job_id not in plans:
+            planned = plans[job.job_id] = ledger.planned(job.job_id)
+            committed = ledger.committed(job.job_id)
             # Rows that are retried were read before, and count as not read.
             left = sum(shard.rows for shard in planned if shard.number not in committed)
             watcher.started(job, planned.rows, planned.rows - left)
         assert isinstance(message, RunShard), "a job is planned before it is put on this queue"
-        _run(ledger, queue, job, message, model, watcher, roots)
-        if apply_brake(ledger, job, message.shard):
+        shard = plans[job.job_id].shard(message.shard)
+        _run(ledger, queue, job, message, shard, model, watcher, roots)
+        if apply_brake(ledger, job, shard):
             raise JobStopped(f"{job.job_id} was stopped: {ledger.why_cancelled(job.job_id)}")
         if ledger.is_cancelled(job.job_id):
             raise JobStopped(f"{job.job_id} was cancelled; continue: savs-submit resume {job.spec.name}")
@@ -110,6 +113,7 @@ def _run(
     queue: InProcessQueue,
     job: Job,
     message: RunShard,
+    shard: Shard,
     model: "Model",
     watcher: Watcher,
     roots: Roots | None,
@@ -122,7 +126,7 @@ def _run(
         watcher.advanced(job, rows)
 
     try:
-        run_shard(ledger, job, message.shard, model, progress, roots)
+        run_shard(ledger, job, shard, model, progress, roots)
     except Exception as error:
         if isinstance(error, SavsError) and not isinstance(error, ItemError):
             raise  # the job itself cannot run: a fault of its model, artifact or data
@@ -131,5 +135,5 @@ def _run(
             queue.publish(message.model_copy(update={"attempt": message.attempt + 1}), first=True)
             return
         reason = f"{type(error).__name__}: {error}"
-        give_up(ledger, job, message.shard, reason)
-        watcher.gave_up(job, message.shard.number, reason)
+        give_up(ledger, job, shard, reason)
+        watcher.gave_up(job, shard.number, reason)

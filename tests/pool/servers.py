@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.plans import Plans
 from jobs.queue.broker import Broker, lanes
 from jobs.queue.enqueue import enqueue_due
 from jobs.queue.refusals import Refusals
@@ -178,7 +179,13 @@ class Pool:
 def cpu_worker(pool: Pool, times: Timeouts = TIMES, roots: Roots | None = None) -> Worker:
     """A cpu worker in this process, for units that a test hands it."""
     return Worker(
-        pool.ledger, pool.broker, CPU_QUEUE, Refusals(pool.broker, CPU_QUEUE, "here:1"), times, roots
+        pool.ledger,
+        Plans(pool.ledger),
+        pool.broker,
+        CPU_QUEUE,
+        Refusals(pool.broker, CPU_QUEUE, "here:1"),
+        times,
+        roots,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import savs.engine.extract
 from jobs.cli.doctor_checks import diagnose
+from jobs.ledger.plans import Plans
 from jobs.queue.broker import ServingWorker
 from jobs.queue.publisher import shard_message
 from jobs.queue.refusals import LAST_PAUSE, Refusals, refused_jobs
@@ -68,14 +69,15 @@ def worker_of(pool: Pool, name: str = "here:1", **more: object) -> Worker:
     roots = Roots.of([str(pool.workspace), str(pool.workspace.parent)])
     refusals = Refusals(pool.broker, pool.queue, name)
     patient = replace(TIMES, no_life=60.0)
-    return replace(Worker(pool.ledger, pool.broker, pool.queue, refusals, patient, roots), **more)
+    worker = Worker(pool.ledger, Plans(pool.ledger), pool.broker, pool.queue, refusals, patient, roots)
+    return replace(worker, **more)
 
 
 def attempt(pool: Pool, worker: Worker, job: Job, model: Model, number: int = 0) -> Attempt:
     """What a worker does with the message of a job's shard that is on the queue."""
     entry = pool.broker.board(pool.queue).entry(job.job_id, str(number))
     assert entry is not None and entry.state == "queued"
-    message: RunShard = shard_message(job, pool.ledger.planned(job.job_id), number, entry.epoch, entry.at)
+    message: RunShard = shard_message(job, number, entry.epoch, entry.at)
     return attempt_shard(worker, message, model)
 
 

@@ -154,7 +154,7 @@ def test_every_model_that_no_worker_serves_is_named(pool: Pool) -> None:
 
     said = savs_submit(pool, "resume", "pets").stderr
 
-    assert "savs-worker gpu --model demo\n" in said and "savs-worker gpu --model other/model\n" in said
+    assert "savs-worker gpu --model demo " in said and "savs-worker gpu --model other/model " in said
 
 
 class CancelledMeanwhile(Ledger):

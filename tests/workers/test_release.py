@@ -24,7 +24,7 @@ def settings_of(pool: Pool, attempts: int = 3) -> WorkerSettings:
 
 
 def message_of(pool: Pool, job: Job, epoch: int = 1) -> RunShard:
-    return shard_message(job, pool.ledger.planned(job.job_id), 0, epoch, 0.0)
+    return shard_message(job, 0, epoch, 0.0)
 
 
 def sent(message: RunShard) -> list[object]:

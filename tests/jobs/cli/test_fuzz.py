@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.plans import Plans
 from jobs.ledger.results import result_rows
 from jobs.queue.broker import message_time
 from jobs.records.job import Job, Source
@@ -31,7 +32,7 @@ from savs.readout.artifact import load_artifact, save_artifact
 from tests.jobs.cli.mutating import mutate
 from tests.jobs.ledgers import classify_job, row, write_outcome
 from tests.savs.readout.test_artifact import make
-from workers.messages import accepted
+from workers.messages import Unusable, message_in
 
 MUTATIONS = 400  # per kind of input
 
@@ -158,23 +159,26 @@ def test_what_lies_in_the_ledger(ledger: Ledger, job: Job, tmp_path: Path, name:
 
 
 def test_messages(ledger: Ledger, job: Job) -> None:
-    shard = ledger.planned(job.job_id).shard(1)
-    message = RunShard(task="classify_shard", job_id=job.job_id, shard=shard, epoch=2, at=1.5)
+    message = RunShard(task="classify_shard", job_id=job.job_id, shard=1, epoch=2, at=1.5)
     usable = 0
 
     def use(data: bytes) -> None:
         nonlocal usable
-        envelope = {"body": base64.b64encode(b"[[%s], {}, {}]" % data).decode()}
+        body = base64.b64encode(b"[[%s], {}, {}]" % data).decode()
+        envelope = {
+            "body": body,
+            "headers": {"task": message.task},
+            "properties": {"body_encoding": "base64"},
+        }
         assert isinstance(message_time(json.dumps(envelope)), float)
         try:
-            sent = json.loads(data)
-        except (ValueError, RecursionError):
-            raise SavsError("Celery does not decode it") from None
-        found = accepted(RunShard, (sent,))
-        if found is None:
-            raise SavsError("refused with a warning")
+            found = message_in(envelope, "savs.gpu.demo:0")
+        except Unusable as error:
+            raise SavsError("dropped with a warning") from error
         usable += 1
-        read_shard_rows(ledger, ledger.job(found.job_id), found.shard, None)
+        shard = Plans(ledger).shard(found.job_id, found.shard)
+        if shard is not None:
+            read_shard_rows(ledger, ledger.job(found.job_id), shard, None)
 
     damaged("message", message.model_dump_json().encode(), use)
     assert usable > MUTATIONS / 20

@@ -4,29 +4,16 @@ import pytest
 
 from jobs.queue.broker import Broker, lanes
 from jobs.records.message import PlanJob, ReduceJob, RunShard, gpu_queue
-from jobs.records.plan import Shard
-from jobs.submit.planner import MAX_SHARD_ROWS
-from savs.data.rows import MAX_LINE_BYTES
 from tests.pool.servers import RedisServer
 
 KILOBYTE = 1000
 LONG = "n" * 64 + "-classify-1a2b3c4d"
-SHARD = Shard(
-    number=10**8,
-    offset=10**13,
-    length=MAX_SHARD_ROWS * MAX_LINE_BYTES,
-    first_index=10**9,
-    first_line=10**9,
-    rows=MAX_SHARD_ROWS,
-    listed=True,
-    retry=10_000,
-)
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        RunShard(task="classify_shard", job_id=LONG, shard=SHARD, attempt=99, epoch=999, at=1.9e9 + 1 / 3),
+        RunShard(task="classify_shard", job_id=LONG, shard=10**8, attempt=99, epoch=999, at=1.9e9 + 1 / 3),
         PlanJob(job_id=LONG, epoch=999, at=1.9e9 + 1 / 3),
         ReduceJob(job_id=LONG, epoch=999, at=1.9e9 + 1 / 3),
     ],
