@@ -22,6 +22,8 @@ from workers.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 LEADER = "savs:watcher"
+LONGEST_LEASE = 3600  # seconds
+NO_END = -1  # Redis's answer for a key that does not expire
 RESTARTS = 3  # of the sweeper within RESTARTS_WITHIN, before its worker ends
 RESTARTS_WITHIN = 600.0  # seconds
 
@@ -60,6 +62,19 @@ class Sweeper:
         return True
 
 
+def leads(broker: Broker, me: str, lease: int) -> bool:
+    """Returns whether `me` is the one that sweeps for the next `lease` milliseconds."""
+    left = broker.redis.ttl(LEADER)
+    if left == NO_END or left > LONGEST_LEASE:  # not written by a sweeper
+        broker.redis.delete(LEADER)
+    if broker.redis.set(LEADER, me, nx=True, px=lease):
+        return True
+    if broker.redis.get(LEADER) != me.encode():
+        return False
+    broker.redis.pexpire(LEADER, lease)
+    return True
+
+
 def keep_sweeping(settings: WorkerSettings, parent: int) -> None:
     """Sweeps every `times.sweep` seconds while `parent` is running, unless another sweeper does."""
     set_up_logging(settings.log_format, settings.log_level)  # a fresh interpreter
@@ -68,9 +83,7 @@ def keep_sweeping(settings: WorkerSettings, parent: int) -> None:
     pause = threading.Event()
     while os.getppid() == parent:
         try:
-            leads = broker.redis.set(LEADER, me, nx=True, px=lease)
-            if leads or broker.redis.get(LEADER) == me.encode():
-                broker.redis.pexpire(LEADER, lease)
+            if leads(broker, me, lease):
                 sweep(ledger, broker, settings.times)
         except (SavsError, RedisError) as error:
             log.warning("sweep failed, will be repeated: %s", error)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.queue.lua_scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, REQUEUE, TOUCH
+from jobs.queue.lua_scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, RECOUNT, REMOVE, REQUEUE, TOUCH
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LANES = 8  # lists per queue; a worker takes from them in turn, so that several jobs are served at once
 SCAN_COUNT = 1000  # fields per HSCAN round trip
 ENQUEUE_BATCH = 500  # fields per script call
+MAX_DIGITS = 12  # of any number on the board
 
 WARNED: set[str] = set()  # boards for which this process has warned about unusable fields
 
@@ -120,29 +121,47 @@ class Board:
 
     def left(self, job_id: str) -> int:
         """Returns the number of outstanding units of one job."""
-        return int(self.redis.hget(self.counts, job_id) or 0)
+        found = self.redis.hget(self.counts, job_id) or b"0"
+        return int(found) if found.isdigit() and len(found) < MAX_DIGITS else 0  # a sweep counts again
 
     def entry(self, job_id: str, unit: str) -> BoardEntry | None:
         """The unit's field, or None if it is missing or unreadable."""
         found = self.redis.hget(self.key, f"{job_id}/{unit}")
-        return None if found is None else self._read(f"{job_id}/{unit}", found)
+        return None if found is None else self.read(f"{job_id}/{unit}", found)
 
     def entries(self) -> Iterator[BoardEntry]:
         """Every readable field, in no particular order. The result is not a consistent snapshot."""
-        for field, value in self.redis.hscan_iter(self.key, count=SCAN_COUNT):
-            if (entry := self._read(_text(field), value)) is not None:
+        for field, value in self.fields():
+            if (entry := self.read(field, value)) is not None:
                 yield entry
 
-    def _read(self, field: str, value: bytes | str) -> BoardEntry | None:
+    def fields(self) -> "Iterator[tuple[bytes, bytes]]":
+        """Every field with its value, as they are."""
+        yield from self.redis.hscan_iter(self.key, count=SCAN_COUNT)
+
+    def remove(self, field: bytes, value: bytes) -> None:
+        """Removes a field that still has this value."""
+        self._run(REMOVE, field, value)
+
+    def stored_counts(self) -> dict[str, str]:
+        """The number of fields of each job, as stored."""
+        return {_text(job_id): _text(count) for job_id, count in self.redis.hgetall(self.counts).items()}
+
+    def recount(self, job_id: str) -> None:
+        """Sets the count of the job's fields."""
+        self._run(RECOUNT, job_id)
+
+    def read(self, field: bytes | str, value: bytes | str) -> BoardEntry | None:
+        """The entry of a field; None, with one warning per process, if it is not from savs."""
         try:
-            return _entry(field, value)
+            return _entry(_text(field), value)
         except Exception as error:  # an untrusted client may have written anything
             if self.key not in WARNED:
                 WARNED.add(self.key)
                 log.warning(
-                    "%s: skipped a field that is not from savs, %.100r (%s); HDEL removes it",
+                    "%s: has a field that is not from savs, %.100r (%s); a sweep removes it",
                     self.key,
-                    field,
+                    _text(field),
                     error,
                 )
             return None
@@ -160,20 +179,31 @@ def _entry(field: str, value: bytes | str) -> BoardEntry:
     """The entry of a field. Raises any kind of error if the field is not from savs."""
     job_id, _, unit = field.rpartition("/")
     found = json.loads(value)
-    state, lane = found["state"], int(found["lane"])
-    named = job_id and (unit in ("plan", "reduce") or (unit.isascii() and unit.isdecimal()))
-    if not named or state not in ("queued", "running") or lane not in range(LANES):
-        raise ValueError("invalid unit, state or lane")
+    number = unit.isascii() and unit.isdecimal() and len(unit) < MAX_DIGITS
+    if not job_id or not (unit in ("plan", "reduce") or number):
+        raise ValueError("invalid unit")
+    state, at, why = found["state"], found["at"], found.get("why")
+    if state not in ("queued", "running") or not (why is None or isinstance(why, str)):
+        raise ValueError("invalid state or reason")
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at < 10**MAX_DIGITS:
+        raise ValueError("invalid time")
     return BoardEntry(
         job_id,
         unit,
         state,
-        int(found["epoch"]),
-        int(found["attempts"]),
-        float(found["at"]),
-        lane,
-        found.get("why"),
+        _whole(found["epoch"], 10**MAX_DIGITS),
+        _whole(found["attempts"], 10**MAX_DIGITS),
+        float(at),
+        _whole(found["lane"], LANES),
+        why,
     )
+
+
+def _whole(value: Any, end: int) -> int:
+    """The value, if it is a whole number from 0 to `end`; Lua writes some as floats. Else ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < end or value % 1:
+        raise ValueError("invalid number")
+    return int(value)
 
 
 def _text(value: bytes | str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jobs.queue.board import LANES, Board
+from jobs.queue.board import LANES, MAX_DIGITS, Board
 from jobs.records.message import CPU_QUEUE
 from savs.errors import BrokerError
 
@@ -168,8 +168,9 @@ def message_time(raw: bytes | str) -> float:
     """The `at` of a message as stored in Redis; 0 if the message is not from savs."""
     try:
         body = json.loads(base64.b64decode(json.loads(raw)["body"]))
-        return float(body[0][0]["at"])
-    except (ValueError, KeyError, TypeError, IndexError):
+        at = float(body[0][0]["at"])
+        return at if 0 <= at < 10**MAX_DIGITS else 0.0
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0.0
 
 

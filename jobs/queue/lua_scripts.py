@@ -113,3 +113,19 @@ if removed > 0 then
 end
 return tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
 """
+
+# ARGV field, value. Removes a field that has this value.
+REMOVE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 0
+"""
+
+# ARGV job. Counts the job's fields.
+RECOUNT = """
+local start, count = ARGV[1] .. '/', 0
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if field:sub(1, #start) == start and not field:find('/', #start + 1, true) then count = count + 1 end
+end
+if count > 0 then return redis.call('HSET', KEYS[2], ARGV[1], count) end
+return redis.call('HDEL', KEYS[2], ARGV[1])
+"""

@@ -3,7 +3,6 @@
 A message is published only for a field that has just become `queued`, under the field's epoch.
 """
 
-from jobs.ledger.ledger import Ledger
 from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
 from jobs.records.job import ClassifySpec, Job
@@ -57,21 +56,17 @@ def put_back_lost(
     return True
 
 
-def requeue(ledger: Ledger, broker: Broker, queue: str, job: Job, seen: BoardEntry) -> bool:
-    """Requeues a unit and publishes a message for it, if the unit is still as `seen`."""
+def requeued(broker: Broker, queue: str, job: Job, seen: BoardEntry) -> tuple[int, Sent] | None:
+    """Requeues a unit, if it is still as `seen`. Returns the lane and the message to publish, else None."""
     answer = broker.board(queue).requeue(seen)
     if answer is None:
-        return False
+        return None
     epoch, at, lane = answer
-    message: Sent
     if seen.unit == "plan":
-        message = PlanJob(job_id=job.job_id, epoch=epoch, at=at)
-    elif seen.unit == "reduce":
-        message = ReduceJob(job_id=job.job_id, epoch=epoch, at=at)
-    else:
-        message = shard_message(job, int(seen.unit), epoch, at)
-    broker.publish(queue, lane, [message])
-    return True
+        return lane, PlanJob(job_id=job.job_id, epoch=epoch, at=at)
+    if seen.unit == "reduce":
+        return lane, ReduceJob(job_id=job.job_id, epoch=epoch, at=at)
+    return lane, shard_message(job, int(seen.unit), epoch, at)
 
 
 def shard_message(job: Job, number: int, epoch: int, at: float) -> RunShard:

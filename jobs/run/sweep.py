@@ -6,12 +6,14 @@ The sweep handles only jobs that were handed to a pool (`Ledger.active`).
 """
 
 import logging
+from collections import defaultdict
 
 from jobs.ledger.ledger import Ledger
 from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
 from jobs.queue.enqueue import SENTINEL, enqueue_job
-from jobs.queue.publisher import ask_to_plan, ask_to_reduce, requeue
+from jobs.queue.publisher import Sent, ask_to_plan, ask_to_reduce, requeued
+from jobs.queue.repair import repaired_entries
 from jobs.queue.timeouts import Timeouts
 from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, gpu_queue
@@ -21,6 +23,7 @@ from jobs.run.attempt import finish_shard
 from jobs.shards.shard import give_up
 from savs.errors import JobNotFound, LedgerError
 
+FUTURE = 60.0  # seconds by which an entry may be ahead of Redis's clock, which may have been set
 UNDERWAY = 1.0  # seconds that a message may be in transit: from board to queue, or from queue to worker
 
 log = logging.getLogger("savs.sweeper")
@@ -36,7 +39,7 @@ def sweep(ledger: Ledger, broker: Broker, times: Timeouts, *, at_once: bool = Fa
     emptied = not broker.redis.exists(SENTINEL)
     no_message = min(UNDERWAY, times.no_life) if at_once else times.no_life
     for queue in {CPU_QUEUE, *(gpu_queue(job.spec.model) for job in jobs.values())}:
-        _put_back(ledger, broker, queue, jobs, times, no_message)
+        emptied |= _put_back(ledger, broker, queue, jobs, times, no_message)
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
@@ -77,42 +80,51 @@ def _see_to(ledger: Ledger, broker: Broker, job: Job, emptied: bool) -> None:
 
 def _put_back(
     ledger: Ledger, broker: Broker, queue: str, jobs: dict[str, Job], times: Timeouts, no_message: float
-) -> None:
+) -> bool:
+    """Requeues lost units, and gives up those that were lost too often. Returns whether the board had to be
+    repaired: then units may be missing on it."""
     board = broker.board(queue)
-    now = board.time()
-    oldest = broker.oldest(queue)
-    for entry in list(board.entries()):
-        if not _is_lost(entry, now, oldest[entry.lane], times.no_life, no_message):
-            continue
+    entries, was_repaired = repaired_entries(broker, queue)
+    now, oldest = board.time(), broker.oldest(queue)
+    lost = [e for e in entries if _is_lost(e, now, oldest[e.lane], times.no_life, no_message)]
+    active = set(ledger.active()) if lost else set()
+    messages: defaultdict[int, list[Sent]] = defaultdict(list)
+    for entry in lost:
         job = jobs.get(entry.job_id)
         try:
-            if job is not None:
-                _put_one_back(ledger, broker, queue, job, entry, times)
-            elif entry.job_id not in set(ledger.active()):  # its worker was lost between outcome and board
-                board.finish(entry.job_id, entry.unit)
+            if job is None:
+                if entry.job_id not in active:  # its worker was lost between outcome and board
+                    board.finish(entry.job_id, entry.unit)
+            elif entry.attempts >= times.attempts or entry.why is not None:
+                _give_up(ledger, broker, queue, job, entry)
+            elif (answer := requeued(broker, queue, job, entry)) is not None:
+                messages[answer[0]].append(answer[1])
         except LedgerError as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", entry.job_id, error)
+    for lane, some in messages.items():
+        broker.publish(queue, lane, some)
+    return was_repaired
 
 
-def _put_one_back(
-    ledger: Ledger, broker: Broker, queue: str, job: Job, entry: BoardEntry, times: Timeouts
-) -> None:
-    if entry.attempts < times.attempts and entry.why is None:
-        requeue(ledger, broker, queue, job, entry)
-        return
+def _give_up(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: BoardEntry) -> None:
     reason = f"attempt {entry.attempts} of {entry.attempts}: {entry.why or 'no heartbeat'}"
     if entry.unit in ("plan", "reduce"):
         fail_job(ledger, job, f"{entry.unit}: {reason}")
         broker.board(queue).finish(job.job_id, entry.unit)
-    else:
-        shard = ledger.planned(job.job_id).shard(int(entry.unit))
-        give_up(ledger, job, shard, reason)
-        finish_shard(ledger, broker, queue, job, shard)
+        return
+    planned, number = ledger.planned(job.job_id), int(entry.unit)
+    if number >= len(planned):  # not written by savs
+        broker.board(queue).finish(job.job_id, entry.unit)
+        return
+    give_up(ledger, job, planned.shard(number), reason)
+    finish_shard(ledger, broker, queue, job, planned.shard(number))
 
 
 def _is_lost(entry: BoardEntry, now: float, oldest: float | None, no_life: float, no_message: float) -> bool:
     """True if the unit has been running without a heartbeat for `no_life` seconds, or queued without a
     message for `no_message` seconds. Its message is gone if the next one in its lane is younger."""
+    if entry.at > now + FUTURE:
+        return True
     if entry.state == "running":
         return entry.at + no_life < now
     return entry.at + no_message < (now if oldest is None else oldest)

@@ -1,0 +1,201 @@
+"""Who can write to Redis can waste a pool's time, and no more."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import savs.engine.extract
+from jobs.ledger.plans import Plans
+from jobs.ledger.results import result_rows
+from jobs.queue.refusals import Refusals
+from jobs.queue.repair import repaired_entries
+from jobs.records.job import Job
+from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
+from jobs.run.advance import attempt_to_advance
+from jobs.run.attempt import Worker, attempt_shard
+from jobs.run.sweep import sweep
+from savs.model.model import Model
+from tests.pool import fake
+from tests.pool.servers import MODEL, TIMES, Pool, cpu_worker, wait_until
+from workers.sweeper import LEADER, leads
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    monkeypatch.setattr(savs.engine.extract, "stream", fake.stream)
+    yield fake.load(MODEL)
+
+
+@pytest.fixture
+def worker(pool: Pool) -> Worker:
+    """A worker with the model, in this process."""
+    refusals = Refusals(pool.broker, pool.queue, "here:1")
+    return replace(
+        Worker(pool.ledger, Plans(pool.ledger), pool.broker, pool.queue, refusals, TIMES),
+    )
+
+
+@pytest.fixture
+def ended(pool: Pool) -> list[Job]:
+    """A job of each kind that a pool has done."""
+    pool.start("cpu")
+    pool.start("gpu")
+    jobs = pool.submit(rows=20, shard_size=5)
+    wait_until(lambda: all(pool.finished(job) for job in jobs), "both jobs end")
+    wait_until(lambda: not any(pool.ledger.is_active(job.job_id) for job in jobs), "they are no one's")
+    pool.stop()
+    return jobs
+
+
+def forged(job: Job, number: int, epoch: int = 1) -> RunShard:
+    return RunShard(task="classify_shard", job_id=job.job_id, shard=number, epoch=epoch)
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 77, 10**9])
+def test_a_forged_message_does_not_change_a_job_that_has_ended(
+    pool: Pool, worker: Worker, model: Model, ended: list[Job], number: int
+) -> None:
+    [_, classify] = ended
+    rows, summary = list(result_rows(pool.ledger, classify.job_id)), pool.ledger.summary(classify.job_id)
+
+    assert attempt_shard(worker, forged(classify, number), model).word == "stale"
+    assert attempt_to_advance(cpu_worker(pool), ReduceJob(job_id=classify.job_id)) == "stale"
+    assert attempt_to_advance(cpu_worker(pool), PlanJob(job_id=classify.job_id)) == "stale"
+
+    assert list(result_rows(pool.ledger, classify.job_id)) == rows
+    assert pool.ledger.summary(classify.job_id) == summary
+    assert not len(pool.broker.board(pool.queue)) and not len(pool.broker.board(CPU_QUEUE))
+
+
+def test_a_forged_message_for_a_shard_that_was_not_planned_is_dropped(
+    pool: Pool, worker: Worker, model: Model
+) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+
+    assert attempt_shard(worker, forged(extract, 2), model).word == "stale"
+
+    # and the job ends with the shards that were
+    for number in (0, 1):
+        assert attempt_shard(worker, forged(extract, number), model).word == "done"
+    assert pool.ledger.committed(extract.job_id) == {0, 1}
+    assert pool.broker.board(CPU_QUEUE).entry(extract.job_id, "reduce") is not None
+
+
+def test_what_a_message_says_of_a_shard_is_not_believed(pool: Pool, worker: Worker, model: Model) -> None:
+    # given shard 0's message, of an earlier savs, with the bytes of shard 1
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    other = pool.ledger.planned(extract.job_id).shard(1).model_dump()
+    sent = {"schema_version": 1, "task": "extract_savs", "job_id": extract.job_id}
+    message = RunShard.model_validate(sent | {"shard": other | {"number": 0}})
+
+    assert attempt_shard(worker, message, model).word == "done"
+
+    outcome = pool.ledger.outcome(extract.job_id, 0)
+    assert outcome is not None and "-t0" in pool.ledger.read_part(extract.job_id, outcome).decode("latin-1")
+
+
+def test_a_job_that_waits_or_that_no_pool_was_handed_is_not_run(
+    pool: Pool, worker: Worker, model: Model
+) -> None:
+    [extract, classify] = pool.submit(rows=20, shard_size=5)
+
+    assert attempt_shard(worker, forged(classify, 0), model).word == "stale"  # it waits for its artifact
+    pool.ledger.deactivate(extract.job_id)
+    assert attempt_shard(worker, forged(extract, 0), model).word == "stale"
+    assert not pool.ledger.committed(classify.job_id) and not pool.ledger.committed(extract.job_id)
+
+
+def test_a_forged_reduction_before_a_job_is_planned_does_not_fail_it(pool: Pool) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    pool.ledger.store.delete(f"jobs/{extract.job_id}/shards.json")
+
+    assert attempt_to_advance(cpu_worker(pool), ReduceJob(job_id=extract.job_id)) == "stale"
+
+    assert pool.ledger.summary(extract.job_id) is None
+
+
+WHOLE = {"state": "queued", "epoch": 1, "attempts": 0, "at": 0, "lane": 0}
+CHANGES: list[dict[str, Any]] = [
+    *({name: True} for name in ("attempts", "epoch", "lane", "at")),
+    *({"lane": lane} for lane in (3.7, -1, 8, "0")),
+    *({"at": at} for at in (float("nan"), float("inf"), 10**400, -1, "x")),
+    *({"epoch": 1e30}, {"epoch": None}, {"why": [1]}, {"state": "gone"}),
+]
+VALUES = [
+    *(json.dumps(WHOLE | change) for change in CHANGES),
+    *("", "{", "[]", "null", "7", "[" * 100_000, "\x00"),
+]
+
+
+def lose_all(pool: Pool) -> None:
+    """All messages are lost, and the limit for that has passed."""
+    pool.broker.redis.delete(*(f"{pool.queue}:{lane}" for lane in range(8)))
+    board = pool.broker.board(pool.queue)
+    start = board.time()
+    wait_until(lambda: board.time() > start + TIMES.no_life + 0.1, "the limit has passed")
+
+
+def waiting(pool: Pool) -> int:
+    return sum(int(pool.broker.redis.llen(f"{pool.queue}:{lane}")) for lane in range(8))
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_whatever_a_stranger_writes_on_the_board_a_unit_is_put_back_by_the_second_sweep(
+    pool: Pool, value: str
+) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    board, redis = pool.broker.board(pool.queue), pool.broker.redis
+    units = (f"{extract.job_id}/0", f"{extract.job_id}/{'9' * 5000}", "no job/3", "7")
+    redis.hset(board.key, mapping=dict.fromkeys(units, value))
+    redis.hset(board.counts, mapping={extract.job_id: value[:100], "no job": "abc"})
+    lose_all(pool)
+
+    for _ in range(2):
+        sweep(pool.ledger, pool.broker, TIMES)
+
+    assert {entry.unit for entry in board.entries()} == {"0", "1"}
+    assert waiting(pool) == 2 and board.left(extract.job_id) == 2 and len(board) == 2
+    assert redis.hkeys(board.counts) == [extract.job_id.encode()]
+
+
+@pytest.mark.parametrize("key", ["savs:outstanding:{}", "savs:left:{}", "{}:0"])
+def test_a_key_of_another_type_is_removed(pool: Pool, key: str) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    redis, board = pool.broker.redis, pool.broker.board(pool.queue)
+    redis.delete(key.format(pool.queue))
+    redis.set(key.format(pool.queue), "x")
+    lose_all(pool) if not key.startswith("{") else None
+
+    for _ in range(3):
+        sweep(pool.ledger, pool.broker, TIMES)
+        start = board.time()
+        wait_until(lambda at=start: board.time() > at + TIMES.no_life + 0.1, "the limit has passed")
+
+    assert {entry.unit for entry in repaired_entries(pool.broker, pool.queue)[0]} == {"0", "1"}
+    assert board.left(extract.job_id) == 2 and waiting(pool) >= 2
+
+
+@pytest.mark.parametrize("ahead", [61.0, 1e9])
+def test_a_unit_from_the_future_is_not_waited_for(pool: Pool, ahead: float) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    board = pool.broker.board(pool.queue)
+    entry = WHOLE | {"state": "running", "at": board.time() + ahead}
+    pool.broker.redis.hset(board.key, f"{extract.job_id}/0", json.dumps(entry))
+
+    sweep(pool.ledger, pool.broker, TIMES)
+
+    found = board.entry(extract.job_id, "0")
+    assert found is not None and (found.state, found.epoch) == ("queued", 2)
+
+
+@pytest.mark.parametrize("how", [{}, {"ex": 10**9}])
+def test_a_false_leader_does_not_keep_the_others_from_sweeping(pool: Pool, how: dict[str, Any]) -> None:
+    pool.broker.redis.set(LEADER, "nobody", **how)
+    assert leads(pool.broker, "me", 2000)
+    assert not leads(pool.broker, "you", 2000) and leads(pool.broker, "me", 2000)
+    pool.broker.redis.delete(LEADER)
+    pool.broker.redis.lpush(LEADER, "x")
+    assert leads(pool.broker, "you", 2000)
