@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,10 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
             os._exit(1)  # the worker is about to end
         try:
             child[:] = [Child(settings, shared, load)]
+            # Sent to a whole process group (systemd, Procfile runners), they are for the parent, which tells
+            # this process. Before the model is loaded they end it: it has no shard yet.
+            for name in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(name, signal.SIG_IGN)
         except BaseException as error:
             log.error("cannot start: %s", _sentence(error))
             log.debug("traceback", exc_info=True)
@@ -56,7 +61,9 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
             os._exit(1)
 
     @worker_shutting_down.connect(weak=False)
-    def leave_between_batches(**_: Any) -> None:
+    def leave_between_batches(how: str, **_: Any) -> None:
+        if how == "Cold":
+            leaving.end("it was told to end at once")
         leaving.begin()
 
     @task_failure.connect(weak=False)
@@ -71,6 +78,8 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
         requires = ("celery.worker.components:Pool",)
 
         def start(self, parent: Any) -> None:
+            # Celery's own handler replaces this process, and would leave its sweeper behind.
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
             while not shared.ready.wait(POLL):
                 self.end_if_failed(parent)
                 if state.should_stop is not None or state.should_terminate is not None:

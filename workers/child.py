@@ -73,7 +73,7 @@ class Child:
         if self.settings.metrics_port is None:
             return
         try:
-            self.metrics.serve(self.settings.metrics_port)
+            self.metrics.serve(self.settings.metrics_host, self.settings.metrics_port)
         except SettingsError as error:
             if not self.shared.ready.is_set():
                 raise

@@ -16,6 +16,7 @@ from workers.options import (
     http_option,
     limit_option,
     log_option,
+    metrics_host_option,
     metrics_option,
     reports_errors,
     roots_option,
@@ -64,6 +65,7 @@ def main() -> None:
 @limit_option
 @log_option
 @metrics_option
+@metrics_host_option
 @reports_errors
 def gpu(
     model: str,
@@ -77,6 +79,7 @@ def gpu(
     shard_time_limit: float | None,
     log_format: "LogFormat",
     metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Run shards with one model, one after another.
 
@@ -104,6 +107,7 @@ def gpu(
         log_format=log_format,
         log_level=log_level_of(),
         metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     if gpus is None:
         work(settings, partial(load, self_test=settings.self_test))
@@ -119,6 +123,7 @@ def gpu(
 @limit_option
 @log_option
 @metrics_option
+@metrics_host_option
 @reports_errors
 def cpu(
     broker: str | None,
@@ -128,6 +133,7 @@ def cpu(
     shard_time_limit: float | None,
     log_format: "LogFormat",
     metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Plan and reduce jobs, and requeue lost units.
 
@@ -148,6 +154,7 @@ def cpu(
         log_format=log_format,
         log_level=log_level_of(),
         metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     work_and_sweep(settings, load)
 

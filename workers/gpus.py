@@ -23,7 +23,7 @@ from workers.logs import GPU_VARIABLE
 from workers.settings import WorkerSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 POLL = 0.2  # seconds between two checks of the workers
 COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk is slow
 LAST_PORT = 65535
@@ -95,6 +95,7 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
         *(["--allow-http"] if settings.allow_http else []),
         *([] if settings.self_test else ["--skip-self-test"]),
         *([] if port is None else [f"--metrics-port={port + number}"]),
+        f"--metrics-host={settings.metrics_host}",
     ]
 
 

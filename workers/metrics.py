@@ -16,7 +16,6 @@ from prometheus_client import (
     Metric,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -26,6 +25,7 @@ from redis.exceptions import RedisError
 from jobs.queue.board import Board
 from jobs.run.attempt import Attempt
 from savs.errors import SettingsError
+from workers.metrics_server import serve_metrics
 
 SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10
 PORT_PATIENCE = 5.0  # seconds for a killed predecessor to release the port
@@ -67,15 +67,18 @@ class Metrics:
             for stage, seconds in outcome.timings.items():
                 self.stages.labels(stage).inc(seconds)
 
-    def serve(self, port: int, patience: float = PORT_PATIENCE) -> None:
-        """Serves /metrics from a thread. Raises SettingsError if the port stays in use."""
+    def serve(self, host: str, port: int, patience: float = PORT_PATIENCE) -> None:
+        """Serves /metrics from a thread. Raises SettingsError if the port stays in use, or if `host` is not
+        an address of this machine."""
         end = time.monotonic() + patience
         while True:
             try:
-                start_http_server(port, registry=self.registry)
+                serve_metrics(host, port, self.registry)
                 return
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() >= end:
+                if error.errno != errno.EADDRINUSE:
+                    raise SettingsError(f"--metrics-host: {host}: {error.strerror}") from error
+                if time.monotonic() >= end:
                     raise SettingsError(f"--metrics-port: {port}: {error.strerror}") from error
             time.sleep(PORT_PAUSE)
 

@@ -51,6 +51,14 @@ log_option = click.option(
     envvar="SAVS_LOG_FORMAT",
     help="Log lines of text, or one JSON object per line [SAVS_LOG_FORMAT].",
 )
+metrics_host_option = click.option(
+    "--metrics-host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="SAVS_METRICS_HOST",
+    help="Address of this machine at which metrics are served; 0.0.0.0 for all [SAVS_METRICS_HOST].",
+)
 metrics_option = click.option(
     "--metrics-port",
     metavar="PORT",

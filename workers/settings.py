@@ -12,6 +12,7 @@ from jobs.queue.timeouts import Timeouts
 from jobs.settings import LogLevel
 from workers.logs import LogFormat
 
+LOOPBACK = "127.0.0.1"
 SOCKET_TIMEOUT = 30.0  # seconds
 CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the child is killed
 
@@ -32,6 +33,7 @@ class WorkerSettings:
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
     metrics_port: int | None = None
+    metrics_host: str = LOOPBACK
 
 
 def celery_settings(settings: WorkerSettings) -> dict[str, Any]:

@@ -33,20 +33,21 @@ class Shutdown:
             return
         self.told = True
         self.shared.stopping.set()
-        signal.signal(signal.SIGALRM, lambda *_: self.end())
+        signal.signal(signal.SIGALRM, lambda *_: self._end_late())
         signal.setitimer(signal.ITIMER_REAL, self.settings.times.grace)
 
-    def end(self) -> None:
-        """Kills the worker's remaining processes, and requeues their units. Does not return."""
+    def _end_late(self) -> None:
         grace = self.settings.times.grace
         log.warning("still busy after the grace time of %g s (SAVS_GRACE_TIME): ends by force", grace)
+        self.end(f"its worker's grace time of {grace:g} s was over")
+
+    def end(self, why: str) -> None:
+        """Kills the worker's remaining processes, and requeues their units. Does not return."""
         for child in billiard.active_children():
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
         for request in tuple(state.active_requests | state.reserved_requests):
-            release(
-                self.settings, request.args, f"its worker's grace time of {grace:g} s was over", refund=True
-            )
+            release(self.settings, request.args, why, refund=True)
         for process in multiprocessing.active_children():  # the sweeper
             process.kill()
         os._exit(0)  # as for every worker that is stopped

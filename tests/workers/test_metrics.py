@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from urllib.error import URLError
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from savs.errors import SettingsError
 from tests.pool.servers import Pool, children, wait_until
 from tests.workers.looking import waits
 
@@ -127,3 +129,27 @@ def bound(probe: socket.socket, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_metrics_are_for_this_machine_unless_told_otherwise(port: int) -> None:
+    from workers.metrics import Metrics
+
+    Metrics("redis://127.0.0.1:1", "any").serve("127.0.0.1", port)
+    with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.2", port), timeout=5):
+        pass
+    with pytest.raises(SettingsError, match=r"--metrics-host: 203\.0\.113\.9: "):
+        Metrics("redis://127.0.0.1:1", "any").serve("203.0.113.9", port)
+
+
+def test_idle_connections_keep_no_one_from_the_metrics(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workers import metrics_server
+    from workers.metrics import Metrics
+
+    monkeypatch.setattr(metrics_server._Handler, "timeout", 0.5)
+    Metrics("redis://127.0.0.1:1", "any").serve("127.0.0.1", port)
+    threads = threading.active_count()
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    wait_until(lambda: scrape(port), "one answers")
+    assert threading.active_count() <= threads + metrics_server.CONNECTIONS + 1
+    for one in idle:
+        one.close()
