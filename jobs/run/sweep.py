@@ -19,9 +19,11 @@ from jobs.reduce.reducer import fail_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import finish_shard
 from jobs.shards.shard import give_up
-from savs.errors import JobNotFound, LedgerError
+from savs.errors import JobNotFound, LedgerError, StorageError
 
 UNDERWAY = 1.0  # seconds that a message may be in transit: from board to queue, or from queue to worker
+
+UNUSABLE = (JobNotFound, LedgerError, StorageError)  # a job that cannot be read, or is deleted
 
 log = logging.getLogger("savs.sweeper")
 
@@ -40,7 +42,7 @@ def sweep(ledger: Ledger, broker: Broker, times: Timeouts, *, at_once: bool = Fa
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
-        except (LedgerError, JobNotFound) as error:  # one damaged job must not stop the sweep of the others
+        except UNUSABLE as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", job.job_id, error)
     if emptied:
         broker.redis.set(SENTINEL, 1)
@@ -57,7 +59,7 @@ def _unfinished(ledger: Ledger) -> dict[str, Job]:
                 ledger.deactivate(job_id)
         except JobNotFound:
             continue  # the job is being submitted, or was deleted
-        except LedgerError as error:
+        except UNUSABLE as error:
             log.warning("job %s: %s", job_id, error)
     return jobs
 
@@ -90,7 +92,7 @@ def _put_back(
                 _put_one_back(ledger, broker, queue, job, entry, times)
             elif entry.job_id not in set(ledger.active()):  # its worker was lost between outcome and board
                 board.finish(entry.job_id, entry.unit)
-        except LedgerError as error:  # one damaged job must not stop the sweep of the others
+        except UNUSABLE as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", entry.job_id, error)
 
 

@@ -10,9 +10,10 @@ policies, and it does not check the content of files. Only media are read from t
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from savs.data.confined import ConfinedPath
 from savs.data.samples import Sample
 from savs.data.web import is_web, shown
 from savs.errors import ForbiddenAddress, ForbiddenMedia
@@ -39,6 +40,13 @@ class Roots:
     def everywhere(cls, http: bool = False) -> "Roots":
         """Return roots for a user's own process, which reads with the user's permissions."""
         return cls(None, http)
+
+    @property
+    def folders(self) -> tuple[str, ...] | None:
+        """The roots that are folders: no file that is opened may lie outside of them. None allows all."""
+        if self.allowed is None:
+            return None
+        return tuple(root for root in self.allowed if not root.startswith("s3://"))
 
     def allow(self, address: str) -> bool:
         """Return whether `address` is a root or below one, or is on the web and that is allowed."""
@@ -68,6 +76,17 @@ class Roots:
         for address in sample.media:
             if not self.allow(address):
                 raise ForbiddenMedia(self._refusal(address))
+
+    def confine(self, sample: Sample) -> Sample:
+        """Return `sample` with local media that are checked again when they are open, since a file may be
+        exchanged for a link after `check_media`."""
+        folders = self.folders
+        if folders is None:
+            return sample
+        media = (
+            address if "://" in address else ConfinedPath.of(address, folders) for address in sample.media
+        )
+        return replace(sample, media=tuple(media))
 
     def _refusal(self, address: str) -> str:
         if is_web(address):

@@ -1,6 +1,7 @@
 """Opens the store at an address: a local path or `s3://bucket/key`."""
 
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,8 +11,11 @@ from savs.storage.s3 import S3Store
 from savs.storage.store import Store
 
 
-def open_store(url: str | Path) -> Store:
-    """The store at `url`: a folder (which need not exist yet) or `s3://bucket/prefix`."""
+def open_store(url: str | Path, inside: Sequence[str | Path] | None = None) -> Store:
+    """The store at `url`: a folder (which need not exist yet) or `s3://bucket/prefix`.
+
+    inside  the folders that links in a folder may not lead out of; by default that folder itself
+    """
     text = without_scheme(str(url))
     if text.startswith("s3://"):
         bucket, _, prefix = text[len("s3://") :].partition("/")
@@ -20,11 +24,13 @@ def open_store(url: str | Path) -> Store:
         return S3Store(bucket, prefix.strip("/"))
     if "://" in text:
         raise StorageError(f"{text!r}: only local folders and s3:// addresses are supported")
-    return LocalStore(Path(text))
+    return LocalStore(Path(text), (text,) if inside is None else inside)
 
 
-def open_parent(url: str | Path) -> tuple[Store, str]:
+def open_parent(url: str | Path, inside: Sequence[str | Path] | None = None) -> tuple[Store, str]:
     """The store that holds the object at `url`, and the object's key in it.
+
+    inside  the folders that links may not lead out of; None if they may lead anywhere
 
     In a bucket the key is used as it is: `s3://b/a//x` is the object `a//x`.
     """
@@ -35,7 +41,7 @@ def open_parent(url: str | Path) -> tuple[Store, str]:
             raise StorageError(f"{text!r} has no object key; write s3://bucket/key")
         return S3Store(bucket, ""), key
     path = Path(text)
-    return LocalStore(path.parent), path.name
+    return LocalStore(path.parent, inside, pipes=True), path.name
 
 
 def without_scheme(url: str) -> str:
