@@ -353,7 +353,7 @@ class Ledger:
         try:
             found = json.loads(self.store.read(f"rates/{queue}.json"))
             return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
-        except (NotFound, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (StorageError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}
 
     def delete(self, job_id: str) -> None:

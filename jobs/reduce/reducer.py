@@ -3,6 +3,7 @@
 Everything here follows from the ledger alone, so running it twice changes nothing.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from jobs.ledger.artifacts import located
@@ -13,7 +14,7 @@ from jobs.records.message import gpu_queue
 from jobs.records.retries import Planned
 from jobs.reduce.summary import summarise, timings_of
 from jobs.reduce.sums import Sums, add_up
-from savs.errors import FitError, LedgerError, why_invalid
+from savs.errors import FitError, LedgerError, StorageError, why_invalid
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
@@ -45,7 +46,8 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
         return
     queue = gpu_queue(job.spec.model)
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
-    ledger.write_rates(queue, rates)
+    with suppress(StorageError):  # the job is done all the same
+        ledger.write_rates(queue, rates)
 
 
 def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:

@@ -7,11 +7,11 @@ policies, and it does not check the content of files. Only media are read from t
 --allow-http; whether an address is public is checked when it is fetched (savs.data.web).
 """
 
+import os
 import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from savs.data.confined import ConfinedPath
 from savs.data.samples import Sample
@@ -99,10 +99,12 @@ class Roots:
 
 def _readable(address: str) -> bool:
     """Return whether `address` is a local path or an s3:// address."""
+    if "\0" in address:
+        return False
     return address.startswith("s3://") or not ("://" in address or SCHEME.match(address))
 
 
 def _resolved(address: str) -> str:
     if address.startswith("s3://"):
         return "s3://" + posixpath.normpath(address[len("s3://") :]).lstrip("/")
-    return str(Path(address).resolve())
+    return os.path.realpath(address)

@@ -1,11 +1,12 @@
 """Opens the store at an address: a local path or `s3://bucket/key`."""
 
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from savs.errors import StorageError
+from savs.errors import SettingsError, StorageError
 from savs.storage.folder import LocalStore
 from savs.storage.s3 import S3Store
 from savs.storage.store import Store
@@ -50,6 +51,18 @@ def without_scheme(url: str) -> str:
     if parts is None or parts.netloc not in ("", "localhost"):
         return url
     return unquote(url.split("://", 1)[1].removeprefix(parts.netloc))
+
+
+def absolute_path(text: str) -> Path:
+    """A path as a user types it, `~` included: absolute, links followed. Raises SettingsError if there is no
+    such user, or if it cannot be a path."""
+    try:
+        return Path(os.path.realpath(Path(text).expanduser()))
+    except RuntimeError as error:
+        home = text.partition("/")[0]
+        raise SettingsError(f"{text}: the home folder {home} is not known; write the whole path") from error
+    except ValueError as error:
+        raise SettingsError(f"{text!r} is not a path: {error}") from error
 
 
 def join(url: str, *parts: str) -> str:
