@@ -53,6 +53,8 @@ def _write(rows: "Iterator[bytes]", out: str) -> None:
     from savs.storage import open_parent, without_scheme
 
     place = resolve_address(out)
+    if "://" in place and not place.startswith("s3://"):
+        raise SettingsError(f"--out: {out} is neither a local path nor s3://bucket/key")
     local = None if "://" in place else Path(without_scheme(out)).expanduser()
     try:
         if local is not None and (check_path(local.is_fifo) or check_path(local.is_char_device)):

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,7 @@ def damage_and_run(seed: int, count: int) -> tuple[int, int, list[str]]:
     many answered with a sentence, and what the others did."""
     rng = random.Random(seed)
     failures = []
-    with tempfile.TemporaryDirectory(prefix="savs-damaged-") as folder, _calm_environment():
+    with tempfile.TemporaryDirectory(prefix="savs-damaged-") as folder, _calm_environment(), chdir(folder):
         whole = make_workspace(Path(folder))
         shutil.copytree(whole.workspace, whole.folder / "whole")
         for number in range(count):
@@ -194,6 +194,7 @@ def _copy_beside(path: Path) -> None:
 
 
 def _command(made: Damaged, rng: random.Random) -> list[str]:
+    """Return a command: one of all, with arguments that are sound or of nothing that is there."""
     name = rng.choice(["pets", "birds"] * 6 + list(NAMES))
     other = rng.choice(["birds", "pets"])
     rows = rng.choice([str(made.rows)] * 6 + list(PLACES))
