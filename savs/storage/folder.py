@@ -166,7 +166,7 @@ class LocalStore:
         try:
             return path.stat()
         except OSError as error:
-            if error.errno in (ENOENT, ENOTDIR):
+            if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
                 raise NotFound(f"{path} does not exist") from error
             raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
