@@ -1,6 +1,7 @@
 """Settings: an option, else an environment variable `SAVS_…`, else `savs.toml` in the current folder."""
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,13 +17,15 @@ from pydantic_settings import (
 )
 
 from savs.errors import SettingsError
-from savs.storage import without_scheme
+from savs.storage import absolute_path, without_scheme
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 FILE = Path("savs.toml")
 VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}  # unless the address sets them
+
+HOST = r"[A-Za-z0-9._-]+|[0-9a-f:.]+"  # a name or an address, as far as boto3 accepts it
 
 LogLevel = Literal["debug", "info", "warning"]
 Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # the range that timers accept
@@ -91,9 +94,18 @@ def set_up_storage() -> None:
     url = read_settings().s3_endpoint_url
     if not url:
         return
-    if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
+    if not _is_endpoint(url):
         raise SettingsError(f"SAVS_S3_ENDPOINT_URL: {url} is not an http:// or https:// address")
     os.environ["SAVS_S3_ENDPOINT_URL"] = url
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # an unclosed bracket, a port that is no number
+        return False
+    return parts.scheme in ("http", "https") and re.fullmatch(HOST, parts.hostname or "") is not None
 
 
 def _problem(error: "ErrorDetails") -> str:
@@ -117,7 +129,7 @@ def workspace_of(option: str | None) -> str:
         raise SettingsError(f"--workspace: {workspace} is neither a folder nor s3://bucket/prefix")
     if separator:
         return workspace.rstrip("/")
-    path = Path(workspace).expanduser().resolve()
+    path = absolute_path(workspace)
     try:
         nearest = next(place for place in (path, *path.parents) if place.exists())
     except OSError as error:

@@ -22,6 +22,7 @@ SavsError
 │   └── ArtifactMismatch     a newer schema, or made with another model
 ├── StorageError             an address cannot be read or written
 │   ├── NotFound
+│   ├── OutsideLink          a link leads out of the folder, or the roots, that may be read
 │   └── Changed              data has changed since the job was planned
 ├── JobError
 │   ├── JobNotFound
@@ -34,8 +35,12 @@ SavsError
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class SavsError(Exception):
@@ -196,6 +201,10 @@ class NotFound(StorageError):
     pass
 
 
+class OutsideLink(StorageError):
+    pass
+
+
 class Changed(StorageError):
     pass
 
@@ -230,3 +239,26 @@ class MessageError(JobError):
 
 class SettingsError(SavsError):
     """An option, a setting or an argument cannot be used."""
+
+
+UNQUOTED = {
+    "extra_forbidden": "it has a field that is not known",
+    "union_tag_invalid": "its kind is not known",
+}
+
+
+def why_invalid(error: Exception, fields: Container[str] = ()) -> str:
+    """Return why a file is not valid, for example "classes: Field required". Nothing in the file is quoted,
+    since a link may have led to one that the reader of the message must not see.
+
+    error   pydantic's ValidationError, or one of reading JSON
+    fields  that the file may have
+    """
+    if not hasattr(error, "errors"):
+        return type(error).__name__ if isinstance(error, UnicodeError | RecursionError) else str(error)
+    wrong: ValidationError = error  # type: ignore[assignment]
+    first, *more = wrong.errors(include_url=False, include_input=False, include_context=False)
+    place = first["loc"][0] if first["loc"] and first["type"] not in UNQUOTED else None
+    said = UNQUOTED.get(first["type"], first["msg"])
+    counted = f" (and {len(more)} more)" if more else ""
+    return f"{place}: {said}{counted}" if place in fields else f"{said}{counted}"

@@ -1,6 +1,5 @@
 """Commands that show artifacts: `artifacts`, `show`."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +8,7 @@ import click
 
 from jobs.cli.group import ledger_of, main, reports_errors
 from jobs.cli.options import json_option, options, workspace_option
+from jobs.cli.output.characters import json_text, printable
 
 
 def complete_artifact(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -45,14 +45,14 @@ def artifacts(workspace: str | None, as_json: bool) -> None:
     uses = uses_of_artifacts(ledger) if cards else {}
     if as_json:
         shown = [_described(card) | {"uses": _plain(uses.get(place(card.url), []))} for card in cards]
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+        click.echo(json_text(shown))
     elif found:
         print_artifacts(cards, uses)
     else:
         click.echo("no artifacts")
     unreadable = [error for error in found if isinstance(error, SavsError)]
     for error in unreadable:
-        click.echo(f"savs-submit: {error}", err=True)
+        click.echo(printable(f"savs-submit: {error}"), err=True)
     if unreadable:
         sys.exit(1)
 
@@ -77,7 +77,7 @@ def show(artifact: str, workspace: str | None, as_json: bool) -> None:
     heads, uses = read_heads(card), uses_of_artifacts(ledger).get(place(card.url), [])
     if as_json:
         shown = _described(card) | {"heads": [asdict(head) for head in heads], "uses": _plain(uses)}
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+        click.echo(json_text(shown))
     else:
         print_artifact(card, heads, uses)
 

@@ -8,6 +8,7 @@ import click
 
 from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, reports_errors
 from jobs.cli.options import broker_option, json_option, options, workspace_option
+from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -105,7 +106,7 @@ def _has_stopped(ledger: "Ledger", job: "Job") -> bool:
 
 def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
     """Deletes the orphans of NAME or of all jobs. Exits with 1 if a job cannot be read, after the others."""
-    from savs.errors import LedgerError, SavsError
+    from savs.errors import SavsError
 
     unreadable: list[SavsError] = []
     jobs = ledger.jobs(unreadable=unreadable.append) if name is None else jobs_of(ledger, name)
@@ -113,11 +114,11 @@ def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
     for job in jobs:
         try:
             keys = list(ledger.orphans(job.job_id))
-        except LedgerError as error:
+            for key in keys:
+                ledger.store.delete(key)
+        except SavsError as error:
             unreadable.append(error)
             continue
-        for key in keys:
-            ledger.store.delete(key)
         found.append((job.job_id, len(keys)))
     if as_json:
         click.echo(json.dumps([{"job_id": job_id, "orphans": count} for job_id, count in found], indent=1))
@@ -125,6 +126,6 @@ def _delete_orphans(ledger: "Ledger", name: str | None, as_json: bool) -> None:
         for job_id, count in found:
             click.echo(f"{job_id}: {count} {'orphan' if count == 1 else 'orphans'} deleted")
     for unread in unreadable:
-        click.echo(f"savs-submit: {unread}", err=True)
+        click.echo(printable(f"savs-submit: {unread}"), err=True)
     if unreadable:
         sys.exit(1)

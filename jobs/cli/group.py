@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from jobs.cli.options import Command
+from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -68,7 +69,7 @@ def _fail(message: str, as_json: bool, code: int) -> NoReturn:
     message = complete(message)
     if as_json:
         click.echo(json.dumps({"error": message}))
-    click.echo(f"savs-submit: {message}", err=True)
+    click.echo(printable(f"savs-submit: {message}"), err=True)
     sys.exit(code)
 
 

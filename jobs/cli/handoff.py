@@ -10,6 +10,7 @@ import click
 
 from jobs.cli.group import newest_of
 from jobs.cli.options import Handing, How
+from jobs.cli.output.characters import json_text, printable
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -124,7 +125,7 @@ def _enqueue(ledger: "Ledger", jobs: "list[Job]", url: str, wait: bool, as_json:
 def tell(text: str) -> None:
     from jobs.cli.output.advice import complete
 
-    click.echo(complete(text), err=True)
+    click.echo(printable(complete(text)), err=True)
 
 
 def _whereabouts(ledger: "Ledger", broker: "Broker", job: "Job") -> str:
@@ -173,7 +174,7 @@ def _end(
     tables = split_scores(jobs, summaries)
     if as_json:
         found = [*summaries, *(asdict(table) for table in tables)]
-        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        click.echo(json_text(found))
     else:
         for summary in summaries:
             print_summary(summary, ledger.job_url(summary["job_id"]), verbose)
@@ -181,7 +182,7 @@ def _end(
             print_splits(table)
     ended = {summary["job_id"] for summary in summaries}
     for job in [job for job in jobs if job.job_id not in ended]:
-        click.echo(complete(f"{job.job_id}: {_why_not(ledger, job)}"), err=as_json)
+        click.echo(printable(complete(f"{job.job_id}: {_why_not(ledger, job)}")), err=as_json)
     sys.exit(exit_code(summaries, len(jobs)))
 
 

@@ -1,6 +1,5 @@
 """Commands that check before a job is submitted: `plan`, `doctor`."""
 
-import json
 import sys
 from dataclasses import asdict
 from math import isfinite
@@ -9,6 +8,7 @@ import click
 
 from jobs.cli.group import ledger_of, main, reports_errors
 from jobs.cli.options import broker_option, json_option, options, rows_options, shard_option, workspace_option
+from jobs.cli.output.characters import json_text
 
 
 @main.command(short_help="Check manifests; submit nothing.")
@@ -89,7 +89,7 @@ def plan(
         for url in manifests_of(place, option)
     ]
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+        click.echo(json_text([asdict(one) for one in found]))
     else:
         for one in found:
             print_estimate(one)
@@ -120,7 +120,7 @@ def doctor(
     for finding in diagnose(place, url, model and resolve_model(model), list(addresses)):
         wrong = wrong or finding.state == "wrong"
         if as_json:
-            click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+            click.echo(json_text(asdict(finding), None))
         else:
             print_finding(finding)
     sys.exit(1 if wrong else 0)

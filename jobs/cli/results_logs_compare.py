@@ -1,6 +1,5 @@
 """Commands that show the results of jobs: `results`, `logs`, `compare`."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.options import json_option, options, workspace_option
+from jobs.cli.output.characters import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def results(name: str, out: str | None, partial: bool, workspace: str | None) ->
     else:
         _write(rows, out)
     for reason in missing:
-        click.echo(f"savs-submit: {reason}", err=True)
+        click.echo(printable(f"savs-submit: {reason}"), err=True)
     if missing and not partial:
         sys.exit(1)
 
@@ -50,10 +50,12 @@ def _write(rows: "Iterator[bytes]", out: str) -> None:
     """Write `rows` to a file or an object. Raises SettingsError if that fails."""
     from jobs.paths import check_path, resolve_address
     from savs.errors import SettingsError, StorageError
-    from savs.storage import open_parent
+    from savs.storage import open_parent, without_scheme
 
     place = resolve_address(out)
-    local = None if "://" in place else Path(out).expanduser()
+    if "://" in place and not place.startswith("s3://"):
+        raise SettingsError(f"--out: {out} is neither a local path nor s3://bucket/key")
+    local = None if "://" in place else Path(without_scheme(out)).expanduser()
     try:
         if local is not None and (check_path(local.is_fifo) or check_path(local.is_char_device)):
             with local.open("wb") as stream:  # a pipe or /dev/null, which is not replaced
@@ -101,7 +103,7 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
     ledger = ledger_of(workspace)
     found = {job.job_id: explain_failures(ledger, job) for job in jobs_of(ledger, name)}
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        click.echo(json_text(found))
     else:
         print_failures(found)
 
@@ -129,7 +131,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
     found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
     if as_json:
         shown = [asdict(one) for one in found]
-        click.echo(json.dumps(shown if shown[1:] else shown[0], ensure_ascii=False, indent=1))
+        click.echo(json_text(shown if shown[1:] else shown[0]))
     elif found[1:]:
         print_comparisons(pairs, found)
     else:

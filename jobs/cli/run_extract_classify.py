@@ -18,6 +18,7 @@ from jobs.cli.options import (
     prompt_options,
     train_option,
 )
+from jobs.cli.output.characters import printable
 
 
 @main.command()
@@ -189,7 +190,7 @@ def classify(
         found = [find_artifact(ledger, artifact) for artifact in artifacts]
         for given, url in zip(artifacts, found, strict=True):
             if given != url:
-                click.echo(f"artifact {given}: {url}", err=True)
+                click.echo(printable(f"artifact {given}: {url}"), err=True)
         jobs = classify_jobs(name, model, data, found, **how.job)
         check_model(jobs[0].spec.model)
     submit_and_hand(ledger, jobs, how)

@@ -1,6 +1,5 @@
 """Commands that show the progress of jobs: `status`, `list`, `watch`."""
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import click
 from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.handoff import follow_jobs
 from jobs.cli.options import broker_option, json_option, options, verbose_option, workspace_option
+from jobs.cli.output.characters import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def list_jobs(workspace: str | None, as_json: bool) -> None:
     unreadable: list[SavsError] = []
     _print_states(ledger, ledger.jobs(unreadable=unreadable.append), as_json, unreadable.append)
     for error in unreadable:
-        click.echo(f"savs-submit: {error}", err=True)
+        click.echo(printable(f"savs-submit: {error}"), err=True)
     if unreadable:
         sys.exit(1)
 
@@ -80,18 +80,18 @@ def _print_states(
     from jobs.cli.output.advice import complete
     from jobs.cli.output.jobs import print_jobs
     from jobs.reduce.status import job_state
-    from savs.errors import LedgerError
+    from savs.errors import SavsError
 
     states = []
     for job in jobs:
         try:
             states.append(job_state(ledger, job))
-        except LedgerError as error:
+        except SavsError as error:
             if unreadable is None:
                 raise
             unreadable(error)
     if as_json:
-        click.echo(json.dumps(states, ensure_ascii=False, indent=1))
+        click.echo(json_text(states))
     else:
         print_jobs(states)
         newest = {(job.spec.name, job.spec.kind): job.job_id for job in jobs}.values()

@@ -32,7 +32,8 @@ from jobs.records.outcome import Outcome
 from jobs.records.plan import Plan
 from jobs.records.record import parse
 from jobs.records.retries import Planned, Retry
-from savs.errors import JobNotFound, LedgerError, NotFound, SavsError
+from jobs.records.summary import Summary
+from savs.errors import JobNotFound, LedgerError, NotFound, SavsError, StorageError, why_invalid
 from savs.storage import Store, join, open_store
 
 
@@ -65,11 +66,23 @@ class Ledger:
 
     def create_job(self, job: Job, plan: Plan | None = None) -> Job:
         """Write the plan, if there is one yet, then the job. Return the job, or the existing one if
-        there is one."""
+        there is one. What an earlier job of this id left behind is removed."""
+        self._clear(job.job_id)
         if plan is not None:
             self.create_plan(job.job_id, plan)
         self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
         return self.job(job.job_id)
+
+    def _clear(self, job_id: str) -> None:
+        """Remove what is in the folder of a job that does not exist, except for a plan, which another process
+        may be submitting: workers may have written the rest after the job was deleted."""
+        if self.is_there(job_id):
+            return
+        plan = _key(job_id, "shards.json")
+        for key in [key for key in self.store.list(f"jobs/{job_id}") if key != plan]:
+            if self.is_there(job_id):  # another process has just submitted it
+                return
+            self.store.delete(key)
 
     def create_plan(self, job_id: str, plan: Plan) -> None:
         """Write the plan, unless there is one."""
@@ -126,7 +139,7 @@ class Ledger:
     def _job_or_error(self, job_id: str) -> Job | SavsError:
         try:
             return self.job(job_id)
-        except (LedgerError, JobNotFound) as error:
+        except (LedgerError, JobNotFound, StorageError) as error:
             return error
 
     def is_planned(self, job_id: str) -> bool:
@@ -178,8 +191,23 @@ class Ledger:
         """Make `outcome` the shard's outcome, unless it has one. Return the one that counts.
 
         On a store that ignores conditions that is the last one, but giving up never replaces an
-        outcome that was found.
+        outcome that was found. Raises JobNotFound, and leaves nothing, if the job was deleted meanwhile.
         """
+        self._check_there(job_id, outcome)
+        counting = self._commit(job_id, outcome)
+        self._check_there(job_id, outcome)
+        return counting
+
+    def _check_there(self, job_id: str, outcome: Outcome) -> None:
+        if self.is_there(job_id):
+            return
+        self.store.delete(_commit_key(job_id, outcome.shard))
+        if outcome.part is not None:
+            self.store.delete(_key(job_id, f"parts/{outcome.part}"))
+        self.store.prune(f"jobs/{job_id}")
+        raise JobNotFound(f"job {job_id} was deleted while its shard {outcome.shard} was running")
+
+    def _commit(self, job_id: str, outcome: Outcome) -> Outcome:
         key = _commit_key(job_id, outcome.shard)
         if outcome.status == "failed" and not self.conditional:
             found = self.outcome(job_id, outcome.shard)
@@ -290,8 +318,21 @@ class Ledger:
     # Summaries and rates
 
     def write_summary(self, job_id: str, summary: dict[str, Any]) -> None:
-        data = json.dumps(summary, indent=1, ensure_ascii=False, default=_plain).encode()
-        self.store.write(_key(job_id, "summary.json"), data + b"\n")
+        self.store.write(_key(job_id, "summary.json"), _summary_bytes(summary))
+
+    def write_failure(self, job_id: str, summary: dict[str, Any]) -> dict[str, Any]:
+        """Write the summary of a job that has failed, unless there is one that says done. Return the summary
+        that counts."""
+        if self._create(_key(job_id, "summary.json"), _summary_bytes(summary)):
+            return summary
+        try:
+            found = self.summary(job_id)
+        except LedgerError:  # it is damaged
+            found = None
+        if found is not None and found["status"] == "done":
+            return found
+        self.write_summary(job_id, summary)
+        return summary
 
     def forget_summary(self, job_id: str) -> None:
         self.store.delete(_key(job_id, "summary.json"))
@@ -299,13 +340,16 @@ class Ledger:
     def summary(self, job_id: str) -> dict[str, Any] | None:
         key = _key(job_id, "summary.json")
         try:
-            summary = json.loads(self.store.read(key))
+            data = self.store.read(key)
         except NotFound:
             return None
+        try:
+            if Summary.model_validate_json(data).job_id != job_id:
+                raise LedgerError(f"{key} belongs to another job; delete it and resume the job")
+            summary: dict[str, Any] = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise LedgerError(f"{key} is not JSON ({error}); delete it and resume the job") from error
-        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
-            raise LedgerError(f"{key} is not a summary; delete it and resume the job")
+            why = why_invalid(error, Summary.model_fields)
+            raise LedgerError(f"{key} is not a summary ({why}); delete it and resume the job") from error
         return summary
 
     def write_rates(self, queue: str, rates: dict[str, float]) -> None:
@@ -316,7 +360,7 @@ class Ledger:
         try:
             found = json.loads(self.store.read(f"rates/{queue}.json"))
             return {str(kind): float(rate) for kind, rate in found.items() if 0 < float(rate) < 1e9}
-        except (NotFound, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (StorageError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}
 
     def delete(self, job_id: str) -> None:
@@ -343,6 +387,10 @@ def _key(job_id: str, name: str) -> str:
 
 def _commit_key(job_id: str, shard: int) -> str:
     return _key(job_id, f"commits/{shard:07d}.json")
+
+
+def _summary_bytes(summary: dict[str, Any]) -> bytes:
+    return json.dumps(summary, indent=1, ensure_ascii=False, default=_plain).encode() + b"\n"
 
 
 def _plain(value: object) -> str:

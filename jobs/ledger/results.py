@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
@@ -10,7 +10,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.records.job import Job
 from jobs.records.outcome import Outcome
 from jobs.records.row import ExampleRow
-from savs.errors import LedgerError
+from savs.errors import LedgerError, why_invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,24 @@ def _dead_before(shard: int, given_up: set[int], redone: dict[int, dict[int, byt
 
 
 def _index(line: bytes) -> int:
-    return int(json.loads(line)["index"])
+    return int(_row(line)["index"])
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """Parse a result row. Raises LedgerError if it is none: without a hash in its commit, a part may be
+    anything."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        if type(row["index"]) is int and isinstance(row.get("error") or {}, dict):
+            return row
+        why = "its index or its error is of the wrong type"
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        why = _why(error)
+    raise LedgerError(f"a line of a part is not a result row: {why}")
+
+
+def _why(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else why_invalid(error)
 
 
 def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int, str | None]]:
@@ -61,7 +78,7 @@ def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int
         yield from ((row.index, row.error.kind if row.error else None) for row in example_rows(data, outcome))
         return
     for line in data.splitlines():
-        row = json.loads(line)
+        row = _row(line)
         yield row["index"], (row.get("error") or {}).get("kind")
 
 
@@ -84,7 +101,9 @@ def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, s
             found |= {row.index: (row, None if row.error else next(vectors)) for row in rows}
             origins.add(part_metadata(data)["origin"])
         except (SafetensorError, KeyError, ValueError, StopIteration) as error:
-            raise LedgerError(f"job {job.job_id}: part {outcome.part} is not usable: {error!r}") from error
+            raise LedgerError(
+                f"job {job.job_id}: part {outcome.part} is not usable: {_why(error)}"
+            ) from error
     if len(origins) != 1:
         raise LedgerError(f"job {job.job_id}: its shards were run with different models")
     pairs = [found[index] for index in sorted(found)]
@@ -97,7 +116,7 @@ def example_rows(data: bytes, outcome: Outcome) -> list[ExampleRow]:
     try:
         return EXAMPLES.validate_json(part_metadata(data)["rows"])
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError(f"part {outcome.part} is not usable: {error}") from error
+        raise LedgerError(f"part {outcome.part} is not usable: {_why(error)}") from error
 
 
 def part_metadata(data: bytes) -> dict[str, str]:

@@ -119,11 +119,17 @@ class Broker:
         self.redis.set(f"savs:worker:{queue}:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_LIFE)
 
     def serving(self, queue: str) -> "Iterator[ServingWorker]":
-        """The workers that serve `queue` now, according to their last reports."""
+        """The workers that serve `queue` now, according to their last reports. Other values of such a key are
+        left out."""
+        from redis.exceptions import ResponseError
+
         for key in self.redis.scan_iter(match=f"savs:worker:{queue}:*", count=1000):
-            if (found := self.redis.get(key)) is not None:
-                about = json.loads(found)
-                yield ServingWorker(about["host"], about["pid"], about["workspace"], tuple(about["roots"]))
+            try:
+                found = self.redis.get(key)
+            except ResponseError:  # not a string, so not from a worker
+                continue
+            if found is not None and (worker := _serving_worker(found)) is not None:
+                yield worker
 
     def alive(self, queue: str) -> set[str]:
         """The names of the workers that serve `queue` now."""
@@ -150,6 +156,19 @@ class Broker:
             for lane in lanes(queue):
                 pipeline.lindex(lane, -1)
             return [None if raw is None else message_time(raw) for raw in pipeline.execute()]
+
+
+def _serving_worker(report: bytes | str) -> ServingWorker | None:
+    """The worker of a report; None if the report is not from a worker."""
+    try:
+        about = json.loads(report)
+        host, pid, workspace, roots = (about[name] for name in ("host", "pid", "workspace", "roots"))
+        texts = (host, workspace, *roots)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if isinstance(roots, list) and isinstance(pid, int) and all(isinstance(text, str) for text in texts):
+        return ServingWorker(host, pid, workspace, tuple(roots))
+    return None
 
 
 def celery_body(message: "PlanJob | ReduceJob | RunShard") -> str:

@@ -47,6 +47,14 @@ class Source(RowOptions):
     etag: str
 
     @property
+    def gone(self) -> str:
+        """What to say if the manifest does not exist any more."""
+        return (
+            f"{self.url} does not exist; put the manifest back there, or submit it again from where it is "
+            "now: that is another job"
+        )
+
+    @property
     def reading(self) -> Reading:
         return Reading(base_of(self.url, self.media_root), self.format, self.strip_prefix)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from jobs.records.record import SCHEMA, Record
-from savs.errors import LedgerError
+from savs.errors import LedgerError, why_invalid
 
 RowKind = Literal["image", "video", "text"]
 
@@ -93,8 +93,10 @@ class Plan:
                 **{name: _count(found[name]) for name in _NUMBERS},
             )
             plan._check()
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise LedgerError(f"{where} is not a usable plan: {error!r}") from error
+        except KeyError as error:
+            raise LedgerError(f"{where} is not a usable plan: it has no {error}") from error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise LedgerError(f"{where} is not a usable plan: {why_invalid(error)}") from error
         return plan
 
     def _check(self) -> None:
@@ -115,11 +117,11 @@ _NUMBERS = ("rows", "shard_rows", "end", "problems")
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError("a field is neither true nor false")
     return value
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is not a count")
+        raise ValueError("a field is not a count")
     return value

@@ -5,15 +5,16 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from savs.errors import LedgerError
+from savs.errors import LedgerError, why_invalid
 
 SCHEMA: Literal[1] = 1
 
 
 class Record(BaseModel):
-    """Base class of all records in the ledger and the queue: immutable, no unknown fields."""
+    """Base class of all records in the ledger and the queue: immutable, no unknown fields. Errors do not
+    quote the input: it may be a file that its writer must not see."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 T = TypeVar("T", bound=Record)
@@ -26,7 +27,7 @@ def parse(model: type[T], data: bytes, where: str) -> T:
     except (ValidationError, RecursionError, OverflowError) as error:
         if is_newer(data):
             raise LedgerError(f"{where} was written by a newer savs; upgrade this one") from error
-        raise LedgerError(f"{where} is not usable: {error}") from error
+        raise LedgerError(f"{where} is not usable: {why_invalid(error, model.model_fields)}") from error
 
 
 def is_newer(data: bytes) -> bool:

@@ -3,8 +3,10 @@
 Everything here follows from the ledger alone, so running it twice changes nothing.
 """
 
+from contextlib import suppress
 from typing import Any
 
+from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import examples
 from jobs.records.job import RATE_SECONDS, ExtractSpec, Job, is_zero_shot
@@ -12,7 +14,7 @@ from jobs.records.message import gpu_queue
 from jobs.records.retries import Planned
 from jobs.reduce.summary import summarise, timings_of
 from jobs.reduce.sums import Sums, add_up
-from savs.errors import FitError, LedgerError
+from savs.errors import FitError, LedgerError, StorageError, why_invalid
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
@@ -27,7 +29,7 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
         raise LedgerError(f"job {job.job_id}: shards {beyond} have ended but were not planned")
     if len(ended) < len(planned):
         return None
-    summary = summarise(job, planned, add_up(ledger, job, planned, ended))
+    summary = summarise(located(ledger, job), planned, add_up(ledger, job, planned, ended))
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
         fitted = _fit(ledger, job, job.spec)
         summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
@@ -44,7 +46,8 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
         return
     queue = gpu_queue(job.spec.model)
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
-    ledger.write_rates(queue, rates)
+    with suppress(StorageError):  # the job is done all the same
+        ledger.write_rates(queue, rates)
 
 
 def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
@@ -56,7 +59,11 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     from savs.readout.training_row import training_row
 
     rows, values, described = examples(ledger, job)
-    origin = Origin.model_validate_json(described)
+    try:
+        origin = Origin.model_validate_json(described)
+    except ValueError as error:
+        why = why_invalid(error, Origin.model_fields)
+        raise LedgerError(f"job {job.job_id}: the origin of its vectors is not usable: {why}") from error
     layout = origin.head_layout()
     good = [row for row in rows if row.error is None]
     classes = list(dict.fromkeys(row.label for row in rows))
@@ -88,7 +95,8 @@ def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
 
 
 def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> dict[str, Any]:
-    """End a job that cannot continue, before any of its rows counts, with `reason`. Return its summary.
+    """End a job that cannot continue, before any of its rows counts, with `reason`. Return its summary: one
+    that says done stays.
 
     data  whether the cause is in its manifest, so that fixing it makes another job
     """
@@ -112,5 +120,4 @@ def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> di
         "timings": timings_of(Sums(), 0, 0),
         "created": job.submitted,
     }
-    ledger.write_summary(job.job_id, summary)
-    return summary
+    return ledger.write_failure(job.job_id, summary)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobs.ledger.artifacts import artifact_of
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.processes import why_interrupted
 from jobs.records.job import ClassifySpec, Job
@@ -93,6 +94,7 @@ def is_due(ledger: Ledger, job: Job) -> bool:
         return True
     before = ledger.summary(job.spec.after)
     if before is None:
-        assert job.spec.artifact is not None, "`after` requires an artifact"
-        return open_store(job.spec.artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
+        artifact = artifact_of(ledger, job.spec)
+        assert artifact is not None, "`after` requires an artifact"
+        return open_store(artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
     return bool(before["status"] == "done")

@@ -8,7 +8,7 @@ from typing import Any
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import ClassifySpec, Job
-from savs.errors import LedgerError
+from savs.errors import SavsError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def uses_of_artifacts(ledger: Ledger) -> dict[str, list[Use]]:
             return None
         try:
             summary: dict[str, Any] = ledger.summary(job.job_id) or {}
-        except LedgerError:
+        except SavsError:
             summary = {}
         interval = summary.get("accuracy_interval")
         return place(spec.artifact), Use(

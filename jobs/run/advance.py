@@ -32,6 +32,7 @@ from savs.errors import (
     ManifestError,
     NotFound,
     SettingsError,
+    StorageError,
 )
 
 # Another attempt would fail in the same way. Other errors may be caused by the machine or the network.
@@ -132,7 +133,7 @@ def plan_then_enqueue(ledger: Ledger, broker: Broker, job: Job, roots: Roots | N
     if not ledger.is_planned(job.job_id):
         if roots is not None:
             roots.check_address(job.spec.source.url)
-        ledger.create_plan(job.job_id, plan_job(ledger, job))
+        ledger.create_plan(job.job_id, plan_job(ledger, job, inside=None if roots is None else roots.folders))
     if is_due(ledger, job) and not ledger.is_cancelled(job.job_id):  # planning may have taken long
         enqueue_job(ledger, broker, job)
 
@@ -148,7 +149,7 @@ def reduce_then_enqueue(ledger: Ledger, broker: Broker, job: Job) -> None:
             able = ledger.is_planned(waiting.job_id) and not ledger.is_cancelled(waiting.job_id)
             if able and is_due(ledger, waiting) and ledger.summary(waiting.job_id) is None:
                 enqueue_job(ledger, broker, waiting)
-        except LedgerError as error:  # must not fail the job that is done
+        except (JobNotFound, LedgerError, StorageError) as error:  # must not fail the job that is done
             log.warning("job %s: %s", waiting.job_id, error)
     ledger.deactivate(job.job_id)
 
@@ -158,7 +159,7 @@ def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
     for job_id in ledger.active():
         try:
             other = ledger.job(job_id)
-        except (JobNotFound, LedgerError) as error:  # must not fail `job`
+        except (JobNotFound, LedgerError, StorageError) as error:  # must not fail `job`
             log.warning("job %s: %s", job_id, error)
             continue
         after = isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id

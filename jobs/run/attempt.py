@@ -27,7 +27,7 @@ from jobs.reduce.status import is_due
 from jobs.run.heartbeat import Heartbeat
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
-from savs.errors import Changed
+from savs.errors import Changed, JobNotFound
 
 if TYPE_CHECKING:
     from savs.model.model import Model
@@ -118,7 +118,7 @@ def attempt_shard(worker: Worker, message: RunShard, model: "Model") -> Attempt:
         return Attempt("given back", number)
     except Superseded:
         return Attempt("superseded", number)
-    except Cancelled:
+    except (Cancelled, JobNotFound):  # cancelled, or deleted
         board.finish(job.job_id, message.unit)
         return Attempt("cancelled", number)
     except OTHERS_MAY as error:

@@ -21,10 +21,12 @@ from jobs.reduce.reducer import fail_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import finish_shard
 from jobs.shards.shard import give_up
-from savs.errors import JobNotFound, LedgerError
+from savs.errors import JobNotFound, LedgerError, StorageError
 
 FUTURE = 60.0  # seconds by which an entry may be ahead of Redis's clock, which may have been set
 UNDERWAY = 1.0  # seconds that a message may be in transit: from board to queue, or from queue to worker
+
+UNUSABLE = (JobNotFound, LedgerError, StorageError)  # a job that cannot be read, or is deleted
 
 log = logging.getLogger("savs.sweeper")
 
@@ -43,7 +45,7 @@ def sweep(ledger: Ledger, broker: Broker, times: Timeouts, *, at_once: bool = Fa
     for job in jobs.values():
         try:
             _see_to(ledger, broker, job, emptied)
-        except (LedgerError, JobNotFound) as error:  # one damaged job must not stop the sweep of the others
+        except UNUSABLE as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", job.job_id, error)
     if emptied:
         broker.redis.set(SENTINEL, 1)
@@ -60,7 +62,7 @@ def _unfinished(ledger: Ledger) -> dict[str, Job]:
                 ledger.deactivate(job_id)
         except JobNotFound:
             continue  # the job is being submitted, or was deleted
-        except LedgerError as error:
+        except UNUSABLE as error:
             log.warning("job %s: %s", job_id, error)
     return jobs
 
@@ -99,7 +101,7 @@ def _put_back(
                 _give_up(ledger, broker, queue, job, entry)
             elif (answer := requeued(broker, queue, job, entry)) is not None:
                 messages[answer[0]].append(answer[1])
-        except LedgerError as error:  # one damaged job must not stop the sweep of the others
+        except UNUSABLE as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", entry.job_id, error)
     for lane, some in messages.items():
         broker.publish(queue, lane, some)

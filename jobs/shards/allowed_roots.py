@@ -7,12 +7,13 @@ policies, and it does not check the content of files. Only media are read from t
 --allow-http; whether an address is public is checked when it is fetched (savs.data.web).
 """
 
+import os
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
+from savs.data.confined import ConfinedPath
 from savs.data.samples import Sample
 from savs.data.web import is_web, shown
 from savs.errors import ForbiddenAddress, ForbiddenMedia
@@ -39,6 +40,13 @@ class Roots:
     def everywhere(cls, http: bool = False) -> "Roots":
         """Return roots for a user's own process, which reads with the user's permissions."""
         return cls(None, http)
+
+    @property
+    def folders(self) -> tuple[str, ...] | None:
+        """The roots that are folders: no file that is opened may lie outside of them. None allows all."""
+        if self.allowed is None:
+            return None
+        return tuple(root for root in self.allowed if not root.startswith("s3://"))
 
     def allow(self, address: str) -> bool:
         """Return whether `address` is a root or below one, or is on the web and that is allowed."""
@@ -69,6 +77,17 @@ class Roots:
             if not self.allow(address):
                 raise ForbiddenMedia(self._refusal(address))
 
+    def confine(self, sample: Sample) -> Sample:
+        """Return `sample` with local media that are checked again when they are open, since a file may be
+        exchanged for a link after `check_media`."""
+        folders = self.folders
+        if folders is None:
+            return sample
+        media = (
+            address if "://" in address else ConfinedPath.of(address, folders) for address in sample.media
+        )
+        return replace(sample, media=tuple(media))
+
     def _refusal(self, address: str) -> str:
         if is_web(address):
             return f"{shown(address)} is on the web, which is read only with --allow-http"
@@ -80,10 +99,12 @@ class Roots:
 
 def _readable(address: str) -> bool:
     """Return whether `address` is a local path or an s3:// address."""
+    if "\0" in address:
+        return False
     return address.startswith("s3://") or not ("://" in address or SCHEME.match(address))
 
 
 def _resolved(address: str) -> str:
     if address.startswith("s3://"):
         return "s3://" + posixpath.normpath(address[len("s3://") :]).lstrip("/")
-    return str(Path(address).resolve())
+    return os.path.realpath(address)

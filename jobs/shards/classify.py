@@ -11,7 +11,7 @@ from jobs.records.row import ResultRow
 from jobs.shards.requests import budget_of, share_requests
 from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
-from savs.errors import ItemError, SavsError
+from savs.errors import ArtifactNotFound, ItemError, SavsError
 
 if TYPE_CHECKING:
     from savs.data.media import Digest
@@ -47,7 +47,13 @@ class Task:
 
         spec = unit.job.spec
         assert isinstance(spec, ClassifySpec) and spec.artifact is not None
-        artifact = load_artifact(spec.artifact)
+        try:
+            artifact = load_artifact(spec.artifact, unit.inside)
+        except ArtifactNotFound as error:
+            raise ArtifactNotFound(
+                f"no artifact at {spec.artifact}, where it was when {unit.job.job_id} was submitted; put it "
+                "back there, or submit the job again with the artifact's present address: that is another job"
+            ) from error
         training = TrainingSet(artifact.manifest.training)
         return cls(unit, artifact, artifact.prepared(model), training, unit.errors)
 

@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 
+from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import HASH_DIGITS, Job, job_id
@@ -58,7 +59,7 @@ def carried_shards(ledger: Ledger, first: ShardRows, roots: Roots | None) -> lis
                 return None
             if ledger.outcome(companion, number) is not None or not ledger.is_planned(companion):
                 return None
-            job = ledger.job(companion)
+            job = located(ledger, ledger.job(companion))
             plan = ledger.planned(companion).plan
             if number >= len(plan):
                 return None
@@ -66,7 +67,7 @@ def carried_shards(ledger: Ledger, first: ShardRows, roots: Roots | None) -> lis
             if shard != first.shard or job.spec.source != first.job.spec.source:
                 return read_shard_rows(ledger, job, shard, roots)
             check_addresses(job, roots)
-            return ShardRows(job, shard, first.entries)
+            return ShardRows(job, shard, first.entries, first.inside)
         except SavsError as error:
             log.warning("%s is not run in this pass: %s", companion, error)
             return None

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
+from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, Job
 from jobs.records.plan import Shard
 from jobs.shards.allowed_roots import Roots
 from savs.data.rows import read_rows
 from savs.data.samples import Sample, parse_line
-from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError
+from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError, NotFound
 from savs.storage import open_parent
 
 
@@ -26,11 +27,16 @@ class ManifestRow:
 
 @dataclass(frozen=True)
 class ShardRows:
-    """A shard of a job, and its rows."""
+    """A shard of a job, and its rows.
+
+    job     with the present address of its artifact
+    inside  folders that links to the artifact may not lead out of; None: the artifact's own
+    """
 
     job: Job
     shard: Shard
     entries: Sequence[ManifestRow]
+    inside: tuple[str, ...] | None = None
 
     @property
     def samples(self) -> list[Sample]:
@@ -58,6 +64,7 @@ def check_addresses(job: Job, roots: Roots | None) -> None:
 def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None) -> ShardRows:
     """Return the shard's rows. Raises Changed if the manifest is no longer the one that was planned,
     LedgerError if their number is not as planned, and as `check_addresses`."""
+    job = located(ledger, job)
     check_addresses(job, roots)
     if shard.retry is None:
         found = _read_span(job, shard, roots)
@@ -70,18 +77,22 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
         raise LedgerError(
             f"job {job.job_id}: shard {shard.number} has {len(found)} rows, but {shard.rows} were planned"
         )
-    return ShardRows(job, shard, found)
+    return ShardRows(job, shard, found, None if roots is None else roots.folders)
 
 
 def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]:
     source = job.spec.source
-    store, key = open_parent(source.url)
-    data = store.read_range(key, shard.offset, shard.length, source.etag)
+    store, key = open_parent(source.url, None if roots is None else roots.folders)
+    try:
+        data = store.read_range(key, shard.offset, shard.length, source.etag)
+    except NotFound as error:
+        raise NotFound(source.gone) from error
     entries = []
     for line in read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True):
         try:
             sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
             refused = _refused(sample, roots)
+            sample = sample if roots is None else roots.confine(sample)
             entries.append(ManifestRow(line.index, line.number, sample, refused))
         except BadRow as error:
             bad = BadRow(f"{source.url}:{line.number}: {error}")

@@ -4,14 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.paths import check_path
 from jobs.records.job import NAME
-from savs.errors import ArtifactError, ArtifactNotFound, NotFound, SavsError
+from savs.errors import ArtifactError, ArtifactNotFound, NotFound, SavsError, StorageError, why_invalid
 from savs.storage import join, open_store
 
 
@@ -67,13 +67,26 @@ def read_card(url: str) -> ArtifactCard:
             question=None if question is None else str(question),
             classes={str(name): labels[name] for name in found["classes"]},
             examples=len(found["training"]),
-            scores=tuple(map(int, found["scores"])),
-            created=datetime.fromisoformat(found["created"]),
+            scores=tuple(map(_score, found["scores"])),
+            created=_time(found["created"]),
         )
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+
+
+def _score(value: object) -> int:
+    """Return a head's score. Raises ValueError if it is no number of examples."""
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError("a score is not a number of examples")
+    return value
+
+
+def _time(text: str) -> datetime:
+    """Return a time of which the zone is known, so that it can be compared with others."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def read_heads(card: ArtifactCard) -> list[ArtifactHead]:
@@ -91,8 +104,9 @@ def read_heads(card: ArtifactCard) -> list[ArtifactHead]:
         return [ArtifactHead(layer, head, scores[layer, head]) for layer, head in heads]
     except NotFound as error:
         raise ArtifactNotFound(f"{card.url} is not whole: {error}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{card.url} is not usable: {error!r}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else why_invalid(error)
+        raise ArtifactError(f"{card.url} is not usable: {why}") from error
 
 
 def artifact_cards(ledger: Ledger, name: str | None = None) -> Iterator[ArtifactCard | SavsError]:
@@ -100,7 +114,12 @@ def artifact_cards(ledger: Ledger, name: str | None = None) -> Iterator[Artifact
     version last; in place of those that cannot be read, the error."""
     names = [name] if name is not None else list(ledger.store.folders("artifacts"))
     for one in names:
-        urls = [ledger.artifact_url(one, version) for version in ledger.store.folders(f"artifacts/{one}")]
+        try:
+            versions = list(ledger.store.folders(f"artifacts/{one}"))
+        except StorageError as error:  # one that cannot be read must not hide the others
+            yield error
+            continue
+        urls = [ledger.artifact_url(one, version) for version in versions]
         cards = [card for card in prefetch(_card_or_error, urls) if card is not None]
         yield from (card for card in cards if isinstance(card, SavsError))
         yield from sorted(
@@ -110,9 +129,9 @@ def artifact_cards(ledger: Ledger, name: str | None = None) -> Iterator[Artifact
 
 
 def _card_or_error(url: str) -> ArtifactCard | SavsError | None:
-    if not open_store(url).exists("manifest.json"):
-        return None  # it is being made
     try:
+        if not open_store(url).exists("manifest.json"):
+            return None  # it is being made
         return read_card(url)
     except SavsError as error:
         return error

@@ -6,7 +6,7 @@ A plan of 10^8 rows is two columns of numbers. Failed rows can be retried in add
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -92,6 +92,7 @@ def plan_manifest(
     reading: Reading | None = None,
     rates: Mapping[str, float] | None = None,
     survey: Survey | None = None,
+    inside: Sequence[str] | None = None,
 ) -> Plan:
     """Return the plan of the manifest at `url`.
 
@@ -99,6 +100,7 @@ def plan_manifest(
     reading     by default the `general` format, with media next to the manifest
     rates       items per second of one worker per kind of row, if measured
     survey      is filled during the pass
+    inside      folders that links to the manifest may not lead out of; None if they may lead anywhere
 
     With `labelled`, unusable rows raise a ManifestError that lists their causes; otherwise they are
     counted, and become error rows when their shards run, unless no row is usable. An invalid JSON list
@@ -106,7 +108,7 @@ def plan_manifest(
     class or no class with two examples; and NotFound.
     """
     found = survey or Survey()
-    store, key = open_parent(url)
+    store, key = open_parent(url, inside)
     reading = reading or Reading(base_of(url))
     known = format_of(reading.format).fields
     offsets, lines = array("q"), array("q")

@@ -9,7 +9,7 @@ from jobs.ledger.results import row_errors
 from jobs.records.job import Job
 from jobs.records.outcome import Outcome
 from jobs.records.retries import Pick, Planned, Retry, RetryShard
-from savs.errors import IN_MANIFEST, Changed, JobError
+from savs.errors import IN_MANIFEST, Changed, JobError, NotFound
 from savs.storage import open_parent
 
 
@@ -48,7 +48,11 @@ def check_retriable(ledger: Ledger, job: Job) -> None:
     if _has_artifact(ledger, job):
         return
     store, key = open_parent(job.spec.source.url)
-    if store.etag(key) != job.spec.source.etag:
+    try:
+        etag = store.etag(key)
+    except NotFound as error:
+        raise NotFound(f"{job.spec.source.gone}. Nothing was changed") from error
+    if etag != job.spec.source.etag:
         raise Changed(
             f"{job.spec.source.url} has changed since {job.job_id} was submitted, so its rows cannot be "
             "retried; nothing was changed. Submit the changed file again: that is another job"

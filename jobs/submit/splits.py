@@ -65,7 +65,7 @@ def is_folder(url: str) -> bool:
     """Return whether `url` is a local folder, or a prefix of a bucket with objects directly below it."""
     url = without_scheme(url)
     if not url.startswith("s3://"):
-        return "://" not in url and check_path(Path(url).expanduser().is_dir)
+        return "://" not in url and check_path(lambda: Path(url).expanduser().is_dir())
     if url.endswith("/"):
         return True
     store, key = open_parent(url)

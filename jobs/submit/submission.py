@@ -229,16 +229,21 @@ def submit(
     return [ledger.create_job(job, plans.get((job.job_id, job.spec.source))) for job in jobs]
 
 
-def plan_job(ledger: Ledger, job: Job, survey: Survey | None = None) -> Plan:
+def plan_job(
+    ledger: Ledger, job: Job, survey: Survey | None = None, inside: Sequence[str] | None = None
+) -> Plan:
     """Return the plan of a job. A companion with the same manifest has the plan of the job whose pass it
     shares, so that their shards have the same rows. Raises as `plan_manifest`, and Changed if the
-    manifest is no longer the one that was submitted."""
+    manifest is no longer the one that was submitted.
+
+    inside  as in `plan_manifest`
+    """
     source = job.spec.source
     if job.beside is not None and ledger.is_there(job.beside):
         first = ledger.job(job.beside)
         if first.spec.source == source:
             if not ledger.is_planned(job.beside):
-                ledger.create_plan(job.beside, plan_job(ledger, first))
+                ledger.create_plan(job.beside, plan_job(ledger, first, inside=inside))
             return ledger.planned(job.beside).plan
     plan = plan_manifest(
         source.url,
@@ -247,6 +252,7 @@ def plan_job(ledger: Ledger, job: Job, survey: Survey | None = None) -> Plan:
         reading=source.reading,
         rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
         survey=survey,
+        inside=inside,
     )
     store, key = open_parent(source.url)
     if store.etag(key) != source.etag:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from savs.data.confined import inside_of
 from savs.data.images import convert_image, decode_image
 from savs.data.memory import ImageInMemory
 from savs.data.video.containers import HEAD_BYTES, holds_frames
@@ -20,10 +21,12 @@ from savs.data.video.decoder_pool import DECODERS
 from savs.data.video.sampling import FrameSampling, Video
 from savs.data.web import Patience, fetch, is_web, shown
 from savs.errors import (
+    ForbiddenMedia,
     MediaTooLarge,
     MissingMedia,
     NotFound,
     NoVideoSupport,
+    OutsideLink,
     StorageError,
     UnreadableMedia,
 )
@@ -155,8 +158,10 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
             yield stream
         return
     try:
-        store, key = open_parent(address)
+        store, key = open_parent(address, inside_of(address))
         stream = store.open(key)
+    except OutsideLink as error:
+        raise ForbiddenMedia(str(error)) from error
     except NotFound as error:
         raise MissingMedia(f"{address} does not exist") from error
     except StorageError as error:
@@ -167,7 +172,13 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _local_file(address: str) -> Iterator[Path]:
-    """Yield the file itself if it is local, else a copy that is deleted afterwards."""
+    """Yield the file itself if it is local, else a copy that is deleted afterwards. A confined file is held
+    open, and has a path that leads to it whatever happens to its name."""
+    opened = Path(f"/proc/{os.getpid()}/fd")  # on Linux; the process that decodes it can open these, too
+    if inside_of(address) is not None and opened.is_dir():
+        with _stream(address) as stream:
+            yield opened / str(stream.fileno())
+        return
     if "://" not in address:
         path = Path(address)
         try:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import ValidationError
-
-from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound
+from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound, why_invalid
 from savs.model.model import Model
 from savs.model.pixels import sizes_of, with_sizes
 from savs.readout.fit import Readout, readout_of
@@ -119,10 +117,13 @@ def save_artifact(artifact: Artifact, url: str) -> None:
     store.create("manifest.json", artifact.manifest.model_dump_json(indent=1).encode())
 
 
-def load_artifact(url: str) -> Artifact:
+def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
     """Return the artifact at `url`. Raises ArtifactNotFound, ArtifactError, or
-    ArtifactMismatch if its schema is newer."""
-    store = open_store(url)
+    ArtifactMismatch if its schema is newer.
+
+    inside  the folders that links may not lead out of; by default the artifact's own
+    """
+    store = open_store(url, inside)
     manifest = _read_manifest(store)
     try:
         data = store.read("savs.safetensors")
@@ -150,5 +151,6 @@ def _read_manifest(store: Store) -> Manifest:
                 f"{store.url} has schema {found}; this savs reads schema {SCHEMA}. Use a newer savs"
             )
         return Manifest.model_validate_json(data)
-    except (ValueError, ValidationError, RecursionError) as error:
-        raise ArtifactError(f"{store.url}/manifest.json is not usable: {error}") from error
+    except (ValueError, RecursionError) as error:
+        why = why_invalid(error, Manifest.model_fields)
+        raise ArtifactError(f"{store.url}/manifest.json is not usable: {why}") from error

@@ -9,9 +9,10 @@ from savs.data.media import Digest, base_name
 
 
 class ManifestEntry(BaseModel):
-    """Base class of an artifact manifest's records: immutable, no unknown fields."""
+    """Base class of an artifact manifest's records: immutable, no unknown fields. Errors do not quote the
+    input: it may be a file that its writer must not see."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def question_hash(question: str) -> str:

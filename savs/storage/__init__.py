@@ -5,7 +5,7 @@ or the new one. The ledger relies on `create`: of any number of writers exactly 
 module does not retry beyond what boto3 does, and does not interpret the objects.
 """
 
-from savs.storage.addresses import join, open_parent, open_store, without_scheme
+from savs.storage.addresses import absolute_path, join, open_parent, open_store, without_scheme
 from savs.storage.folder import LocalStore
 from savs.storage.s3 import S3Store, s3_client
 from savs.storage.store import Store
@@ -14,6 +14,7 @@ __all__ = [
     "LocalStore",
     "S3Store",
     "Store",
+    "absolute_path",
     "join",
     "open_parent",
     "open_store",

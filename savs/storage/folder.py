@@ -4,27 +4,39 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import IO
 
 from savs.errors import Changed, NotFound, StorageError
+from savs.storage.links import check_opened, check_path
 from savs.storage.store import checked_key
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
 
 
 class LocalStore:
-    """A folder. Needs a file system with hard links, which every common one has."""
+    """A folder. Needs a file system with hard links, which every common one has.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    inside  folders: a file that is reached by links must lie in one of them; None if it may lie anywhere
+    pipes   whether objects may be pipes and devices, whose reader waits; otherwise only files are read
+    """
+
+    def __init__(self, root: Path, inside: Sequence[str | Path] | None = None, pipes: bool = False) -> None:
+        self.root, self.inside, self.pipes = root, inside, pipes
         self.url = str(root)
 
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
+
+    def _folder(self, prefix: str) -> Path:
+        folder = self._path(prefix) if prefix else self.root
+        check_path(folder, self.inside)
+        return folder
 
     def read(self, key: str) -> bytes:
         with self.open(key) as stream:
@@ -41,12 +53,21 @@ class LocalStore:
             return stream.read(min(length, size - offset))  # the length is not trusted
 
     def open(self, key: str) -> IO[bytes]:
+        path = self._path(key)
         try:
-            return self._path(key).open("rb")
+            stream = open(path, "rb", opener=None if self.pipes else _open_at_once)  # noqa: SIM115
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(f"{self._path(key)} does not exist") from error
+            raise NotFound(f"{path} does not exist") from error
         except OSError as error:
-            raise StorageError(f"{self._path(key)} cannot be read: {error.strerror}") from error
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            if not self.pipes and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise StorageError(f"{path} cannot be read: it is not a file")
+            check_opened(stream.fileno(), path, self.inside)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def write(self, key: str, data: bytes) -> None:
         self.write_blocks(key, [data])
@@ -77,9 +98,11 @@ class LocalStore:
 
     def _temporary(self, path: Path, blocks: Iterable[bytes]) -> Path:
         temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+        check_path(path.parent, self.inside)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as stream:
+                check_opened(stream.fileno(), path, self.inside)
                 stream.writelines(blocks)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -92,32 +115,35 @@ class LocalStore:
         return temporary
 
     def list(self, prefix: str) -> Iterator[str]:
-        folder = self._path(prefix) if prefix else self.root
-        paths = (p for p in folder.rglob("*") if p.is_file() and not TEMPORARY.fullmatch(p.name))
-        yield from sorted(p.relative_to(self.root).as_posix() for p in paths)
+        root = len(self.root.parts)
+        yield from sorted(
+            "/".join((*Path(folder).parts[root:], name))
+            for folder, name in _files_below(self._folder(prefix))
+        )
 
     def folders(self, prefix: str) -> Iterator[str]:
-        folder = self._path(prefix)
-        yield from sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()
+        yield from sorted(entry.name for entry in _entries(self._folder(prefix)) if _is(entry, "dir"))
 
     def files(self, prefix: str) -> Iterator[str]:
-        folder = self._path(prefix) if prefix else self.root
-        try:
-            names = [p.name for p in folder.iterdir() if p.is_file() and not TEMPORARY.fullmatch(p.name)]
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError(f"{folder} cannot be listed: {error.strerror}") from error
-        yield from sorted(names)
+        entries = _entries(self._folder(prefix))
+        names = [entry.name for entry in entries if _is(entry, "file")]
+        yield from sorted(name for name in names if not TEMPORARY.fullmatch(name))
 
     def honours_conditions(self) -> bool:
         return True  # a hard link is created or not; without hard links `create` raises
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        path = self._path(key)
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except OSError as error:
+            if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+                return False
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
     def delete(self, key: str) -> None:
         path = self._path(key)
+        check_path(path.parent, self.inside)
         try:
             path.unlink()
         except (FileNotFoundError, NotADirectoryError):
@@ -126,30 +152,63 @@ class LocalStore:
             raise StorageError(f"{path} cannot be deleted: {error.strerror}") from error
 
     def prune(self, prefix: str) -> None:
-        folder = self._path(prefix)
+        folder = self._folder(prefix)
         # The deepest first; one that is not empty stays, and so do those above it.
-        for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        for path, _, _ in os.walk(folder, topdown=False):
             with suppress(OSError):
-                path.rmdir()
-        with suppress(OSError):
-            folder.rmdir()
+                os.rmdir(path)  # noqa: PTH106
 
     def size(self, key: str) -> int:
-        try:
-            return self._path(key).stat().st_size
-        except OSError as error:
-            raise NotFound(f"{self._path(key)} does not exist") from error
+        return self._stat(key).st_size
 
-    def etag(self, key: str) -> str:
+    def _stat(self, key: str) -> os.stat_result:
         path = self._path(key)
         try:
-            stat = path.stat()
+            return path.stat()
         except OSError as error:
-            raise NotFound(f"{path} does not exist") from error
+            if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+                raise NotFound(f"{path} does not exist") from error
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+    def etag(self, key: str) -> str:
+        path, found = self._path(key), self._stat(key)
         try:
-            return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+            return _sha256_of_file(str(path.resolve()), found.st_size, found.st_mtime_ns)
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the writer of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
+    """Return what is in a folder; nothing if there is no such folder. Raises StorageError."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+            return []
+        raise StorageError(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def _is(entry: "os.DirEntry[str]", kind: str) -> bool:
+    """Return whether an entry is a "file" or a "dir", links followed."""
+    try:
+        return entry.is_file() if kind == "file" else entry.is_dir()
+    except OSError:  # a link to itself, or to what cannot be read
+        return False
+
+
+def _files_below(folder: Path | str) -> Iterator[tuple[str, str]]:
+    """Yield folder and name of every file below `folder`. Links to folders are not followed."""
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
+        elif _is(entry, "file") and not TEMPORARY.fullmatch(entry.name):
+            yield str(folder), entry.name
 
 
 @functools.lru_cache(maxsize=64)

@@ -29,7 +29,7 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str, client: S3Client | None = None) -> None:
         self.bucket, self.prefix = bucket, prefix
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self.client = client or s3_client(os.environ.get("SAVS_S3_ENDPOINT_URL"))
+        self.client = client or _client_of(os.environ.get("SAVS_S3_ENDPOINT_URL"))
 
     def _key(self, key: str) -> str:
         if self.prefix:
@@ -243,6 +243,16 @@ class _Blocks(io.RawIOBase):
 def _code(error: BaseException | None) -> str:
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def _client_of(endpoint_url: str | None) -> S3Client:
+    """Raises StorageError if the endpoint or the settings of boto3 cannot be used."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return s3_client(endpoint_url)
+    except (BotoCoreError, ValueError) as error:
+        raise StorageError(f"S3 cannot be used: {error}; check SAVS_S3_ENDPOINT_URL and AWS_…") from error
 
 
 @functools.cache

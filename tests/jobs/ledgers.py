@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
@@ -53,6 +54,15 @@ def plan_of(*sizes: int) -> Plan:
         problems=0,
         offsets=array("q", [100 * first for first in firsts]),
         lines=array("q", [first + 1 for first in firsts]),
+    )
+
+
+def summary_of(job: Job, status: str = "done") -> dict[str, Any]:
+    """A summary that says nothing but how the job ended."""
+    counts = dict.fromkeys(("rows", "shards", "labelled", "failed", "abstained"), 0)
+    maps: dict[str, Any] = {"classes": {}, "errors": {}, "timings": {"items_per_second": {}}}
+    return (
+        {"job_id": job.job_id, "name": job.spec.name, "kind": job.spec.kind, "status": status} | counts | maps
     )
 
 

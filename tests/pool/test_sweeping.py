@@ -10,7 +10,7 @@ from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, ReduceJob
 from jobs.run.advance import attempt_to_advance
 from jobs.run.sweep import sweep
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, summary_of, write_outcome
 from tests.pool.servers import Pool, cpu_worker, wait_until
 
 TIMES = Timeouts(no_life=0.2)
@@ -76,7 +76,7 @@ def test_what_a_worker_left_on_the_board_when_it_died_after_the_jobs_end_is_take
     job = job_of(pool, "cats", done=True)
     board = pool.broker.board(CPU_QUEUE)
     assert board.claim(job.job_id, "reduce", 1) == 1
-    pool.ledger.write_summary(job.job_id, {"status": "done"})
+    pool.ledger.write_summary(job.job_id, summary_of(job))
     pool.ledger.deactivate(job.job_id)
 
     sweep(pool.ledger, pool.broker, TIMES)

@@ -39,7 +39,7 @@ def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequ
     """Prints one artifact: where it is from, its classes, its heads, and the jobs that use it."""
     out = console()
     out.print(f"[bold]{escape(card.called)}[/bold]: {escape(card.url)}")
-    out.print(f"  model: {escape(card.model)} ({card.fingerprint[:12]})")
+    out.print(f"  model: {escape(card.model)} ({escape(card.fingerprint[:12])})")
     out.print(f"  created: {card.created.isoformat(timespec='seconds')}")
     question = "several; each row needs its own" if card.question is None else card.question
     out.print(f"  question: {escape(question)}")

@@ -1,6 +1,5 @@
 """Shows progress on standard error: bars on a terminal, otherwise lines."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from jobs.cli.output.text import escape, plain
+from jobs.cli.output.characters import json_text, plain
+from jobs.cli.output.text import escape
 from jobs.records.job import Job
 
 LINES_EVERY = 30.0  # seconds between two lines if only the counts change
@@ -165,7 +165,7 @@ class PoolLines:
             self._print(f"{_named(state)}: {', '.join([count, *_rest(state)])}")
 
     def _print(self, line: str | dict[str, Any]) -> None:
-        self.console.print(plain(line) if isinstance(line, str) else json.dumps(line, ensure_ascii=False))
+        self.console.print(plain(line) if isinstance(line, str) else json_text(line, None))
 
 
 def pool_progress(as_json: bool) -> PoolBars | PoolLines:

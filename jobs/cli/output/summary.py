@@ -70,16 +70,16 @@ def _print_rates(out: Console, timings: dict[str, Any], verbose: bool) -> None:
             more.append(f"device busy {busy:.0%} of the time")
         out.print("  " + ", ".join(more))
     if verbose and (rates := timings["items_per_second"]):
-        out.print("  items/s per stage: " + ", ".join(f"{k} {v:g}" for k, v in rates.items()))
+        out.print("  items/s per stage: " + ", ".join(f"{escape(k)} {v:g}" for k, v in rates.items()))
 
 
 def _print_scores(out: Console, summary: dict[str, Any]) -> None:
     out.print(f"  {_accuracy(summary)}")
     for format, groups in summary.get("groups", {}).items():
-        rates = ", ".join(f"{name} {_rate(rate)}" for name, rate in groups["rates"].items())
+        rates = ", ".join(f"{escape(name)} {_rate(rate)}" for name, rate in groups["rates"].items())
         left = groups["unscored"]
         lost = f"; {left} not scored, because their rows failed, have no label or are missing" if left else ""
-        out.print(f"  {format}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
+        out.print(f"  {escape(format)}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
     splits = summary.get("splits", {})
     if splits:
         out.print(_splits(splits, summary.get("groups", {})))
@@ -96,7 +96,7 @@ def _splits(splits: dict[str, Any], groups: dict[str, Any]) -> Table:
     grouped = [one["splits"] for one in groups.values() if one["splits"]]
     names = list(dict.fromkeys(name for one in grouped for rates in one.values() for name in rates))
     for name in names:
-        table.add_column(name)
+        table.add_column(escape(name))
     for split, rate in list(splits.items())[:CLASSES_SHOWN]:
         found = {name: value for one in grouped for name, value in one.get(split, {}).items()}
         cells = (_rate(found[name]) if name in found else "" for name in names)

@@ -14,7 +14,7 @@ from jobs.ledger.results import result_rows
 from jobs.records.job import Job
 from savs.errors import StorageError
 from tests.jobs.conftest import Corpus, Finished, orphans, savs_submit, tree
-from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, summary_of, write_outcome
 
 
 def ended(workspace: Path) -> tuple[Ledger, Job]:
@@ -24,7 +24,7 @@ def ended(workspace: Path) -> tuple[Ledger, Job]:
     for shard in (0, 1):
         write_outcome(ledger, job, shard, [row(2 * shard, "cat"), row(2 * shard + 1, "dog")])
     ledger.write_part(job.job_id, 1, ".jsonl", b"late\n")
-    ledger.write_summary(job.job_id, {"status": "done"})
+    ledger.write_summary(job.job_id, summary_of(job))
     return ledger, job
 
 

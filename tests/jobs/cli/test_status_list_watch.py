@@ -13,7 +13,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.reduce.reducer import fail_job
 from jobs.shards.shard import give_up
 from tests.jobs.conftest import Finished, savs_submit
-from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, summary_of, write_outcome
 
 
 def three_jobs(workspace: Path) -> Ledger:
@@ -93,7 +93,7 @@ def test_cancel_says_in_json_which_jobs_it_stopped(workspace: Path) -> None:
     [job] = ledger.jobs("cats")
 
     first = json.loads(savs_submit("cancel", "cats", "--workspace", workspace, "--json").stdout)
-    ledger.write_summary(job.job_id, {"status": "done"})
+    ledger.write_summary(job.job_id, summary_of(job))
     second = json.loads(savs_submit("cancel", "cats", "--workspace", workspace, "--json").stdout)
 
     assert first == [{"job_id": job.job_id, "cancelled": True}]

@@ -15,7 +15,7 @@ from savs.errors import LedgerError
 from savs.storage import open_store
 from tests.faulty_s3 import FaultyS3
 from tests.jobs.conftest import Corpus, Finished, run_arguments, savs_submit
-from tests.jobs.ledgers import classify_job, plan_of, row, source_in, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, source_in, summary_of, write_outcome
 
 WORKSPACE = "s3://corpus/work"
 
@@ -99,7 +99,7 @@ def test_a_retry_is_planned_once(careless: FaultyS3, tmp_path: Path) -> None:
     ledger = Ledger(WORKSPACE)
     job = ledger.create_job(classify_job(source=source_in(tmp_path)), plan_of(2))
     write_outcome(ledger, job, 0, [row(0, "cat"), row(1, None, error="missing_media")])
-    ledger.write_summary(job.job_id, {"status": "done"})
+    ledger.write_summary(job.job_id, summary_of(job))
     assert retry_job(ledger, job, dead_only=False) == 1
     [planned] = ledger.planned(job.job_id).retries
 

@@ -9,7 +9,7 @@ from jobs.records.job import Job
 from jobs.records.message import gpu_queue
 from jobs.run.pace import Pace
 from jobs.run.watch import FollowedJob
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, row, summary_of, write_outcome
 
 ROWS = 240  # of a shard
 SHARD = 120.0  # seconds that it takes a worker, who so does 2 rows a second
@@ -135,7 +135,7 @@ def test_a_job_that_waits_for_another_is_no_slow_one(tmp_path: Path) -> None:
 
     one.look(ledger, 0.0, 1)
     assert one.state(1)["waiting"] and one.state(1)["eta_seconds"] is None
-    ledger.write_summary(first.job_id, {"status": "done"})
+    ledger.write_summary(first.job_id, summary_of(first))
     one.look(ledger, 9000.0, 1)
 
     assert not one.state(1)["waiting"]

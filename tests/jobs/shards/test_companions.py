@@ -27,7 +27,7 @@ from tests.jobs.conftest import (
     tree,
     write_jsonl,
 )
-from tests.jobs.ledgers import classify_job
+from tests.jobs.ledgers import classify_job, summary_of
 
 SHARD = 8
 TASKS = ("shape", "half", "kind")  # `kind` asks what `shape` asks, about other classes
@@ -336,7 +336,7 @@ def test_a_companion_waits_for_the_end_of_the_first_job_however_that_comes(works
     assert is_due(ledger, second)
     ledger.uncancel(first.job_id)
     for status in ("done", "incomplete", "failed"):
-        ledger.write_summary(first.job_id, {"status": status})
+        ledger.write_summary(first.job_id, summary_of(first, status))
         assert is_due(ledger, second)
     ledger.forget_summary(first.job_id)
     assert not is_due(ledger, second)

@@ -72,7 +72,7 @@ def test_a_folder_can_be_neither_written_nor_read(tmp_path: Path) -> None:
 def test_the_tensors_of_an_artifact_alone_are_no_readout(tmp_path: Path) -> None:
     save_artifact(make(), str(tmp_path))
 
-    with pytest.raises(ArtifactError, match=r"savs\.safetensors is not a readout that Readout\.save wrote"):
+    with pytest.raises(ArtifactError, match=r"savs\.safetensors is not a file that Readout.save wrote"):
         Readout.load(tmp_path / "savs.safetensors")
 
 
