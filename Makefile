@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint format kill chaos bench bench-queue evaluate clean
+.PHONY: demo test lint format kill chaos attack bench bench-queue evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -58,6 +58,10 @@ kill: $(VENV)/installed
 # Kills workers, children and Redis while S3 fails, and compares with an undisturbed run. The last line is JSON.
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.pool.chaos
+
+# Tries hostile inputs by the thousand; takes up to ten minutes. The last line is JSON.
+attack: $(VENV)/installed
+	$(BIN)/python -m tests.attack
 
 # Measures the engine's speed relative to the published loop, and its scaling. The last line is JSON.
 bench: $(VENV)/installed

@@ -6,6 +6,7 @@ integer and float greys are scaled to 8 bits, and a range that cannot be scaled 
 """
 
 import io
+import logging
 import random
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from savs.errors import ItemError, MediaTooLarge, UnreadableMedia
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+
+# Pillow's complaints about files would reach the terminal of a program without logging.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MAX_IMAGE_PIXELS = 64_000_000
 IMAGE_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000"]

@@ -40,6 +40,7 @@ MAX_REDIRECTS = 5
 BLOCK_BYTES = 2**18
 
 REDIRECTS = (301, 302, 303, 307, 308)
+QUOTED = 200  # characters of an error
 GONE = (404, 410)
 BUSY = (408, 429)
 HEADERS = {"User-Agent": "savs", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -376,5 +377,7 @@ def _wire_errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
+    """Return why, on one line. The text may quote what the server sent, so it is cut and made printable."""
     cause = error.__cause__ or error
-    return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)
+    text = str(getattr(cause, "strerror", None) or cause or type(cause).__name__)[:QUOTED]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

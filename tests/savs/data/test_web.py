@@ -333,6 +333,13 @@ def test_a_port_where_nobody_listens_is_tried_again_and_then_an_error() -> None:
     assert len(asked) == 3
 
 
+def test_what_a_server_sends_in_place_of_an_answer_is_quoted_shortly_and_printably(server: Server) -> None:
+    address = server.put("/a", b"\x1b[2J\x9c" + b"x" * 5000 + b"\r\n\r\n")
+    with pytest.raises(UnreadableMedia) as refused:
+        read(address)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 300
+
+
 def test_nothing_stays_behind(server: Server) -> None:
     read(server.put("/a", answer(b"x")))
     for broken in (answer(b"half", length=8), answer(status=404), redirect("ftp://x/"), b""):
