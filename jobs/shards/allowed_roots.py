@@ -7,11 +7,11 @@ policies, and it does not check the content of files. Only media are read from t
 --allow-http; whether an address is public is checked when it is fetched (savs.data.web).
 """
 
+import os
 import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from savs.data.samples import Sample
 from savs.data.web import is_web, shown
@@ -86,4 +86,7 @@ def _readable(address: str) -> bool:
 def _resolved(address: str) -> str:
     if address.startswith("s3://"):
         return "s3://" + posixpath.normpath(address[len("s3://") :]).lstrip("/")
-    return str(Path(address).resolve())
+    try:
+        return os.path.realpath(address)  # Path.resolve raises RuntimeError at a link that leads to itself
+    except ValueError:  # a NUL character: such a path is below no root
+        return ""

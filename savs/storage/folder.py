@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from savs.errors import Changed, NotFound, StorageError
+from savs.storage.regular import open_regular
 from savs.storage.store import checked_key
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
@@ -41,12 +42,7 @@ class LocalStore:
             return stream.read(min(length, size - offset))  # the length is not trusted
 
     def open(self, key: str) -> IO[bytes]:
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(f"{self._path(key)} does not exist") from error
-        except OSError as error:
-            raise StorageError(f"{self._path(key)} cannot be read: {error.strerror}") from error
+        return open_regular(self._path(key))
 
     def write(self, key: str, data: bytes) -> None:
         self.write_blocks(key, [data])
@@ -146,15 +142,12 @@ class LocalStore:
             stat = path.stat()
         except OSError as error:
             raise NotFound(f"{path} does not exist") from error
-        try:
-            return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+        return _sha256_of_file(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
 def _sha256_of_file(path: str, size: int, mtime_ns: int) -> str:
-    with Path(path).open("rb") as stream:
+    with open_regular(Path(path)) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -35,6 +35,7 @@ class VideoIndex:
     base     seconds per tick
     keys     ticks at which decoding can start, ascending; empty if it must start at the beginning
     packets  all packets of the stream, discarded ones included
+    declared  frames that the container says it has, which may be anything; 0 if it does not say
     ordered  whether the packets come in the order in which their frames are shown
     width, height  in pixels, before rotation
     rate     frames per second as the container states it; None if it does not
@@ -46,6 +47,7 @@ class VideoIndex:
     base: Fraction
     keys: tuple[int, ...]
     packets: int
+    declared: int
     ordered: bool
     width: int
     height: int
@@ -197,6 +199,7 @@ def _index(
         Fraction(stream.time_base),
         keys,
         packets,
+        stream.frames,
         ordered,
         context.width,
         context.height,
