@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 MAX_FRAME_PIXELS = 64_000_000
+SPARE_FRAMES = 10_000  # that a duration may promise beyond the packets: sound may last longer
 DECORD_WIDTH = 80  # pixels; it refuses narrower videos
 
 
@@ -109,7 +110,8 @@ def _by_decord(path: Path, index: VideoIndex, chosen: Sequence[int]) -> "np.ndar
         return None
     if index.width < DECORD_WIDTH or index.rotation:
         return None
-    if index.declared > index.packets:  # decord allocates memory for as many frames as a container declares
+    # decord allocates memory for each frame that the header lets it expect, and aborts if there is none.
+    if index.declared > 2 * index.packets + SPARE_FRAMES:
         return None
     with suppress(Exception):  # not installed; or whatever decord raises, and PyAV then names the fault
         import decord
