@@ -4,8 +4,8 @@ A request is a line of JSON, `path` and `sampling`, from a socket. The answer is
 not an error, the frames are in shared memory. Its descriptor comes with the answer, unless it is the memory
 of an earlier answer, which is used again because new memory costs time for each of its pages.
 
-Before frames are decoded, the process sends the bytes that they need, `needs`, and reads a line: `true`, or
-`false` if there is no memory for them now, which ends the request.
+Before it decodes frames that do not fit into that memory, the process sends the bytes that they need,
+`needs`, and reads a line: `true`, or `false` if there is no memory for them now, which ends the request.
 
 Decoders allocate what a hostile file makes them allocate. So this process has a limit on its own memory,
 beyond which an allocation fails and with it one video; and if the machine runs out of memory, it is the first
@@ -64,11 +64,12 @@ def serve(connection: socket.socket) -> None:
     with connection, connection.makefile("rb") as requests:
 
         def allow(size: int) -> bool:
-            connection.sendall(json.dumps({"needs": size}).encode() + b"\n")
-            allowed: bool = json.loads(requests.readline())
-            if allowed:
-                limit_memory(size)
-            return allowed
+            if size > KEPT_BYTES:  # asking costs as much time as decoding a small frame
+                connection.sendall(json.dumps({"needs": size}).encode() + b"\n")
+                if not json.loads(requests.readline()):
+                    return False
+            limit_memory(size)
+            return True
 
         while line := requests.readline():
             request = json.loads(line)

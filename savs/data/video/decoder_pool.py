@@ -66,7 +66,7 @@ class _Process:
                 self._send(allowed)
             if not allowed:
                 return int(size)
-        return self._video(*received)
+        return self._video(*received, reserve)
 
     def _send(self, message: object) -> None:
         self.socket.sendall(json.dumps(message).encode() + b"\n")
@@ -83,7 +83,7 @@ class _Process:
             line += data
         return json.loads(line), descriptors
 
-    def _video(self, answer: dict[str, Any], descriptors: list[int]) -> Video:
+    def _video(self, answer: dict[str, Any], descriptors: list[int], reserve: Reserve) -> Video | int:
         import numpy as np
 
         if "error" in answer:
@@ -93,9 +93,13 @@ class _Process:
             with os.fdopen(descriptors[0]) as file:
                 memory = mmap.mmap(file.fileno(), 0)
         assert memory is not None, "the first answer brings memory"
-        frames = np.frombuffer(memory, np.uint8, math.prod(answer["shape"])).reshape(answer["shape"])
+        size: int = math.prod(answer["shape"])
+        frames = np.frombuffer(memory, np.uint8, size).reshape(answer["shape"])
         if len(memory) == KEPT_BYTES:  # the next answer overwrites it
-            self.memory, frames = memory, frames.copy()
+            self.memory = memory
+            if not reserve(size, False):
+                return size
+            frames = frames.copy()
         times = answer["times"]
         return Video(frames, tuple(answer["indices"]), answer["fps"], answer["total"], times and tuple(times))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from savs.data.video.decoder import KEPT_BYTES
 from savs.data.video.decoder_pool import Decoders
 from savs.data.video.index import read_index
 from savs.data.video.sampling import FrameSampling, Video
@@ -16,7 +17,6 @@ from savs.errors import ItemError, MediaTooLarge, UnreadableMedia
 from tests.savs.data.video import clips
 
 SAMPLING = FrameSampling(4)
-FRAME_BYTES = 3 * clips.WIDTH * clips.HEIGHT
 MANY = 0xFFFFFFFF
 ASF_FILE_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
 MATROSKA_DURATION = bytes.fromhex("448988")  # and eight bytes follow
@@ -143,8 +143,9 @@ def test_the_limit_grows_with_the_frames_that_are_allowed() -> None:
     assert "MemoryError: " in ended.stderr and "line 4" in ended.stderr
 
 
-def test_memory_is_asked_for_before_frames_are_decoded(decoders: Decoders, tmp_path: Path) -> None:
-    clip = clips.plain(tmp_path / "clip.mp4", range(8))
+@pytest.mark.parametrize("frames", [6, 600], ids=["small", "large"])
+def test_a_video_whose_memory_is_refused_fails_alone(decoders: Decoders, tmp_path: Path, frames: int) -> None:
+    clip = clips.write(tmp_path / "clip.mp4", range(8), size=(256, 192))
     asked: list[tuple[int, bool]] = []
 
     def refuse(size: int, wait: bool) -> bool:
@@ -152,16 +153,46 @@ def test_memory_is_asked_for_before_frames_are_decoded(decoders: Decoders, tmp_p
         raise MediaTooLarge("is too large")
 
     with pytest.raises(MediaTooLarge, match="is too large"):
-        decoders.read(clip, FrameSampling(6), reserve=refuse)
+        decoders.read(clip, FrameSampling(frames), reserve=refuse)
 
-    assert asked == [(6 * FRAME_BYTES, False)]
+    assert asked == [(frames * 3 * 256 * 192, False)]
     [process] = decoders.idle
     assert numbers(decoders.read(clip, SAMPLING)) == [0, 2, 4, 7]
     assert decoders.idle == [process]
 
 
-def test_who_waits_for_memory_leaves_the_process_to_others(decoders: Decoders, tmp_path: Path) -> None:
-    clip = clips.plain(tmp_path / "clip.mp4", range(8))
+def test_frames_that_need_memory_are_not_decoded_before_it_is_granted(
+    decoders: Decoders, tmp_path: Path
+) -> None:
+    # given a video of more bytes than a decoder process keeps, which has read a small one before
+    clip = clips.write(tmp_path / "clip.mp4", range(8), size=(256, 192))
+    decoders.read(clip, SAMPLING)
+    [process] = decoders.idle
+    usual = most_memory(process.process.pid)
+    size = 600 * 3 * 256 * 192
+    assert size > KEPT_BYTES
+    seen: list[int] = []
+
+    def reserve(asked: int, wait: bool) -> bool:
+        seen.append(most_memory(process.process.pid) - usual)
+        return True
+
+    decoders.read(clip, FrameSampling(600), reserve=reserve)
+
+    assert seen[0] < size / 4 < size < most_memory(process.process.pid) - usual
+
+
+def most_memory(pid: int) -> int:
+    """Bytes that a process had in memory at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest.mark.parametrize("frames", [4, 600], ids=["small", "large"])
+def test_who_waits_for_memory_leaves_the_process_to_others(
+    decoders: Decoders, tmp_path: Path, frames: int
+) -> None:
+    clip = clips.write(tmp_path / "clip.mp4", range(8), size=(256, 192))
     between: list[list[int]] = []
 
     def reserve(size: int, wait: bool) -> bool:
@@ -169,14 +200,16 @@ def test_who_waits_for_memory_leaves_the_process_to_others(decoders: Decoders, t
             between.append(numbers(decoders.read(clip, FrameSampling(2))))
         return bool(between)
 
-    assert numbers(decoders.read(clip, SAMPLING, reserve=reserve)) == [0, 2, 4, 7]
+    video = decoders.read(clip, FrameSampling(frames), reserve=reserve)
+
+    assert numbers(video) == list(video.indices) and len(video.frames) == frames
     assert between == [[0, 7]]
 
 
 def test_frames_larger_than_declared_are_asked_for_as_they_are(decoders: Decoders, tmp_path: Path) -> None:
     # given a container of frames that are too small for decord, whose packets hold large ones
     small = clips.write(tmp_path / "small.avi", range(8), codec="mjpeg", pixels="yuvj420p", size=(64, 48))
-    large = clips.write(tmp_path / "large.avi", range(8), codec="mjpeg", pixels="yuvj420p", size=(640, 480))
+    large = clips.write(tmp_path / "large.avi", range(8), codec="mjpeg", pixels="yuvj420p", size=(1920, 1080))
     path = with_packets_of(small, large, tmp_path / "grown.avi")
     asked: list[int] = []
 
@@ -187,7 +220,7 @@ def test_frames_larger_than_declared_are_asked_for_as_they_are(decoders: Decoder
     with pytest.raises(UnreadableMedia, match="its frames change their size"):
         decoders.read(path, FrameSampling(None, 25.0), reserve=reserve)
 
-    assert asked == [3 * 64 * 48 * 16, 3 * 640 * 480 * 16]
+    assert asked == [3 * 1920 * 1080 * 16]
 
 
 def with_packets_of(small: Path, large: Path, target: Path) -> Path:
