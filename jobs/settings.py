@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     workspace: str | None = None
     broker_url: str | None = None
     s3_endpoint_url: str | None = None
+    max_item_bytes: Annotated[int, Field(ge=1)] | None = None
     touch_every: Seconds | None = None
     no_life_limit: Seconds | None = None
     sweep_every: Seconds | None = None
@@ -85,13 +86,16 @@ def _check_file() -> None:
             raise SettingsError(f"{FILE}: there is no setting {name!r}; {known}")
 
 
-def set_up_storage() -> None:
-    """Put the S3 endpoint of `savs.toml` into the environment of this process and its child processes:
-    `savs.storage` reads it there, and reads no settings. Call this before opening a store.
+def set_up_environment() -> None:
+    """Put the S3 endpoint and the memory limit of `savs.toml` into the environment of this process and its
+    child processes: `savs` reads them there, and reads no settings. Call this before opening a store.
 
     Region, profile and credentials are boto3's. Raises SettingsError if the endpoint is not an address.
     """
-    url = read_settings().s3_endpoint_url
+    settings = read_settings()
+    if settings.max_item_bytes is not None:
+        os.environ["SAVS_MAX_ITEM_BYTES"] = str(settings.max_item_bytes)
+    url = settings.s3_endpoint_url
     if not url:
         return
     if not _is_endpoint(url):

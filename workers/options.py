@@ -90,11 +90,11 @@ def reports_errors(command: Command) -> Command:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from jobs.settings import set_up_storage
+        from jobs.settings import set_up_environment
         from savs.errors import ModelNotFound, SavsError, SettingsError
 
         try:
-            set_up_storage()
+            set_up_environment()
             return command(*args, **kwargs)
         except SavsError as error:
             click.echo(f"savs-worker: {error}", err=True)

@@ -13,11 +13,11 @@ from jobs.cli.output.characters import json_text, printable
 
 def complete_artifact(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of artifacts for shell completion; none if the workspace cannot be read."""
-    from jobs.settings import set_up_storage
+    from jobs.settings import set_up_environment
     from savs.errors import SavsError
 
     try:
-        set_up_storage()
+        set_up_environment()
         names = list(ledger_of(context.params.get("workspace")).store.folders("artifacts"))
     except SavsError:
         return []

@@ -20,7 +20,7 @@ def reports_errors(command: Command) -> Command:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from jobs.settings import set_up_storage
+        from jobs.settings import set_up_environment
         from savs.errors import (
             ArtifactNotFound,
             JobNotFound,
@@ -33,7 +33,7 @@ def reports_errors(command: Command) -> Command:
         wrong_usage = (SettingsError, ManifestError, JobNotFound, ArtifactNotFound, ModelNotFound)
         as_json = kwargs.get("as_json", False)
         try:
-            set_up_storage()
+            set_up_environment()
             return command(*args, **kwargs)
         except SavsError as error:
             _fail(str(error), as_json, 2 if isinstance(error, wrong_usage) else 1)
@@ -113,11 +113,11 @@ def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of jobs for shell completion; none if the workspace cannot be read."""
-    from jobs.settings import set_up_storage
+    from jobs.settings import set_up_environment
     from savs.errors import SavsError
 
     try:
-        set_up_storage()
+        set_up_environment()
         ids = ledger_of(context.params.get("workspace")).job_ids()
     except SavsError:
         return []

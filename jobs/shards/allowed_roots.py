@@ -107,4 +107,7 @@ def _readable(address: str) -> bool:
 def _resolved(address: str) -> str:
     if address.startswith("s3://"):
         return "s3://" + posixpath.normpath(address[len("s3://") :]).lstrip("/")
-    return os.path.realpath(address)
+    try:
+        return os.path.realpath(address)  # Path.resolve raises RuntimeError at a link that leads to itself
+    except ValueError:  # a NUL character: such a path is below no root
+        return ""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from savs.data.metadata import JPEG, JPEG_END, without_metadata
+from savs.data.space import PIXEL_BYTES, Reserve, one_item
 from savs.errors import ItemError, MediaTooLarge, UnreadableMedia
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ GREY_SCALES = ((1.0, 1 / 255), (255.0, 1.0), (65535.0, 257.0))
 NO_END = "the JPEG lacks its end marker; all of its pixels are there"
 
 
-def decode_image(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
+def decode_image(data: bytes, name: str, reserve: Reserve = one_item) -> "tuple[Image, tuple[str, ...]]":
     """Return the image in `data`, RGB, upright as its EXIF orientation says; and notes on an odd file.
 
-    name  of the image, for errors
+    name     of the image, for errors
+    reserve  is asked for memory before anything is decoded
 
     Raises UnreadableMedia or MediaTooLarge.
     """
@@ -46,16 +48,16 @@ def decode_image(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with _typed_errors(name):
-        return _decode(without_metadata(data), name)
+        return _decode(without_metadata(data), name, reserve)
 
 
-def convert_image(image: "Image | np.ndarray", name: str) -> "Image":
+def convert_image(image: "Image | np.ndarray", name: str, reserve: Reserve = one_item) -> "Image":
     """Return an image in memory as `decode_image` returns one in a file. Raises the same errors."""
     from PIL import Image
 
     with _typed_errors(name):
         opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        _check_size(opened, name)
+        _check_size(opened, name, reserve)
         opened.load()
         return _rgb(_upright(opened), name)
 
@@ -76,26 +78,30 @@ def _typed_errors(name: str) -> Iterator[None]:
         raise UnreadableMedia(f"{name} cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _decode(data: bytes, name: str) -> "tuple[Image, tuple[str, ...]]":
+def _decode(data: bytes, name: str, reserve: Reserve) -> "tuple[Image, tuple[str, ...]]":
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=_formats(data, name)) as image:
-        _check_size(image, name)
+        _check_size(image, name, reserve)
         try:
             image.load()
         except OSError:
             if (whole := _with_end(data)) is None:
                 raise
-            return _decode(whole, name)[0], (NO_END,)
+            return _decode(whole, name, reserve)[0], (NO_END,)
         return _rgb(_upright(image), name), ()
 
 
-def _check_size(image: "Image", name: str) -> None:
+def _check_size(image: "Image", name: str, reserve: Reserve) -> None:
     width, height = image.size
     if not width * height:
         raise UnreadableMedia(f"{name} has no pixels")
     if width * height > MAX_IMAGE_PIXELS:
         raise MediaTooLarge(f"{name} has {width} × {height} pixels; at most {MAX_IMAGE_PIXELS} are decoded")
+    try:
+        reserve(PIXEL_BYTES * width * height, True)
+    except MediaTooLarge as error:
+        raise MediaTooLarge(f"{name} {error}") from error
 
 
 def _formats(data: bytes, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from savs.data.confined import inside_of
 from savs.data.images import convert_image, decode_image
 from savs.data.memory import ImageInMemory
+from savs.data.space import Reserve, one_item
 from savs.data.video.containers import HEAD_BYTES, holds_frames
 from savs.data.video.decoder_pool import DECODERS
 from savs.data.video.sampling import FrameSampling, Video
@@ -31,6 +32,7 @@ from savs.errors import (
     UnreadableMedia,
 )
 from savs.storage import open_parent
+from savs.storage.folder import LocalStore
 from savs.timings import Timings
 
 if TYPE_CHECKING:
@@ -87,29 +89,31 @@ def open_with_digest(
     sampling: FrameSampling,
     hashed: Callable[[int], bool] = lambda size: False,
     timings: Timings | None = None,
+    reserve: Reserve = one_item,
 ) -> "tuple[Image | Video, Digest]":
     """Like `open_media`, with the digest of the bytes, which are fetched once.
 
     hashed   takes the number of bytes, returns whether their sha256 is needed
     timings  receives the stages `fetch` and `decode`; a local video is read while it is decoded
+    reserve  is asked for memory before anything is decoded
     """
     name, timings = _name(address), timings or Timings()
     if isinstance(address, ImageInMemory):
         with timings.stage("decode"):
-            image = convert_image(address.image, "the image in memory")
+            image = convert_image(address.image, "the image in memory", reserve)
             return image, _digest_of_image(image, hashed)
     if is_video(address):
         with ExitStack() as held:
             with timings.stage("fetch"):
-                path = held.enter_context(_local_file(address))
+                path, file = held.enter_context(_local_file(address))
             with timings.stage("decode"):
-                video = read_video(path, sampling, name)
-                return video, _digest_of_file(path, name, hashed)
+                video = read_video(path, file, sampling, name, reserve)
+                return video, _digest_of_file(file, name, hashed)
     with timings.stage("fetch"), _stream(address) as stream:
         data = read_bytes(stream, name)
     with timings.stage("decode"):
         sha256 = hashlib.sha256(data).hexdigest() if hashed(len(data)) else None
-        image, notes = decode_image(data, name)
+        image, notes = decode_image(data, name, reserve)
         return image, Digest(len(data), sha256, notes)
 
 
@@ -117,9 +121,12 @@ def read_bytes(stream: IO[bytes], name: str) -> bytes:
     """All bytes of an image. Raises UnreadableMedia if there are no bytes, and MediaTooLarge."""
     # In blocks, because `read(n)` may allocate memory for n bytes at once.
     blocks, left = [], MAX_IMAGE_BYTES + 1
-    while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
-        blocks.append(block)
-        left -= len(block)
+    try:
+        while left > 0 and (block := stream.read(min(left, BLOCK_BYTES))):
+            blocks.append(block)
+            left -= len(block)
+    except OSError as error:
+        raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error
     data = b"".join(blocks)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
@@ -128,18 +135,22 @@ def read_bytes(stream: IO[bytes], name: str) -> bytes:
     return data
 
 
-def read_video(path: Path, sampling: FrameSampling, name: str) -> Video:
-    """Return the frames of the video file at `path` that `sampling` chooses."""
-    size = path.stat().st_size
+def read_video(path: Path, file: IO[bytes], sampling: FrameSampling, name: str, reserve: Reserve) -> Video:
+    """Return the frames that `sampling` chooses of the video at `path`, which is also open as `file`."""
+    size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise UnreadableMedia(f"{name} is empty")
     if size > MAX_VIDEO_BYTES:
         raise MediaTooLarge(f"{name} has more than {MAX_VIDEO_BYTES} bytes")
-    with path.open("rb") as stream:
-        if not holds_frames(stream.read(HEAD_BYTES)):
-            raise UnreadableMedia(f"{name} is not a video of a known container")
     try:
-        return DECODERS.read(path, sampling)
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error
+    if not holds_frames(head):
+        raise UnreadableMedia(f"{name} is not a video of a known container")
+    try:
+        return DECODERS.read(path, sampling, reserve=reserve)
     except (MediaTooLarge, NoVideoSupport) as error:
         raise type(error)(f"{name} {error}") from error
     except UnreadableMedia as error:
@@ -158,7 +169,7 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
             yield stream
         return
     try:
-        store, key = open_parent(address, inside_of(address))
+        store, key = open_parent(address, inside_of(address), pipes=False)
         stream = store.open(key)
     except OutsideLink as error:
         raise ForbiddenMedia(str(error)) from error
@@ -167,35 +178,29 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
     except StorageError as error:
         raise UnreadableMedia(str(error)) from error
     with stream:
+        # Files of /proc that wait, or that fail when they are read, have no size.
+        if isinstance(store, LocalStore) and os.fstat(stream.fileno()).st_size == 0:
+            raise UnreadableMedia(f"{address} is empty")
         yield stream
 
 
 @contextmanager
-def _local_file(address: str) -> Iterator[Path]:
-    """Yield the file itself if it is local, else a copy that is deleted afterwards. A confined file is held
-    open, and has a path that leads to it whatever happens to its name."""
-    opened = Path(f"/proc/{os.getpid()}/fd")  # on Linux; the process that decodes it can open these, too
-    if inside_of(address) is not None and opened.is_dir():
-        with _stream(address) as stream:
-            yield opened / str(stream.fileno())
-        return
-    if "://" not in address:
-        path = Path(address)
-        try:
-            there = path.is_file()
-        except OSError as error:  # a name that is too long, a folder that may not be entered
-            raise UnreadableMedia(f"{address} cannot be read: {error.strerror}") from error
-        if not there:
-            raise MissingMedia(f"{address} does not exist")
-        yield path
-        return
-    with _stream(address) as stream, tempfile.NamedTemporaryFile(suffix=Path(_name(address)).suffix) as copy:
-        left = MAX_VIDEO_BYTES + 1
-        while left > 0 and (block := stream.read(min(left, 2**20))):
-            copy.write(block)
-            left -= len(block)
-        copy.flush()
-        yield Path(copy.name)
+def _local_file(address: str) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Yield the path of the file itself if it is local, else of a copy that is deleted afterwards, and the
+    file open. The path of a confined file leads to it whatever happens to its name."""
+    with _stream(address) as stream:
+        if "://" not in address:
+            opened = Path(f"/proc/{os.getpid()}/fd/{stream.fileno()}")  # on Linux
+            by_number = inside_of(address) is not None and opened.exists()
+            yield opened if by_number else Path(address), stream
+            return
+        with tempfile.NamedTemporaryFile(suffix=Path(_name(address)).suffix) as copy:
+            left = MAX_VIDEO_BYTES + 1
+            while left > 0 and (block := stream.read(min(left, 2**20))):
+                copy.write(block)
+                left -= len(block)
+            copy.flush()
+            yield Path(copy.name), copy.file
 
 
 def _digest_of_image(image: "Image", hashed: Callable[[int], bool]) -> Digest:
@@ -204,10 +209,12 @@ def _digest_of_image(image: "Image", hashed: Callable[[int], bool]) -> Digest:
     return Digest(size, hashlib.sha256(head + image.tobytes()).hexdigest() if hashed(size) else None)
 
 
-def _digest_of_file(path: Path, name: str, hashed: Callable[[int], bool]) -> Digest:
+def _digest_of_file(stream: IO[bytes], name: str, hashed: Callable[[int], bool]) -> Digest:
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            return Digest(size, hashlib.file_digest(stream, "sha256").hexdigest() if hashed(size) else None)
+        size = os.fstat(stream.fileno()).st_size
+        if not hashed(size):
+            return Digest(size)
+        stream.seek(0)
+        return Digest(size, hashlib.file_digest(stream, "sha256").hexdigest())  # type: ignore[arg-type]
     except OSError as error:
         raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error

@@ -5,6 +5,7 @@ Reading is streamed, one row at a time. This module does not open media and does
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -174,6 +175,7 @@ def base_of(path: str, media_root: str | None = None) -> str:
     if media_root is not None:
         return media_root.rstrip("/")
     path = without_scheme(path)
-    return (
-        path.rpartition("/")[0] if path.startswith("s3://") else str(Path(path).resolve().parent).rstrip("/")
-    )
+    if path.startswith("s3://"):
+        return path.rpartition("/")[0]
+    # Not Path.resolve, which raises RuntimeError at a link that leads to itself.
+    return os.path.dirname(os.path.realpath(path)).rstrip("/")  # noqa: PTH120

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from savs.data.items import Item, samples_of
 from savs.data.media import Digest, open_with_digest
 from savs.data.samples import Sample
+from savs.data.space import Reserve, max_item_bytes
 from savs.data.video.decoder_pool import DECODERS
 from savs.data.video.sampling import Video
 from savs.engine.batches import tokens_of
@@ -151,7 +152,7 @@ def _preparing(model: Model) -> AbstractContextManager[ThreadPoolExecutor | None
 
 
 def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed: Hashed) -> Iterator[Window]:
-    def open_one(address: str) -> "tuple[Image | Video, Digest]":
-        return open_with_digest(address, model.sampling, hashed, timings)
+    def open_one(address: str, reserve: Reserve) -> "tuple[Image | Video, Digest]":
+        return open_with_digest(address, model.sampling, hashed, timings, reserve)
 
-    return read_ahead(requests, open_one, abandon=DECODERS.abandon)
+    return read_ahead(requests, open_one, item_bytes=max_item_bytes(), abandon=DECODERS.abandon)

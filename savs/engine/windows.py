@@ -2,7 +2,8 @@
 
 Threads decode while the model runs. Results are collected in order, so the same requests always give the
 same windows, batches and values, regardless of thread timing. A file that cannot be opened fails only the
-requests that show it. This module does not depend on the model.
+requests that show it. Memory is bounded before anything is decoded (`savs.engine.room`). This module does not
+depend on the model.
 """
 
 import os
@@ -14,18 +15,22 @@ from typing import TYPE_CHECKING
 
 from savs.data.media import Digest
 from savs.data.samples import Sample
+from savs.data.space import MAX_ITEM_BYTES, Reserve
 from savs.data.video.sampling import Video
-from savs.errors import ItemError, NoQuestion
+from savs.engine.room import Item, Reservation, Room
+from savs.errors import ItemError, MediaTooLarge, NoQuestion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
-WINDOW_BYTES = 2**30  # of decoded pixels in one window; two windows are in memory
+# Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
+# may exceed it by the media of one item.
+WINDOW_BYTES = 2**30
 DECODERS = min(8, 2 * (os.cpu_count() or 1))  # threads that fetch and decode
 AHEAD = 4 * DECODERS  # files that are being decoded or wait for a window
 
-Open = Callable[[str], "tuple[Image | Video, Digest]"]
+Open = Callable[[str, Reserve], "tuple[Image | Video, Digest]"]
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,21 @@ def read_ahead(
     open_one: Open,
     limit: int = WINDOW_REQUESTS,
     space: int = WINDOW_BYTES,
+    item_bytes: int = MAX_ITEM_BYTES,
     abandon: Callable[[], None] = lambda: None,
 ) -> Iterator[Window]:
     """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
     the caller processes the current one. Consecutive requests with the same media stay in one window, up to
     twice `limit`, because media in two windows go through the model twice.
 
-    open_one  opens the file at an address; raises ItemError; called from several threads
-    abandon   makes the calls of `open_one` that are running fail soon; called if the caller stops iterating
+    open_one    opens the file at an address, and asks for memory before it decodes; raises ItemError; called
+                from several threads
+    item_bytes  of decoded pixels that one item may show; more is MediaTooLarge
+    abandon     makes the calls of `open_one` that are running fail soon; called if the caller stops iterating
     """
     decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
     filler = ThreadPoolExecutor(1, thread_name_prefix="window")
-    filling = _Filling(iter(requests), open_one, decoders, limit, space)
+    filling = _Filling(iter(requests), open_one, decoders, limit, space, item_bytes)
     try:
         following = filler.submit(filling.window)
         while len(window := following.result()):
@@ -86,10 +94,38 @@ def read_ahead(
             yield window
     finally:  # also if the caller stops iterating
         filling.stopped = True
+        filling.room.close()
         decoders.shutdown(wait=False, cancel_futures=True)
         abandon()
         filler.shutdown(wait=True, cancel_futures=True)
         decoders.shutdown(wait=True)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that is being opened, or is open."""
+
+    opening: "Future[tuple[Image | Video, Digest]]"
+    memory: Reservation
+
+    def spoilt_for(self, item: Item) -> bool:
+        """Return whether the file was refused because of other media, of another item than `item`."""
+        other = self.memory.item
+        return (
+            other is not item
+            and other.size > other.limit
+            and isinstance(self.opening.exception(), MediaTooLarge)
+        )
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A request whose files are being opened. `turn` counts those."""
+
+    request: Request
+    item: Item
+    files: list[_File]
+    turn: int
 
 
 class _Filling:
@@ -102,38 +138,41 @@ class _Filling:
         decoders: ThreadPoolExecutor,
         limit: int,
         space: int,
+        item_bytes: int,
     ) -> None:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
-        self.limit, self.space = limit, space
-        self.waiting: deque[tuple[Request, list[Future[tuple[Image | Video, Digest]]]]] = deque()
+        self.limit, self.space, self.item_bytes = limit, space, item_bytes
+        self.waiting: deque[_Waiting] = deque()
         self.files: Counter[str] = Counter()  # files of the waiting requests
-        self.opened: dict[str, Future[tuple[Image | Video, Digest]]] = {}
+        self.opened: dict[str, _File] = {}
+        self.items: dict[tuple[str, ...], Item] = {}  # by their media
+        self.room, self.turns = Room(space), 0
         self.stopped = False
 
     def window(self) -> Window:
         window, seen, size = Window(), set[int](), 0
         self.opened = {
-            address: future
-            for request, futures in self.waiting
-            for address, future in zip(request.sample.media, futures, strict=True)
+            address: file
+            for one in self.waiting
+            for address, file in zip(one.request.sample.media, one.files, strict=False)
         }
+        self.items = {one.request.sample.media: one.item for one in self.waiting}
         shown: tuple[str, ...] = ()
         while not self.stopped:
             full = len(window) >= self.limit or size >= self.space
             self._start(1 if full else self.limit - len(window))
             if not self.waiting or (full and not self._goes_on(shown, len(window))):
                 break
-            request, futures = self.waiting.popleft()
+            waiting = self.waiting.popleft()
+            request = waiting.request
             shown = request.sample.media
             self.files -= Counter(shown)
-            media, digests = [], []
+            media: list[Image | Video] = []
+            digests: list[Digest] = []
             try:
                 if request.question is None:
                     raise NoQuestion("neither the row nor an artifact has a question")
-                for future in futures:
-                    medium, digest = future.result()
-                    media.append(medium)
-                    digests.append(digest)
+                self._collect(waiting, media, digests)
                 window.shown.append(OpenedRequest(request, tuple(media), request.question))
             except ItemError as error:
                 window.errors[request.number] = error
@@ -142,22 +181,60 @@ class _Filling:
             seen.update(map(id, media))
         return window
 
+    def _collect(self, waiting: _Waiting, media: "list[Image | Video]", digests: list[Digest]) -> None:
+        """Add the media of a request up to the first that cannot be opened, whose error is raised. If all
+        together are too large, there are none, whichever thread was the first to find out."""
+        self.room.wait_for(waiting.turn)
+        found: list[tuple[Image | Video, Digest] | ItemError] = []
+        for address, file in zip(waiting.request.sample.media, waiting.files, strict=True):
+            found.append(self._result(address, file, waiting))
+        size = sum(_bytes(one[0]) for one in found if not isinstance(one, ItemError))
+        if max(size, waiting.item.size) > self.item_bytes:
+            raise waiting.item.error()
+        for one in found:
+            if isinstance(one, ItemError):
+                raise one
+            media.append(one[0])
+            digests.append(one[1])
+
+    def _result(
+        self, address: str, file: _File, waiting: _Waiting
+    ) -> "tuple[Image | Video, Digest] | ItemError":
+        try:
+            if not file.spoilt_for(waiting.item):
+                return file.opening.result()
+            # In this thread: those that decode may all wait for this request.
+            memory = Reservation(self.room, waiting.item, 1, waiting.turn)
+            try:
+                return self.open_one(address, memory)
+            finally:
+                memory.end()
+        except ItemError as error:
+            return error
+        finally:
+            file.memory.end()
+
     def _goes_on(self, shown: tuple[str, ...], taken: int) -> bool:
         """Return whether the next waiting request shows the same media as the last one of a full window of
         `taken` requests."""
-        return bool(shown) and self.waiting[0][0].sample.media == shown and taken < 2 * self.limit
+        return bool(shown) and self.waiting[0].request.sample.media == shown and taken < 2 * self.limit
 
     def _start(self, room: int) -> None:
         """Start to decode the files that the window needs next."""
         while len(self.waiting) < room and len(self.files) < AHEAD:
             if (request := next(self.requests, None)) is None:
                 break
-            media = request.sample.media if request.question is not None else ()
+            self.turns += 1
+            shown = request.sample.media
+            media = shown if request.question is not None else ()
+            item = self.items.setdefault(shown, Item(self.item_bytes))
             for address in media:
                 if address not in self.opened:
-                    self.opened[address] = self.decoders.submit(self.open_one, address)
-            self.files.update(request.sample.media)
-            self.waiting.append((request, [self.opened[address] for address in media]))
+                    memory = Reservation(self.room, item, shown.count(address), self.turns)
+                    opening = self.decoders.submit(self.open_one, address, memory)
+                    self.opened[address] = _File(opening, memory)
+            self.files.update(shown)
+            self.waiting.append(_Waiting(request, item, [self.opened[one] for one in media], self.turns))
 
 
 def _bytes(medium: "Image | Video") -> int:

@@ -28,10 +28,13 @@ def open_store(url: str | Path, inside: Sequence[str | Path] | None = None) -> S
     return LocalStore(Path(text), (text,) if inside is None else inside)
 
 
-def open_parent(url: str | Path, inside: Sequence[str | Path] | None = None) -> tuple[Store, str]:
+def open_parent(
+    url: str | Path, inside: Sequence[str | Path] | None = None, pipes: bool = True
+) -> tuple[Store, str]:
     """The store that holds the object at `url`, and the object's key in it.
 
     inside  the folders that links may not lead out of; None if they may lead anywhere
+    pipes   whether the object may be a pipe or a device, whose reader waits
 
     In a bucket the key is used as it is: `s3://b/a//x` is the object `a//x`.
     """
@@ -42,7 +45,7 @@ def open_parent(url: str | Path, inside: Sequence[str | Path] | None = None) -> 
             raise StorageError(f"{text!r} has no object key; write s3://bucket/key")
         return S3Store(bucket, ""), key
     path = Path(text)
-    return LocalStore(path.parent, inside, pipes=True), path.name
+    return LocalStore(path.parent, inside, pipes), path.name
 
 
 def without_scheme(url: str) -> str:

@@ -14,6 +14,7 @@ from typing import IO
 
 from savs.errors import Changed, NotFound, StorageError
 from savs.storage.links import check_opened, check_path
+from savs.storage.regular import open_regular
 from savs.storage.store import checked_key
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
@@ -54,15 +55,8 @@ class LocalStore:
 
     def open(self, key: str) -> IO[bytes]:
         path = self._path(key)
+        stream = open_regular(path, self.pipes)
         try:
-            stream = open(path, "rb", opener=None if self.pipes else _open_at_once)  # noqa: SIM115
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(f"{path} does not exist") from error
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-        try:
-            if not self.pipes and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise StorageError(f"{path} cannot be read: it is not a file")
             check_opened(stream.fileno(), path, self.inside)
         except BaseException:
             stream.close()
@@ -178,11 +172,6 @@ class LocalStore:
             raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for the writer of a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
     """Return what is in a folder; nothing if there is no such folder. Raises StorageError."""
     try:
@@ -213,7 +202,7 @@ def _files_below(folder: Path | str) -> Iterator[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=64)
 def _sha256_of_file(path: str, size: int, mtime_ns: int) -> str:
-    with Path(path).open("rb") as stream:
+    with open_regular(Path(path)) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -1,6 +1,7 @@
 """What the tests of jobs share: a small corpus, the command line in this process and in others, and
 the results of one run that nobody disturbed."""
 
+import fcntl
 import json
 import os
 import random
@@ -133,57 +134,47 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Blocked:
-    """A picture that a process is stuck at: a named pipe, which nobody writes into.
+    """A picture that a process is stuck at: this process holds a lease on it, as file servers do, and the
+    kernel lets nobody else open it until the lease is returned (or, 45 s later, is taken away).
 
-    Whoever reads it stops there, so a test can choose its moment without a clock.
+    Whoever opens it stops there, so a test can choose its moment without a clock.
     """
 
     def __init__(self, picture: Path) -> None:
         self.picture = picture
         self.data = picture.read_bytes()
-        picture.unlink()
-        os.mkfifo(picture)
-        self.writer: int | None = None
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # which tells the holder that somebody waits
+        self.held: int | None = os.open(picture, os.O_RDWR)
+        fcntl.fcntl(self.held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
     def wait_for_reader(self) -> None:
-        def opened() -> bool:
-            try:
-                self.writer = os.open(self.picture, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:  # ENXIO: nobody reads yet
-                return False
-            return True
+        def wanted() -> bool:
+            assert self.held is not None
+            return fcntl.fcntl(self.held, fcntl.F_GETLEASE) != fcntl.F_WRLCK
 
-        wait_until(opened, f"a reader of {self.picture.name}")
+        wait_until(wanted, f"a reader of {self.picture.name}")
 
     def restore(self) -> None:
-        """Puts the picture back. Who is stuck in the pipe stays there."""
-        if self.picture.is_fifo():
-            whole = self.picture.with_suffix(".whole")
-            whole.write_bytes(self.data)
-            whole.replace(self.picture)
+        """Puts the same picture in its place. Who is stuck at the old one stays there."""
+        whole = self.picture.with_suffix(".whole")
+        whole.write_bytes(self.data)
+        whole.replace(self.picture)
 
     def feed(self) -> None:
         """Gives the picture to the one who is stuck, and so lets it go on."""
-        assert self.writer is not None
-        os.set_blocking(self.writer, True)
-        with os.fdopen(self.writer, "wb") as pipe:
-            pipe.write(self.data)
-        self.writer = None
-
-    def close(self) -> None:
-        if self.writer is not None:
-            os.close(self.writer)
-        self.restore()
+        if self.held is not None:
+            os.close(self.held)
+        self.held = None
 
 
 @contextmanager
 def blocked(picture: Path) -> Iterator[Blocked]:
-    """`picture` is a pipe in this block, and as it was after it."""
+    """`picture` cannot be opened in this block, unless it is fed or restored."""
     block = Blocked(picture)
     try:
         yield block
     finally:
-        block.close()
+        block.feed()
 
 
 @dataclass(frozen=True)

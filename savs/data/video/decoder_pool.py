@@ -3,7 +3,7 @@
 Decoders are C libraries that read files from anywhere. One that loops for ever cannot be stopped inside a
 process, and one that aborts takes its process along. So each video is opened by a small process, started when
 the first video comes and kept for the next ones, at most one per core. Its frames come back in shared memory.
-It is killed when a video takes longer than its time limit.
+It is killed when a video takes longer than its time limit, and cannot allocate more than its memory limit.
 
 `savs.data.video.decoder` is what runs there.
 """
@@ -18,12 +18,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from savs import errors
+from savs.data.space import Reserve, one_item
 from savs.data.video.decoder import KEPT_BYTES
 from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import ItemError, UnreadableMedia
@@ -50,20 +52,38 @@ class _Process:
                 start_new_session=True,  # a terminal's Ctrl-C is for the process that asks
             )
 
-    def ask(self, path: Path, sampling: FrameSampling, seconds: float) -> Video:
-        """Raises an ItemError, TimeoutError, or ConnectionError if the process has ended."""
+    def ask(self, path: Path, sampling: FrameSampling, seconds: float, reserve: Reserve) -> Video | int:
+        """Return the frames, or the bytes they need if `reserve` has no space for them now. Raises an
+        ItemError, TimeoutError, or ConnectionError if the process has ended."""
+        end = time.monotonic() + seconds
         self.socket.settimeout(seconds)
-        self.socket.sendall(json.dumps({"path": str(path), "sampling": asdict(sampling)}).encode() + b"\n")
-        answer, descriptors = b"", list[int]()
-        while not answer.endswith(b"\n"):
+        self._send({"path": str(path), "sampling": asdict(sampling)})
+        while "needs" in (received := self._receive(end))[0]:
+            size, allowed = received[0]["needs"], False
+            try:
+                allowed = reserve(size, False)
+            finally:
+                self._send(allowed)
+            if not allowed:
+                return int(size)
+        return self._video(*received, reserve)
+
+    def _send(self, message: object) -> None:
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _receive(self, end: float) -> tuple[dict[str, Any], list[int]]:
+        """Return the next line and the descriptors that came with it, in time before `end`."""
+        line, descriptors = b"", list[int]()
+        while not line.endswith(b"\n"):
+            self.socket.settimeout(max(end - time.monotonic(), 0.001))
             data, found, _, _ = socket.recv_fds(self.socket, ANSWER_BYTES, 1)
             descriptors += found
             if not data:
                 raise ConnectionError
-            answer += data
-        return self._video(json.loads(answer), descriptors)
+            line += data
+        return json.loads(line), descriptors
 
-    def _video(self, answer: dict[str, Any], descriptors: list[int]) -> Video:
+    def _video(self, answer: dict[str, Any], descriptors: list[int], reserve: Reserve) -> Video | int:
         import numpy as np
 
         if "error" in answer:
@@ -73,9 +93,13 @@ class _Process:
             with os.fdopen(descriptors[0]) as file:
                 memory = mmap.mmap(file.fileno(), 0)
         assert memory is not None, "the first answer brings memory"
-        frames = np.frombuffer(memory, np.uint8, math.prod(answer["shape"])).reshape(answer["shape"])
+        size: int = math.prod(answer["shape"])
+        frames = np.frombuffer(memory, np.uint8, size).reshape(answer["shape"])
         if len(memory) == KEPT_BYTES:  # the next answer overwrites it
-            self.memory, frames = memory, frames.copy()
+            self.memory = memory
+            if not reserve(size, False):
+                return size
+            frames = frames.copy()
         times = answer["times"]
         return Video(frames, tuple(answer["indices"]), answer["fps"], answer["total"], times and tuple(times))
 
@@ -96,18 +120,33 @@ class Decoders:
         self.idle: list[_Process] = []
         self.busy: set[_Process] = set()
 
-    def read(self, path: Path, sampling: FrameSampling, seconds: float | None = None) -> Video:
+    def read(
+        self,
+        path: Path,
+        sampling: FrameSampling,
+        seconds: float | None = None,
+        reserve: Reserve = one_item,
+    ) -> Video:
         """Return the frames of the video file at `path` that `sampling` chooses.
 
         seconds  that this may take; by default a minute, and more for a large file
+        reserve  is asked for memory before frames are decoded
 
         Raises UnreadableMedia, MediaTooLarge or NoVideoSupport, with a reason that does not name the file.
         """
-        limit = seconds or BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND
+        try:
+            limit = seconds or BASE_SECONDS + path.stat().st_size / BYTES_PER_SECOND
+        except OSError as error:
+            raise UnreadableMedia(f"it cannot be read: {error.strerror}") from error
+        while isinstance(answer := self._ask(path, sampling, limit, reserve), int):
+            reserve(answer, True)  # without a process, which the videos before this one may need
+        return answer
+
+    def _ask(self, path: Path, sampling: FrameSampling, limit: float, reserve: Reserve) -> Video | int:
         with self.free:
             decoder = self._take()
             try:
-                video = decoder.ask(path, sampling, limit)
+                answer = decoder.ask(path, sampling, limit, reserve)
             except ItemError:
                 self._give_back(decoder)
                 raise
@@ -120,7 +159,7 @@ class Decoders:
                 self._drop(decoder)
                 raise
             self._give_back(decoder)
-            return video
+            return answer
 
     def abandon(self) -> None:
         """Kill the decoders that are at work, so that no thread waits for them."""

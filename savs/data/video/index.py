@@ -8,6 +8,7 @@ If the packets do not tell (AVI stores no presentation times, some streams have 
 the video is decoded once from beginning to end, and its frames are listed.
 """
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ROUNDING = Fraction(1, 1000)  # seconds; Matroska stores milliseconds, and files are converted from it
 SAME_RATE = 0.001  # relative difference of two frame rates below which they are the same
+MICROSECONDS = 1_000_000  # in a second; the unit of a container's duration
 VP8_SHOWN = 0x10  # a bit of a VP8 packet's first byte (RFC 6386, 9.1)
 
 
@@ -35,6 +37,7 @@ class VideoIndex:
     base     seconds per tick
     keys     ticks at which decoding can start, ascending; empty if it must start at the beginning
     packets  all packets of the stream, discarded ones included
+    declared  frames that the container's header lets one expect; a hostile file says anything
     ordered  whether the packets come in the order in which their frames are shown
     width, height  in pixels, before rotation
     rate     frames per second as the container states it; None if it does not
@@ -46,6 +49,7 @@ class VideoIndex:
     base: Fraction
     keys: tuple[int, ...]
     packets: int
+    declared: int
     ordered: bool
     width: int
     height: int
@@ -166,6 +170,13 @@ def _index_of_frames(container: "InputContainer", stream: "VideoStream") -> Vide
     return _index(stream, tuple(ticks), step, (), 0, False, rotation)
 
 
+def _declared(stream: Any) -> int:
+    """The frames that the container's header lets one expect, by its duration if it states no number."""
+    if stream.frames > 0:
+        return int(stream.frames)
+    return math.ceil((stream.container.duration or 0) * (stream.average_rate or 0) / MICROSECONDS)
+
+
 def _rotation(packet: Any) -> int | None:
     """Return the rotation of the first frame that the packet completes; None if it completes none."""
     import av
@@ -197,6 +208,7 @@ def _index(
         Fraction(stream.time_base),
         keys,
         packets,
+        _declared(stream),
         ordered,
         context.width,
         context.height,

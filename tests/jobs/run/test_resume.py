@@ -1,7 +1,7 @@
 """Whatever interrupts a run, going on ends with what a calm run ends with.
 
-Moments are chosen by a picture that is a named pipe: the run stops at it, so the test knows how far
-it is. See `conftest.Blocked`.
+Moments are chosen by a picture that nobody may open: the run stops at it, so the test knows how far it is.
+See `conftest.Blocked`.
 """
 
 import json

@@ -124,3 +124,17 @@ def test_allowing_the_web_allows_no_folder_and_no_bucket(shared: Path) -> None:
     roots = Roots.of([str(shared)], http=True)
     assert not roots.allow("/etc/passwd")
     assert not roots.allow("s3://bucket/a.png")
+
+
+def test_a_link_to_itself_and_a_name_with_a_nul_are_answered_like_other_paths(
+    shared: Path, tmp_path: Path
+) -> None:
+    # given links that lead nowhere, inside of what is allowed and outside
+    for path in (shared / "loop.png", tmp_path / "secret" / "loop.png"):
+        path.symlink_to(path.name)
+
+    roots = Roots.of([str(shared)])
+
+    assert roots.allow(f"{shared}/loop.png")  # and opening it is an error of its row
+    assert not roots.allow(f"{tmp_path}/secret/loop.png")
+    assert not roots.allow(f"{shared}/a\0b.png")

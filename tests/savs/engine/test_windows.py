@@ -10,6 +10,7 @@ from PIL import Image
 
 from savs.data.media import Digest
 from savs.data.samples import Sample
+from savs.data.space import Reserve
 from savs.data.video.sampling import Video
 from savs.engine.windows import AHEAD, DECODERS, Request, Window, read_ahead
 from savs.errors import ItemError, MissingMedia, NoQuestion
@@ -24,7 +25,7 @@ class Files:
         self.slow: set[str] = set()
         self.gate = threading.Event()
 
-    def __call__(self, address: str) -> tuple[Image.Image | Video, Digest]:
+    def __call__(self, address: str, reserve: Reserve) -> tuple[Image.Image | Video, Digest]:
         with self.lock:
             self.opened.append(address)
             self.running += 1
@@ -122,7 +123,7 @@ def test_no_more_is_opened_than_threads_and_the_next_window_hold() -> None:
 
 
 def test_a_window_ends_where_its_pixels_fill_the_space() -> None:
-    def video(address: str) -> tuple[Video, Digest]:
+    def video(address: str, reserve: Reserve) -> tuple[Video, Digest]:
         return Video(np.zeros((4, 10, 10, 3), np.uint8), (0, 1, 2, 3), 2.0, 4), Digest(1, None)
 
     asked = requests([(f"{n}.mp4",) for n in range(5)])
@@ -169,7 +170,7 @@ def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_e
 
 
 def test_what_is_no_error_of_an_item_is_raised(tmp_path: Path) -> None:
-    def broken(address: str) -> tuple[Image.Image, Digest]:
+    def broken(address: str, reserve: Reserve) -> tuple[Image.Image, Digest]:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):

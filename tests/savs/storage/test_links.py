@@ -114,7 +114,7 @@ def test_an_open_file_that_is_replaced_meanwhile_is_still_in_the_store(store: St
 def test_a_pipe_in_place_of_an_object_is_not_waited_for(store: Store) -> None:
     os.mkfifo(Path(store.url, "pipe.json"))
 
-    with pytest.raises(StorageError, match="it is not a file"):
+    with pytest.raises(StorageError, match="is a named pipe, not a file"):
         store.read("pipe.json")
     assert not store.exists("pipe.json")
 
