@@ -17,6 +17,7 @@ from tests.pool.servers import Pool, RedisServer, wait_until
 @pytest.mark.parametrize("fault", ["503", "409", "reset before", "reset after", "late"])
 def test_fault_12_a_commit_that_meets_a_fault_is_there_once_and_its_own(faulty: FaultyS3, fault: str) -> None:
     ledger = Ledger("s3://corpus/work")
+    ledger.store.write("jobs/job/job.json", b"{}")
     outcome = Outcome(shard=3, status="done", attempt="mine", counts=Counts(rows=1, labelled=1))
     faulty.choose = first(2, fault, "PUT", "commits/")
 
@@ -34,6 +35,7 @@ def test_fault_12_a_commit_that_succeeded_and_timed_out_is_the_attempts_own(
     monkeypatch.setattr(savs.storage.s3, "S3_TIMEOUT", LATE / 4)
     s3_client.cache_clear()
     ledger = Ledger("s3://corpus/work")
+    ledger.store.write("jobs/job/job.json", b"{}")
     outcome = Outcome(shard=3, status="done", attempt="mine", counts=Counts(rows=1, labelled=1))
     faulty.choose = first(1, "late", "PUT", "commits/")
 
@@ -51,6 +53,7 @@ def test_fault_12_a_commit_that_succeeded_and_timed_out_is_the_attempts_own(
 
 def test_fault_12_a_lost_answer_does_not_make_a_second_attempt_win(faulty: FaultyS3) -> None:
     ledger = Ledger("s3://corpus/work")
+    ledger.store.write("jobs/job/job.json", b"{}")
     theirs = Outcome(shard=3, status="done", attempt="theirs")
     ledger.commit("job", theirs)
     faulty.choose = first(1, "reset after", "PUT", "commits/")

@@ -110,11 +110,11 @@ def test_a_malformed_endpoint_is_a_sentence(url: str, place: str, monkeypatch: p
 
 @pytest.mark.parametrize("url", ["http://localhost:9000", "https://s3.example.org/path", "http://[::1]:9000"])
 def test_an_endpoint_may_have_a_port_a_path_and_an_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.settings import set_up_storage
+    from jobs.settings import set_up_environment
 
     monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", url)
 
-    set_up_storage()
+    set_up_environment()
 
 
 @pytest.mark.parametrize("command", ["list", "status", "artifacts", "results", "plan", "run"])
