@@ -71,6 +71,8 @@ def test_no_role_can_empty_redis_or_read_what_is_not_the_pools(guarded: GuardedR
     for command in (
         ("FLUSHALL",),
         ("CONFIG", "SET", "dir", "/"),
+        ("CONFIG", "GET", "masterauth"),
+        ("CONFIG", "GET", "requirepass"),
         ("ACL", "LIST"),
         ("GET", "other"),
         ("KEYS", "*"),

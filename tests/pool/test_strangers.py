@@ -10,6 +10,7 @@ import pytest
 import savs.engine.extract
 from jobs.ledger.plans import Plans
 from jobs.ledger.results import result_rows
+from jobs.queue.enqueue import enqueue_due
 from jobs.queue.refusals import Refusals
 from jobs.queue.repair import repaired_entries
 from jobs.records.job import Job
@@ -17,9 +18,10 @@ from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
 from jobs.run.advance import attempt_to_advance
 from jobs.run.attempt import Worker, attempt_shard
 from jobs.run.sweep import sweep
+from jobs.submit.submission import classify_job, submit
 from savs.model.model import Model
 from tests.pool import fake
-from tests.pool.servers import MODEL, TIMES, Pool, cpu_worker, wait_until
+from tests.pool.servers import MODEL, TIMES, Pool, cpu_worker, wait_until, write_manifest
 from workers.sweeper import LEADER, leads
 
 
@@ -159,6 +161,20 @@ def test_whatever_a_stranger_writes_on_the_board_a_unit_is_put_back_by_the_secon
     assert {entry.unit for entry in board.entries()} == {"0", "1"}
     assert waiting(pool) == 2 and board.left(extract.job_id) == 2 and len(board) == 2
     assert redis.hkeys(board.counts) == [extract.job_id.encode()]
+
+
+def test_lost_messages_are_published_again_without_reading_the_plan_for_each(pool: Pool) -> None:
+    # given 500 units whose messages are lost, and a plan that cannot be read
+    data = write_manifest(f"{pool.workspace.parent}/data.jsonl", 500, lambda i: f"cat-{i}")
+    new = classify_job("pets", MODEL, data, str(pool.workspace), shard_size=1, batch_tokens=1)
+    [job] = submit(pool.ledger, [new])
+    enqueue_due(pool.ledger, pool.broker, [job])
+    pool.ledger.store.write(f"jobs/{job.job_id}/shards.json", b"{")
+    lose_all(pool)
+
+    sweep(pool.ledger, pool.broker, TIMES)
+
+    assert waiting(pool) == 500 and pool.broker.board(pool.queue).left(job.job_id) == 500
 
 
 @pytest.mark.parametrize("key", ["savs:outstanding:{}", "savs:left:{}", "{}:0"])
