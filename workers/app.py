@@ -16,9 +16,9 @@ from jobs.records.message import Message
 from savs.errors import SavsError
 from workers.child import Child, Loader
 from workers.flags import Flags
-from workers.logs import all_about
-from workers.messages import message_of
-from workers.release import release, why_lost
+from workers.messages.envelope import message_of
+from workers.messages.release import release, why_lost
+from workers.monitoring.logs import all_about
 from workers.settings import WorkerSettings, celery_settings
 from workers.shutdown import Shutdown
 from workers.sweeper import Sweeper
@@ -132,7 +132,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
 def serve(arguments: tuple[Any, ...], work: Callable[[Message], None]) -> None:
     """Runs `work` with a task's message. If it fails, the unit is left to the sweep."""
     message = message_of(arguments)
-    if message is None:  # `workers.transport` lets none of these through
+    if message is None:  # `workers.messages.transport` lets none of these through
         return
     with all_about(message):
         try:

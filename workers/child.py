@@ -28,8 +28,8 @@ from jobs.shards.allowed_roots import Roots
 from savs.errors import SettingsError
 from workers.cores import Cores
 from workers.flags import Flags
-from workers.logs import GPU_VARIABLE, about_attempt
-from workers.metrics import Metrics
+from workers.monitoring.logs import GPU_VARIABLE, about_attempt
+from workers.monitoring.metrics import Metrics
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from workers.options import (
 
 if TYPE_CHECKING:
     from workers.child import Loader
-    from workers.logs import LogFormat
+    from workers.monitoring.logs import LogFormat
     from workers.settings import WorkerSettings
     from workers.sweeper import Sweeper
 
@@ -181,7 +181,7 @@ def pool_broker(option: str | None) -> str:
 def work_on_gpus(settings: "WorkerSettings", gpus: str) -> None:
     """Runs a worker for each GPU until all have ended."""
     from workers.gpus import chosen_gpus, run_on_gpus
-    from workers.logs import set_up_logging
+    from workers.monitoring.logs import set_up_logging
 
     set_up_logging(settings.log_format, settings.log_level)
     sys.exit(run_on_gpus(settings, chosen_gpus(gpus, os.environ)))
@@ -198,7 +198,7 @@ def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" =
     """Runs a worker until it is stopped, and exits with 0, or 1 if it could not continue."""
     from jobs.queue.broker import lanes
     from workers.app import make_app
-    from workers.logs import set_up_logging
+    from workers.monitoring.logs import set_up_logging
 
     set_up_logging(settings.log_format, settings.log_level)
     with Path(os.devnull).open("wb") as nowhere:

@@ -19,7 +19,7 @@ from itertools import takewhile
 from types import FrameType
 
 from savs.errors import SettingsError
-from workers.logs import GPU_VARIABLE
+from workers.monitoring.logs import GPU_VARIABLE
 from workers.settings import WorkerSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

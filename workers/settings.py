@@ -10,7 +10,7 @@ from typing import Any
 from jobs.queue.broker import lanes
 from jobs.queue.timeouts import Timeouts
 from jobs.settings import LogLevel
-from workers.logs import LogFormat
+from workers.monitoring.logs import LogFormat
 
 LOOPBACK = "127.0.0.1"
 SOCKET_TIMEOUT = 30.0  # seconds
@@ -67,7 +67,7 @@ def celery_settings(settings: WorkerSettings) -> dict[str, Any]:
             "ack_emulation": False,
         },
         "worker_hijack_root_logger": False,
-        "broker_transport": "workers.transport:Transport",
+        "broker_transport": "workers.messages.transport:Transport",
         "worker_send_task_events": False,
         "task_default_queue": lanes(settings.queue)[0],
         "worker_enable_remote_control": False,

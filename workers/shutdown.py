@@ -14,7 +14,7 @@ import billiard
 from celery.worker import state
 
 from workers.flags import Flags
-from workers.release import release
+from workers.messages.release import release
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("savs.worker")

@@ -18,7 +18,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.queue.broker import Broker
 from jobs.run.sweep import sweep
 from savs.errors import SavsError
-from workers.logs import set_up_logging
+from workers.monitoring.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 LEADER = "savs:watcher"

@@ -21,7 +21,7 @@ from jobs.submit.retry import retry_job
 from tests.attack.tally import Tally
 from tests.jobs.cli.mutating import mutate
 from tests.pool.servers import Pool, RedisServer, free_port, wait_until
-from workers.transport import _envelope
+from workers.messages.transport import _envelope
 
 ROWS, SHARD = 240, 4
 BATCH = "0.02"  # seconds that a batch of the fake model takes

@@ -15,7 +15,7 @@ from redis import Redis
 from jobs.records.message import ReduceJob
 from tests.pool.servers import Pool, RedisServer, children, wait_until
 from tests.workers.looking import waits
-from workers.logs import JsonLines, TextLines, add_unit, all_about
+from workers.monitoring.logs import JsonLines, TextLines, add_unit, all_about
 
 HOSTILE = "cat\n2026-01-01 INFO all is well\r\x1b[2J\x9b31m\u202e\ud800"
 BREAKING = f"-broken{HOSTILE[:-1]}"  # no manifest holds a lone surrogate

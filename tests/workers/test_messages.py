@@ -9,8 +9,8 @@ import pytest
 from jobs.queue.broker import celery_body, celery_headers, lanes
 from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
 from tests.pool.servers import Pool, wait_until
-from workers.messages import MAX_BODY, Unusable, message_in, message_of
-from workers.transport import _envelope
+from workers.messages.envelope import MAX_BODY, Unusable, message_in, message_of
+from workers.messages.transport import _envelope
 
 JOB = "pets-classify-1a2b3c4d"
 SENT = RunShard(task="classify_shard", job_id=JOB, shard=3)

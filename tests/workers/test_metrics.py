@@ -132,7 +132,7 @@ def bound(probe: socket.socket, port: int) -> bool:
 
 
 def test_metrics_are_for_this_machine_unless_told_otherwise(port: int) -> None:
-    from workers.metrics import Metrics
+    from workers.monitoring.metrics import Metrics
 
     Metrics("redis://127.0.0.1:1", "any").serve("127.0.0.1", port)
     with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.2", port), timeout=5):
@@ -142,8 +142,8 @@ def test_metrics_are_for_this_machine_unless_told_otherwise(port: int) -> None:
 
 
 def test_idle_connections_keep_no_one_from_the_metrics(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workers import metrics_server
-    from workers.metrics import Metrics
+    from workers.monitoring import metrics_server
+    from workers.monitoring.metrics import Metrics
 
     monkeypatch.setattr(metrics_server._Handler, "timeout", 0.5)
     Metrics("redis://127.0.0.1:1", "any").serve("127.0.0.1", port)

@@ -15,7 +15,7 @@ from jobs.records.job import Job
 from jobs.records.message import RunShard
 from jobs.run.sweep import sweep
 from tests.pool.servers import Pool, queue_length
-from workers.release import PARENT_TIMEOUT, release, why_lost
+from workers.messages.release import PARENT_TIMEOUT, release, why_lost
 from workers.settings import WorkerSettings
 
 

@@ -32,7 +32,7 @@ from savs.readout.artifact import load_artifact, save_artifact
 from tests.jobs.cli.mutating import mutate
 from tests.jobs.ledgers import classify_job, row, write_outcome
 from tests.savs.readout.test_artifact import make
-from workers.messages import Unusable, message_in
+from workers.messages.envelope import Unusable, message_in
 
 MUTATIONS = 400  # per kind of input
 

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from jobs.queue.broker import Broker
 from jobs.queue.publisher import put_back_lost
 from savs.errors import SavsError
-from workers.logs import all_about
-from workers.messages import message_of
+from workers.messages.envelope import message_of
+from workers.monitoring.logs import all_about
 from workers.settings import WorkerSettings
 
 PARENT_TIMEOUT = 2.0  # seconds for Redis to answer

@@ -16,7 +16,7 @@ from kombu.transport import redis
 
 from jobs.queue.broker import celery_body, celery_headers
 from jobs.records.message import Message
-from workers.messages import Unusable, message_in
+from workers.messages.envelope import Unusable, message_in
 
 log = logging.getLogger("savs.worker")
 

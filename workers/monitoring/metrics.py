@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from jobs.queue.board import Board
 from jobs.run.attempt import Attempt
 from savs.errors import SettingsError
-from workers.metrics_server import serve_metrics
+from workers.monitoring.metrics_server import serve_metrics
 
 SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10
 PORT_PATIENCE = 5.0  # seconds for a killed predecessor to release the port
