@@ -22,7 +22,7 @@ from workers.monitoring.logs import set_up_logging
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 LEADER = "savs:watcher"
-LONGEST_LEASE = 3600  # seconds
+LONGEST_LEASE = 60_000  # milliseconds, by default
 NO_END = -1  # Redis's answer for a key that does not expire
 RESTARTS = 3  # of the sweeper within RESTARTS_WITHIN, before its worker ends
 RESTARTS_WITHIN = 600.0  # seconds
@@ -64,9 +64,9 @@ class Sweeper:
 
 def leads(broker: Broker, me: str, lease: int) -> bool:
     """Returns whether `me` is the one that sweeps for the next `lease` milliseconds."""
-    left = broker.redis.ttl(LEADER)
-    if left == NO_END or left > LONGEST_LEASE:  # not written by a sweeper
-        broker.redis.delete(LEADER)
+    left, kind = broker.redis.pttl(LEADER), broker.redis.type(LEADER)
+    if left == NO_END or left > max(LONGEST_LEASE, 2 * lease) or kind not in (b"string", b"none"):
+        broker.redis.delete(LEADER)  # not written by a sweeper
     if broker.redis.set(LEADER, me, nx=True, px=lease):
         return True
     if broker.redis.get(LEADER) != me.encode():

@@ -282,6 +282,12 @@ class Ledger:
     def deactivate(self, job_id: str) -> None:
         self.store.delete(f"active/{job_id}")
 
+    def end(self, job_id: str) -> None:
+        """Mark the job as ended: no pool is responsible for it, unless it was retried at this moment."""
+        self.deactivate(job_id)
+        if self.is_there(job_id) and not self.is_cancelled(job_id) and self.summary(job_id) is None:
+            self.activate(job_id)
+
     def is_active(self, job_id: str) -> bool:
         return self.store.exists(f"active/{job_id}")
 

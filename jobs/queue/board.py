@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.queue.lua_scripts import ADOPT, CLAIM, ENQUEUE, FINISH, LOSE, RECOUNT, REMOVE, REQUEUE, TOUCH
+from jobs.records.message import CPU_QUEUE
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LANES = 8  # lists per queue; a worker takes from them in turn, so that several jobs are served at once
 SCAN_COUNT = 1000  # fields per HSCAN round trip
 ENQUEUE_BATCH = 500  # fields per script call
+FIELDS = {"state", "epoch", "attempts", "at", "lane", "why"}
 MAX_DIGITS = 12  # of any number on the board
 
 WARNED: set[str] = set()  # boards for which this process has warned about unusable fields
@@ -154,7 +156,7 @@ class Board:
     def read(self, field: bytes | str, value: bytes | str) -> BoardEntry | None:
         """The entry of a field; None, with one warning per process, if it is not from savs."""
         try:
-            return _entry(_text(field), value)
+            return _entry(self.queue, _text(field), _strict(value))
         except Exception as error:  # an untrusted client may have written anything
             if self.key not in WARNED:
                 WARNED.add(self.key)
@@ -175,15 +177,22 @@ class Board:
         return int(seconds) + int(micros) / 1e6
 
 
-def _entry(field: str, value: bytes | str) -> BoardEntry:
+def _strict(value: bytes | str) -> str:
+    """The text of a value. Raises UnicodeDecodeError; json.loads itself would take other encodings."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _entry(queue: str, field: str, value: bytes | str) -> BoardEntry:
     """The entry of a field. Raises any kind of error if the field is not from savs."""
     job_id, _, unit = field.rpartition("/")
     found = json.loads(value)
-    number = unit.isascii() and unit.isdecimal() and len(unit) < MAX_DIGITS
-    if not job_id or not (unit in ("plan", "reduce") or number):
+    number = unit.isascii() and unit.isdecimal() and len(unit) < MAX_DIGITS and str(int(unit)) == unit
+    if not job_id or not (unit in ("plan", "reduce") if queue == CPU_QUEUE else number):
         raise ValueError("invalid unit")
     state, at, why = found["state"], found["at"], found.get("why")
-    if state not in ("queued", "running") or not (why is None or isinstance(why, str)):
+    if not found.keys() <= FIELDS:  # Redis's Lua may be unable to write what it holds
+        raise ValueError("unknown values")
+    if state not in ("queued", "running") or not (why is None or _is_text(why)):
         raise ValueError("invalid state or reason")
     if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at < 10**MAX_DIGITS:
         raise ValueError("invalid time")
@@ -197,6 +206,11 @@ def _entry(field: str, value: bytes | str) -> BoardEntry:
         _whole(found["lane"], LANES),
         why,
     )
+
+
+def _is_text(value: Any) -> bool:
+    """Whether Redis's Lua can read and write the value: half of a character it cannot."""
+    return isinstance(value, str) and value == value.encode(errors="replace").decode()
 
 
 def _whole(value: Any, end: int) -> int:

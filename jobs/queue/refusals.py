@@ -29,6 +29,8 @@ SINCE = "since"  # a field next to the workers' own: when the last running worke
 REFUSE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 for i = 4, #ARGV do
@@ -37,8 +39,12 @@ for i = 4, #ARGV do
     return '-1'
   end
 end
-redis.call('HSETNX', KEYS[1], 'since', string.format('%.6f', now))
-return tostring(now - tonumber(redis.call('HGET', KEYS[1], 'since')))
+local since = tonumber(redis.call('HGET', KEYS[1], 'since') or '')
+if not since or not (since > 0 and since <= now) then
+  since = now
+  redis.call('HSET', KEYS[1], 'since', string.format('%.6f', now))
+end
+return tostring(now - since)
 """
 
 log = logging.getLogger("savs.refusing")
@@ -114,7 +120,12 @@ def all_reasons(reasons: dict[str, str]) -> str:
 
 
 def _reasons(broker: Broker, key: str, alive: set[str]) -> dict[str, str]:
-    found = broker.redis.hgetall(key)
+    from redis.exceptions import ResponseError
+
+    try:
+        found = broker.redis.hgetall(key)
+    except ResponseError:  # not written by savs; the next refusal replaces it
+        return {}
     reasons = {_text(worker): _text(reason) for worker, reason in found.items()}
     return {worker: reason for worker, reason in sorted(reasons.items()) if worker in alive}
 

@@ -124,7 +124,7 @@ def _can_fit() -> bool:
 
 def _fail(ledger: Ledger, job: Job, reason: str, data: bool = False) -> str:
     fail_job(ledger, job, reason, data=data)
-    ledger.deactivate(job.job_id)
+    ledger.end(job.job_id)
     return "given up"
 
 
@@ -151,7 +151,7 @@ def reduce_then_enqueue(ledger: Ledger, broker: Broker, job: Job) -> None:
                 enqueue_job(ledger, broker, waiting)
         except (JobNotFound, LedgerError, StorageError) as error:  # must not fail the job that is done
             log.warning("job %s: %s", waiting.job_id, error)
-    ledger.deactivate(job.job_id)
+    ledger.end(job.job_id)
 
 
 def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:

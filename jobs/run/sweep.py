@@ -8,6 +8,8 @@ The sweep handles only jobs that were handed to a pool (`Ledger.active`).
 import logging
 from collections import defaultdict
 
+from redis.exceptions import ResponseError
+
 from jobs.ledger.ledger import Ledger
 from jobs.queue.board import BoardEntry
 from jobs.queue.broker import Broker
@@ -59,7 +61,7 @@ def _unfinished(ledger: Ledger) -> dict[str, Job]:
                 if not ledger.is_cancelled(job_id):
                     jobs[job_id] = ledger.job(job_id)
             else:
-                ledger.deactivate(job_id)
+                ledger.end(job_id)
         except JobNotFound:
             continue  # the job is being submitted, or was deleted
         except UNUSABLE as error:
@@ -103,6 +105,10 @@ def _put_back(
                 messages[answer[0]].append(answer[1])
         except UNUSABLE as error:  # one damaged job must not stop the sweep of the others
             log.warning("job %s: %s", entry.job_id, error)
+        except ResponseError as error:  # a field that this process can read, and Redis's Lua cannot
+            board.finish(entry.job_id, entry.unit)
+            log.warning("removed unit %s of job %s from the board: %s", entry.unit, entry.job_id, error)
+            was_repaired = True
     for lane, some in messages.items():
         broker.publish(queue, lane, some)
     return was_repaired

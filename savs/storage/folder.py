@@ -91,7 +91,7 @@ class LocalStore:
         return True
 
     def _temporary(self, path: Path, blocks: Iterable[bytes]) -> Path:
-        temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+        temporary = path.with_name(f".{_start_of(path.name)}.{uuid.uuid4().hex}.tmp")
         check_path(path.parent, self.inside)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +170,10 @@ class LocalStore:
             return _sha256_of_file(str(path.resolve()), found.st_size, found.st_mtime_ns)
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _start_of(name: str) -> str:
+    return os.fsdecode(os.fsencode(name)[:100])  # limits are in bytes
 
 
 def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":

@@ -11,15 +11,17 @@ import savs.engine.extract
 from jobs.ledger.plans import Plans
 from jobs.ledger.results import result_rows
 from jobs.queue.enqueue import enqueue_due
-from jobs.queue.refusals import Refusals
+from jobs.queue.refusals import Refusals, refused
 from jobs.queue.repair import repaired_entries
 from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob, RunShard
+from jobs.records.retries import Pick, Retry, RetryShard
 from jobs.run.advance import attempt_to_advance
 from jobs.run.attempt import Worker, attempt_shard
 from jobs.run.sweep import sweep
 from jobs.submit.submission import classify_job, submit
 from savs.model.model import Model
+from tests.jobs.ledgers import summary_of
 from tests.pool import fake
 from tests.pool.servers import MODEL, TIMES, Pool, cpu_worker, wait_until, write_manifest
 from workers.sweeper import LEADER, leads
@@ -128,7 +130,9 @@ CHANGES: list[dict[str, Any]] = [
 ]
 VALUES = [
     *(json.dumps(WHOLE | change) for change in CHANGES),
-    *("", "{", "[]", "null", "7", "[" * 100_000, "\x00"),
+    *("", "{", "[]", "null", "7", "[" * 100_000, "\x00", "\ufeff" + json.dumps(WHOLE)),
+    *(json.dumps(WHOLE)[:-1] + f', "x": {value}}}' for value in ("NaN", "1e999", r'"\ud800"')),
+    json.dumps(WHOLE)[:-1] + r', "why": "\ud800"}',
 ]
 
 
@@ -150,7 +154,7 @@ def test_whatever_a_stranger_writes_on_the_board_a_unit_is_put_back_by_the_secon
 ) -> None:
     [extract, _] = pool.submit(rows=20, shard_size=5)
     board, redis = pool.broker.board(pool.queue), pool.broker.redis
-    units = (f"{extract.job_id}/0", f"{extract.job_id}/{'9' * 5000}", "no job/3", "7")
+    units = (f"{extract.job_id}/0", f"{extract.job_id}/{'9' * 5000}", "no job/x", "7")
     redis.hset(board.key, mapping=dict.fromkeys(units, value))
     redis.hset(board.counts, mapping={extract.job_id: value[:100], "no job": "abc"})
     lose_all(pool)
@@ -207,11 +211,87 @@ def test_a_unit_from_the_future_is_not_waited_for(pool: Pool, ahead: float) -> N
     assert found is not None and (found.state, found.epoch) == ("queued", 2)
 
 
-@pytest.mark.parametrize("how", [{}, {"ex": 10**9}])
+@pytest.mark.parametrize("unit", ["00", "07", "plan", "reduce"])
+def test_a_unit_that_no_worker_of_the_queue_can_end_is_removed(pool: Pool, unit: str) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    board = pool.broker.board(pool.queue)
+    lost = WHOLE | {"state": "running", "attempts": 50}
+    pool.broker.redis.hset(board.key, f"{extract.job_id}/{unit}", json.dumps(lost))
+
+    sweep(pool.ledger, pool.broker, TIMES)
+
+    assert {entry.unit for entry in board.entries()} == {"0", "1"} and board.left(extract.job_id) == 2
+    assert pool.ledger.summary(extract.job_id) is None
+
+
+@pytest.mark.parametrize("unit", ["2", "77"])
+def test_a_job_ends_though_a_unit_is_on_the_board_that_was_not_planned(pool: Pool, unit: str) -> None:
+    pool.start("cpu")
+    pool.start("gpu")
+    [extract, classify] = pool.submit(rows=20, shard_size=5)
+    for job in (extract, classify):
+        board = pool.broker.board(pool.queue)
+        pool.broker.redis.hset(board.key, f"{job.job_id}/{unit}9", json.dumps(WHOLE))
+        board.recount(job.job_id)
+
+    wait_until(lambda: pool.finished(extract) and pool.finished(classify), "both jobs end")
+
+
+@pytest.mark.parametrize("value", ["x", {"since": "abc"}, {"since": "nan"}, {"since": "9e99"}])
+def test_what_strangers_say_of_refusals_gives_no_shard_up(pool: Pool, value: str | dict[str, str]) -> None:
+    key, redis = f"savs:refused:{pool.queue}:pets-classify-1a2b3c4d", pool.broker.redis
+    redis.set(key, value) if isinstance(value, str) else redis.hset(key, mapping=value)
+    assert refused(pool.broker, pool.queue, "pets-classify-1a2b3c4d") == {}
+    refusals = Refusals(pool.broker, pool.queue, "here:1")
+    assert refusals.refuse("pets-classify-1a2b3c4d", "no such file", 60.0) is None
+
+
+def test_a_job_that_is_retried_while_it_ends_is_still_the_pools(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    deactivate = pool.ledger.deactivate
+
+    def retried_before(job_id: str) -> None:
+        pool.ledger.forget_summary(job_id)  # as `retry` does, which then hands the job to the pool
+        pool.ledger.activate(job_id)
+        deactivate(job_id)
+
+    ledger = pool.ledger
+    ledger.write_summary(extract.job_id, summary_of(extract))
+    monkeypatch.setattr(ledger, "deactivate", retried_before)
+    ledger.end(extract.job_id)
+    assert pool.ledger.is_active(extract.job_id)
+
+    monkeypatch.undo()
+    ledger.write_summary(extract.job_id, summary_of(extract))
+    ledger.end(extract.job_id)
+    assert not pool.ledger.is_active(extract.job_id)
+
+
+def test_retries_of_a_deleted_job_are_forgotten(pool: Pool, worker: Worker) -> None:
+    [extract, _] = pool.submit(rows=20, shard_size=5)
+    plan = pool.ledger.planned(extract.job_id).plan
+
+    def retried(*rows: int) -> None:
+        pick = Pick(shard=plan.shard(0), indices=rows)
+        shard = RetryShard(picks=(pick,), rows=len(rows))
+        path = f"jobs/{extract.job_id}/retries/0000.json"
+        retry = Retry(number=0, first=len(plan), shards=(shard,))
+        pool.ledger.store.write(path, retry.model_dump_json().encode())
+
+    for rows in ((0, 1), (2,)):
+        retried(*rows)
+        found = worker.plans.shard(extract.job_id, len(plan))
+        assert found is not None and (found.first_index, found.rows) == (rows[0], len(rows))
+
+
+@pytest.mark.parametrize("how", [{}, {"ex": 3500}, {"ex": 10**9}])
 def test_a_false_leader_does_not_keep_the_others_from_sweeping(pool: Pool, how: dict[str, Any]) -> None:
     pool.broker.redis.set(LEADER, "nobody", **how)
     assert leads(pool.broker, "me", 2000)
     assert not leads(pool.broker, "you", 2000) and leads(pool.broker, "me", 2000)
     pool.broker.redis.delete(LEADER)
     pool.broker.redis.lpush(LEADER, "x")
+    pool.broker.redis.expire(LEADER, 30)
     assert leads(pool.broker, "you", 2000)

@@ -7,8 +7,8 @@ import click
 
 # A message names its command without options, because it may be stored and then read in another place.
 ADVISED = re.compile(
-    r"savs-submit (?:artifacts\b|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w|logs [\w.-]*\w)"
-    r"|(?P<worker>savs-worker (?:cpu\b|gpu --model (?:'[^']*'|[^\s',;]+)))"
+    r"savs-submit (?:artifacts(?![\w-])|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w|logs [\w.-]*\w)"
+    r"|(?P<worker>savs-worker (?:cpu\b|gpu --model (?:'[^']*'(?:\"'\"'[^']*')*|[^\s',;]+)))"
 )
 
 

@@ -22,6 +22,7 @@ MAGIC = (
 CODEC_NAME = re.compile(rb"stsd.{12}([ -~]{4})|strh.{4}vids([ -~]{4})|(V_[A-Z0-9/_]+)", re.DOTALL)
 SCANNED_BYTES = 2**22  # at either end of a file; an MP4 may have its description at its end
 SYNC, PACKET_BYTES = b"\x47", 188  # of an MPEG transport stream
+TIMECODE_BYTES = 4  # before each packet in .m2ts files, as of camcorders
 
 
 def holds_frames(head: bytes) -> bool:
@@ -30,8 +31,13 @@ def holds_frames(head: bytes) -> bool:
         head[4:8] in ISO_BOXES
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
         or head.startswith(MAGIC)
-        or (head[:1] == SYNC and head[PACKET_BYTES : PACKET_BYTES + 1] == SYNC)
+        or _is_transport_stream(head, PACKET_BYTES, 0)
+        or _is_transport_stream(head, PACKET_BYTES + TIMECODE_BYTES, TIMECODE_BYTES)
     )
+
+
+def _is_transport_stream(head: bytes, packet: int, start: int) -> bool:
+    return head[start : start + 1] == head[start + packet : start + packet + 1] == SYNC
 
 
 def codec_name(path: Path) -> str:
