@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from savs.data.media import open_media
 from savs.data.video.decode import read_video
 from savs.data.video.index import read_index
-from savs.data.video.sampling import FrameSampling
+from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import UnreadableMedia
 from tests.savs.data.video import clips
 
@@ -132,3 +133,14 @@ def test_a_codec_that_is_not_known_is_named(tmp_path: Path, suffix: str, name: b
 
     with pytest.raises(UnreadableMedia, match=f"its codec '{written.decode()}' is not supported"):
         read_video(path, FrameSampling(4))
+
+
+@pytest.mark.parametrize("name", ["camera.m2ts", "camera.mts", "stream.ts"])
+def test_transport_streams_open_with_and_without_time_codes(tmp_path: Path, name: str) -> None:
+    path = clips.write(tmp_path / ("made.m2ts" if "camera" in name else "made.ts"))
+    path = path.rename(tmp_path / name)
+    assert path.read_bytes()[4 if "camera" in name else 0] == 0x47
+
+    video = open_media(str(path), FrameSampling(8))
+
+    assert isinstance(video, Video) and len(video.frames) == 8
