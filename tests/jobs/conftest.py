@@ -115,6 +115,7 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONFAULTHANDLER": "1"},
         # A shell starts what runs in its background deaf to Ctrl-C, and processes inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -122,8 +123,12 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         if process.poll() is None:
-            process.kill()
-        process.communicate()
+            process.send_signal(signal.SIGABRT)  # shows where its threads are, if the test failed
+            try:
+                print(process.communicate(timeout=10)[1])
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
