@@ -148,23 +148,27 @@ def waiting(pool: Pool) -> int:
     return sum(int(pool.broker.redis.llen(f"{pool.queue}:{lane}")) for lane in range(8))
 
 
-@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
-def test_whatever_a_stranger_writes_on_the_board_a_unit_is_put_back_by_the_second_sweep(
-    pool: Pool, value: str
+def test_whatever_a_stranger_writes_on_the_board_the_units_are_put_back_by_the_second_sweep(
+    pool: Pool,
 ) -> None:
-    [extract, _] = pool.submit(rows=20, shard_size=5)
+    # given a job with a unit for each value, all messages lost, and fields and counts that nobody can use
+    data = write_manifest(f"{pool.workspace.parent}/data.jsonl", len(VALUES), lambda i: f"cat-{i}")
+    new = classify_job("pets", MODEL, data, str(pool.workspace), shard_size=1, batch_tokens=1)
+    [job] = submit(pool.ledger, [new])
+    enqueue_due(pool.ledger, pool.broker, [job])
     board, redis = pool.broker.board(pool.queue), pool.broker.redis
-    units = (f"{extract.job_id}/0", f"{extract.job_id}/{'9' * 5000}", "no job/x", "7")
-    redis.hset(board.key, mapping=dict.fromkeys(units, value))
-    redis.hset(board.counts, mapping={extract.job_id: value[:100], "no job": "abc"})
+    redis.hset(board.key, mapping={f"{job.job_id}/{n}": value for n, value in enumerate(VALUES)})
+    strange = (f"{job.job_id}/{'9' * 5000}", "no job/x", "7")
+    redis.hset(board.key, mapping=dict.fromkeys(strange, json.dumps(WHOLE)))
+    redis.hset(board.counts, mapping={job.job_id: "1e400", "no job": "abc"})
     lose_all(pool)
 
     for _ in range(2):
         sweep(pool.ledger, pool.broker, TIMES)
 
-    assert {entry.unit for entry in board.entries()} == {"0", "1"}
-    assert waiting(pool) == 2 and board.left(extract.job_id) == 2 and len(board) == 2
-    assert redis.hkeys(board.counts) == [extract.job_id.encode()]
+    assert {entry.unit for entry in board.entries()} == {str(n) for n in range(len(VALUES))}
+    assert waiting(pool) == board.left(job.job_id) == len(board) == len(VALUES)
+    assert redis.hkeys(board.counts) == [job.job_id.encode()]
 
 
 def test_lost_messages_are_published_again_without_reading_the_plan_for_each(pool: Pool) -> None:
