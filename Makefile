@@ -37,9 +37,10 @@ demo: $(VENV)/installed
 	@echo "Artifacts:  $(DEMO)/results/artifacts"
 	@head -n 1 $(DEMO)/strokes.jsonl $(DEMO)/movements.jsonl
 
-# More processes than cores: most tests wait for workers to start, or for time to pass.
+# More processes than cores: most tests wait for workers to start, or for time to pass. Who is done takes tests
+# of the others, so that no process is idle at the end.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
