@@ -1,7 +1,7 @@
 """What is known of a request before a job is written: about its model, its artifact and its questions."""
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,9 +88,8 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
 
     surveys  by job id, of the jobs whose manifests were read
     """
-    for job in jobs:
-        spec, survey = job.spec, surveys.get(job.job_id)
-        if not isinstance(spec, ClassifySpec) or survey is None or not survey.unasked:
+    for spec, survey in _corpora(jobs, surveys):
+        if not survey.unasked:
             continue
         several = _why_no_question(spec, surveys)
         if several is None:
@@ -106,10 +105,7 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
 def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
     """Calls `tell` if labels of a corpus are not classes that its job can predict: their rows will count as
     wrong. The arguments are those of `check_questions`."""
-    for job in jobs:
-        spec, survey = job.spec, surveys.get(job.job_id)
-        if not isinstance(spec, ClassifySpec) or survey is None or not survey.labels:
-            continue
+    for spec, survey in _corpora(jobs, surveys):
         classes = _classes(spec, surveys)
         if classes is None:
             continue
@@ -121,6 +117,13 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
                 f"{spec.data.url}: the labels of {rows} of {survey.rows} rows are not classes, so the rows "
                 f"will count as wrong: {shown}"
             )
+
+
+def _corpora(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Iterator[tuple[ClassifySpec, Survey]]:
+    """Yield the classify jobs among `jobs` whose corpus was read, with what was found in it."""
+    for job in jobs:
+        if isinstance(job.spec, ClassifySpec) and job.job_id in surveys:
+            yield job.spec, surveys[job.job_id]
 
 
 def _classes(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> Container[str] | None:
