@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     from savs.loading import load_model
     from savs.model.heads import HeadLayout, LayerHeads
     from savs.model.model import Model
+    from savs.readout.answer import Answer
     from savs.readout.artifact import Artifact, load_artifact, make_artifact, save_artifact
-    from savs.readout.classify import Answer, classify
-    from savs.readout.fit import Readout, fit
+    from savs.readout.choice import fit
+    from savs.readout.classify import classify
+    from savs.readout.fit import Readout
     from savs.readout.leaks import Leak, TrainingSet, find_leaks
+    from savs.readout.linear import LinearReadout
     from savs.readout.scoring import score
     from savs.scores.metrics import Scores, Tally
     from savs.scores.ranking import shares
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "readout.classify",
+    "Answer": "readout.answer",
     "Artifact": "readout.artifact",
     "ArtifactError": "errors",
     "ArtifactMismatch": "errors",
@@ -67,6 +70,7 @@ _HOMES = {
     "ItemError": "errors",
     "LayerHeads": "model.heads",
     "Leak": "readout.leaks",
+    "LinearReadout": "readout.linear",
     "ManifestError": "errors",
     "Model": "model.model",
     "ModelError": "errors",
@@ -86,7 +90,7 @@ _HOMES = {
     "classify": "readout.classify",
     "extract": "engine.extract",
     "find_leaks": "readout.leaks",
-    "fit": "readout.fit",
+    "fit": "readout.choice",
     "generate": "engine.zero_shot",
     "likeliest": "engine.zero_shot",
     "load_artifact": "readout.artifact",
@@ -111,6 +115,7 @@ __all__ = [
     "ItemError",
     "LayerHeads",
     "Leak",
+    "LinearReadout",
     "ManifestError",
     "Model",
     "ModelError",

@@ -1,12 +1,19 @@
-"""Head vectors of several items, and the head that each of their values belongs to."""
+"""Head vectors of several items, the head that each of their values belongs to, and their files."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savs.model.heads import HeadLayout
+from savs.errors import ArtifactError, ArtifactNotFound, FitError, NotFound
+from savs.model.heads import HeadLayout, LayerHeads
+from savs.storage import open_parent
 
 if TYPE_CHECKING:
     import numpy as np
+
+STORED = "float16"  # on disk, relative to the largest number of each head, so that no head is rounded away
 
 
 @dataclass(frozen=True)
@@ -21,3 +28,85 @@ class HeadVectors:
 
     def __repr__(self) -> str:
         return f"HeadVectors(items: {len(self)}, {self.layout.counts})"
+
+    def __getitem__(self, rows: "slice | Sequence[int] | np.ndarray") -> "HeadVectors":
+        """Return the vectors of some items: of a slice, of their numbers, or where a mask is True."""
+        if isinstance(rows, int):
+            raise TypeError("one item is taken as vectors[n:n + 1]")
+        return HeadVectors(self.layout, self.values[rows])
+
+    @staticmethod
+    def concat(parts: "Sequence[HeadVectors]") -> "HeadVectors":
+        """Return the vectors of all parts, in order. Raises FitError if there is no part, or if the parts come
+        from models with other heads."""
+        import numpy as np
+
+        layouts = {part.layout for part in parts}
+        if len(layouts) != 1:
+            found = " and ".join(layout.counts for layout in layouts) or "no vectors"
+            raise FitError(f"only vectors of one model can be joined; found {found}")
+        return HeadVectors(layouts.pop(), np.concatenate([part.values for part in parts]))
+
+    def save(self, path: str | Path) -> None:
+        """Write the vectors into a safetensors file at `path`, a local path or s3:// address, in float16;
+        replace the file if there is one. Raises StorageError."""
+        store, key = open_parent(path)
+        store.write(key, vectors_to_bytes(self))
+
+    @staticmethod
+    def load(path: str | Path) -> "HeadVectors":
+        """Return the vectors that `save` wrote to `path`. Raises ArtifactNotFound, ArtifactError if the file
+        is damaged or something else, and StorageError if it cannot be read."""
+        store, key = open_parent(path)
+        try:
+            data = store.read(key)
+        except NotFound as error:
+            raise ArtifactNotFound(f"no head vectors at {path}") from error
+        return vectors_from_bytes(data, str(path))
+
+
+def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return a safetensors file: `vectors` float16 [n, width] and `scales` float32 [heads], with which the
+    values of each head are multiplied. The layout is in its metadata, beside `metadata`."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    scales = np.ones(len(vectors.layout.heads()), np.float32)
+    small = np.zeros(vectors.values.shape, np.float16)
+    for number, columns in enumerate(vectors.layout.slices().values()):
+        block = vectors.values[:, columns]
+        most = float(np.abs(block).max()) if block.size else 0.0
+        scales[number] = most if most > 0 and np.isfinite(most) else 1.0
+        small[:, columns] = block / scales[number]
+    layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
+    return save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+
+
+def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
+    """Return the vectors in a file called `name`, as `vectors_to_bytes` made it. Raises ArtifactError."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found = metadata_of(data)["layout"]
+        layout = HeadLayout(tuple(LayerHeads(*map(int, layer)) for layer in json.loads(found)))
+        tensors = load(data)
+        small, scales = tensors["vectors"], tensors["scales"]
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise ArtifactError(f"{name} is not a file of head vectors: {error}") from error
+    heads = sum(layer.heads for layer in layout.layers)
+    sound = all(min(layer.heads, layer.head_dim) > 0 for layer in layout.layers) and heads > 0
+    sound &= small.dtype == np.float16 and small.ndim == 2 and small.shape[1:] == (layout.width,)
+    sound &= scales.dtype == np.float32 and scales.shape == (heads,)
+    if not sound or not np.isfinite(scales).all():
+        raise ArtifactError(f"{name} does not match the heads that it names")
+    widths = [layer.head_dim for layer in layout.layers for _ in range(layer.heads)]
+    return HeadVectors(layout, small.astype(np.float32) * np.repeat(scales, widths))
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file. Raises ValueError, KeyError or TypeError if it has none."""
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
+    found: dict[str, str] = json.loads(data[8:end])["__metadata__"]
+    return found

@@ -1,7 +1,8 @@
 """Artifacts: fitted heads on disk or S3, with everything needed to use them again.
 
-An artifact is a folder of two objects, `savs.safetensors` and `manifest.json`. The manifest is
-written last and never replaced, so an artifact with a manifest is complete and immutable.
+An artifact is a folder of three objects: `savs.safetensors` is the readout; `examples.safetensors` are the head
+vectors of the examples, from which it can be fitted again without the model; `manifest.json` is written last
+and never replaced, so an artifact with a manifest is complete and immutable.
 """
 
 import json
@@ -10,24 +11,53 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from pydantic import TypeAdapter
+
+from savs.engine.vectors import STORED, HeadVectors, metadata_of, vectors_from_bytes, vectors_to_bytes
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound, why_invalid
 from savs.model.model import Model
 from savs.model.pixels import sizes_of, with_sizes
-from savs.readout.fit import Readout, readout_of
+from savs.readout.choice import Fitted
+from savs.readout.classify import AnyReadout
+from savs.readout.fit import readout_of
+from savs.readout.linear import LinearReadout
 from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
-from savs.readout.stored import Description, tensors_to_bytes
-from savs.readout.training_row import TrainingRow
+from savs.readout.stored import Description, linear_from_bytes, linear_to_bytes, tensors_to_bytes
+from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
 
 LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
 
 
+class ExampleMedia(ManifestEntry):
+    """The media of an example and its question, as they were shown."""
+
+    media: tuple[str, ...]
+    question: str | None
+
+
+SHOWN: TypeAdapter[list[ExampleMedia]] = TypeAdapter(list[ExampleMedia])
+
+
+@dataclass(frozen=True)
+class StoredExamples:
+    """Head vectors of n examples, and what was shown of each."""
+
+    vectors: HeadVectors
+    shown: tuple[ExampleMedia, ...]
+
+
 @dataclass(frozen=True)
 class Artifact:
-    """Fitted heads and their origin."""
+    """Fitted heads and their origin.
+
+    examples  the head vectors of the examples, in the order of `manifest.training`; None if they are not
+              stored, or not loaded
+    """
 
     manifest: Manifest
-    readout: Readout
+    readout: AnyReadout
+    examples: StoredExamples | None = None
 
     def check(self, model: Model) -> None:
         """Raise ArtifactMismatch unless `model` made this artifact and items are shown to it in the same
@@ -79,13 +109,21 @@ def describe(model: Model) -> Origin:
 def make_artifact(
     name: str,
     artifact_version: str,
-    readout: Readout,
+    readout: AnyReadout,
     origin: Origin,
     question: str | None,
     training: Sequence[TrainingRow],
     created: datetime,
+    fitted: Fitted | None = None,
+    examples: StoredExamples | None = None,
 ) -> Artifact:
-    """Return an artifact of `readout`, fitted on `training`; `origin` is `describe(model)`."""
+    """Return an artifact of `readout`, fitted on `training`; `origin` is `describe(model)`.
+
+    fitted    how `readout` came about, if `fit_readout` made it
+    examples  in the order of `training`, to be stored beside it
+    """
+    scores = fitted.scores if fitted is not None else getattr(readout, "scores", None)
+    suspects = () if fitted is None else fitted.suspects
     manifest = Manifest(
         name=name,
         version=artifact_version,
@@ -93,12 +131,15 @@ def make_artifact(
         origin=origin,
         question=question,
         readout=readout.mode,
-        scores=tuple(readout.scores.tolist()),
+        scores=() if scores is None else tuple(scores.tolist()),
         training=tuple(training),
         libraries={library: v for library in LIBRARIES if (v := _version(library))},
         created=created,
+        choice=None if fitted is None else fitted.choice,
+        suspects=suspects,
+        stored_vectors=None if examples is None else STORED,
     )
-    return Artifact(manifest, readout)
+    return Artifact(manifest, readout, examples)
 
 
 def _version(library: str) -> str | None:
@@ -113,8 +154,17 @@ def save_artifact(artifact: Artifact, url: str) -> None:
     store = open_store(url)
     if store.exists("manifest.json"):
         return
-    store.write("savs.safetensors", tensors_to_bytes(artifact.readout.heads, artifact.readout.centroids))
+    store.write("savs.safetensors", _readout_bytes(artifact.readout))
+    if (examples := artifact.examples) is not None:
+        shown = SHOWN.dump_json(list(examples.shown)).decode()
+        store.write("examples.safetensors", vectors_to_bytes(examples.vectors, {"examples": shown}))
     store.create("manifest.json", artifact.manifest.model_dump_json(indent=1).encode())
+
+
+def _readout_bytes(readout: AnyReadout) -> bytes:
+    if isinstance(readout, LinearReadout):
+        return linear_to_bytes(readout.heads, readout.weights, readout.intercept, readout.described())
+    return tensors_to_bytes(readout.heads, readout.centroids)
 
 
 def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
@@ -129,6 +179,8 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
         data = store.read("savs.safetensors")
     except NotFound as error:
         raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
+    if manifest.readout != "reference":
+        return Artifact(manifest, _linear_of(data, manifest, f"{url}/savs.safetensors"))
     description = Description(
         mode=manifest.readout,
         classes=manifest.classes,
@@ -136,6 +188,50 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
         layout=manifest.origin.layout,
     )
     return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"))
+
+
+def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout:
+    description, heads, weights, intercept = linear_from_bytes(data, name)
+    layout = manifest.origin.layout
+    if (description.mode, description.classes, description.layout) != (
+        manifest.readout,
+        manifest.classes,
+        layout,
+    ):
+        raise ArtifactError(f"{name} does not match its manifest")
+    return LinearReadout(
+        mode=description.mode,
+        classes=description.classes,
+        heads=heads,
+        weights=weights,
+        intercept=intercept,
+        temperature=description.temperature,
+        layout=manifest.origin.head_layout(),
+    )
+
+
+def load_examples(url: str, inside: Sequence[str] | None = None) -> Artifact:
+    """Return the artifact at `url` with the vectors of its examples. Raises as `load_artifact`, and
+    ArtifactError if it has none: it was made by an earlier savs.
+
+    inside  as in `load_artifact`
+    """
+    artifact = load_artifact(url, inside)
+    name = f"{url}/examples.safetensors"
+    if artifact.manifest.stored_vectors is None:
+        raise ArtifactError(f"{url} has no vectors of its examples: extract it again")
+    try:
+        data = open_store(url, inside).read("examples.safetensors")
+        vectors = vectors_from_bytes(data, name)
+        shown = SHOWN.validate_json(metadata_of(data)["examples"])
+    except NotFound as error:
+        raise ArtifactError(f"{url} has a manifest but no examples.safetensors") from error
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{name} is not usable: {why_invalid(error)}") from error
+    counts = {len(vectors), len(shown), len(artifact.manifest.training)}
+    if len(counts) > 1 or vectors.layout != artifact.manifest.origin.head_layout():
+        raise ArtifactError(f"{name} does not match its manifest")
+    return replace(artifact, examples=StoredExamples(vectors, tuple(shown)))
 
 
 def _read_manifest(store: Store) -> Manifest:

@@ -81,11 +81,10 @@ class Readout:
         return readout_of(data, description_in(data, str(path)), str(path))
 
 
-def fit(
+def fit_vote(
     vectors: HeadVectors,
     labels: Sequence[str],
     heads: int = DEFAULT_HEADS,
-    mode: str = "reference",
     classes: Sequence[str] | None = None,
 ) -> Readout:
     """Fit class centroids and choose the `heads` best heads.
@@ -101,9 +100,9 @@ def fit(
     import numpy as np
     import torch
 
-    labels = _texts(labels)
+    labels = texts(labels)
     check_vectors(vectors)
-    order = _checked(vectors, labels, heads, mode, classes)
+    order = check_fit(vectors, labels, heads, classes)
     numbers = torch.tensor([order.index(label) for label in labels])
     values = torch.from_numpy(np.ascontiguousarray(vectors.values, dtype=np.float32))
     places = vectors.layout.slices()
@@ -116,7 +115,7 @@ def fit(
     top = np.argsort(scores)[-heads:][::-1]
     chosen = [list(places)[i] for i in top]
     return Readout(
-        mode=mode,
+        mode="reference",
         classes=tuple(order),
         heads=np.array(chosen, dtype=np.int32).reshape(-1, 2),
         centroids=tuple(centroids[head].numpy() for head in chosen),
@@ -165,7 +164,7 @@ def check_vectors(vectors: object) -> None:
         raise FitError(f"vectors are of type {type(vectors).__name__}; pass {pass_what}")
 
 
-def _texts(labels: Sequence[str]) -> list[str]:
+def texts(labels: Sequence[str]) -> list[str]:
     """Return the labels. Raises FitError if one is not text."""
     found = list(labels)
     for index, label in enumerate(found):
@@ -181,18 +180,15 @@ def _texts(labels: Sequence[str]) -> list[str]:
     return list(map(str, found))  # not NumPy's text
 
 
-def _checked(
+def check_fit(
     vectors: HeadVectors,
     labels: Sequence[str],
     heads: int,
-    mode: str,
     classes: Sequence[str] | None,
 ) -> list[str]:
     """Return the order of the classes. Raises FitError if the arguments cannot be fitted."""
     import numpy as np
 
-    if mode != "reference":
-        raise FitError(f"{mode!r} is not a readout; use 'reference'")
     if len(vectors) != len(labels):
         raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label")
     available = len(vectors.layout.heads())
@@ -200,7 +196,7 @@ def _checked(
         raise FitError(f"heads is {heads!r}; pass a whole number")
     if not 1 <= heads <= available:
         raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
-    order = _texts(classes) if classes is not None else list(dict.fromkeys(labels))
+    order = texts(classes) if classes is not None else list(dict.fromkeys(labels))
     if len(set(order)) != len(order):
         raise FitError("a class is listed twice")
     unknown = sorted(set(labels) - set(order))

@@ -10,7 +10,8 @@ from savs.model.heads import HeadLayout, LayerHeads
 from savs.model.pixels import Size
 from savs.readout.training_row import ManifestEntry, TrainingRow
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2  # 1 had neither choice, suspects nor stored vectors
+Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class ModelIdentity(ManifestEntry):
@@ -74,10 +75,57 @@ class Origin(ManifestEntry):
         return head_layout(self.layout)
 
 
-class Manifest(ManifestEntry):
-    """`manifest.json`. `question` is set if all training rows share it."""
+class ReadoutScore(ManifestEntry):
+    """The score of a readout on the examples, each without the fit having seen it.
 
-    schema_version: Literal[1] = SCHEMA
+    how       "leave-one-out", or "five folds"
+    log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities
+    """
+
+    readout: str
+    how: str
+    rows: Annotated[int, Field(ge=0)]
+    accuracy: Rate
+    log_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class Choice(ManifestEntry):
+    """Which readout was fitted, and why.
+
+    unlabelled  rows of the corpus that it learned from
+    difference  0 to 1: how well the examples can be told from the corpus (`savs.estimators.shift`)
+    apart       whether both were therefore standardised by their own statistics
+    """
+
+    asked: str
+    chosen: str
+    why: str
+    table: tuple[ReadoutScore, ...]
+    unlabelled: Annotated[int, Field(ge=0)] = 0
+    difference: Annotated[float, Field(le=1, allow_inf_nan=False)] | None = None
+    apart: bool = False
+
+
+class Suspect(ManifestEntry):
+    """An example that the others contradict: its number among the examples, and the probability, by a fit
+    without it, of the class that it is more likely to be."""
+
+    row: Annotated[int, Field(ge=0)]
+    label: str
+    likelier: str
+    probability: Rate
+
+
+class Manifest(ManifestEntry):
+    """`manifest.json`. `question` is set if all training rows share it.
+
+    scores          examples that each head alone labels right, layer by layer
+    choice          why this readout; None in schema 1
+    suspects        examples that the others contradict, most certain first
+    stored_vectors  the type on disk of the examples' vectors, `examples.safetensors`; None if it has none
+    """
+
+    schema_version: Literal[1, 2] = SCHEMA
     name: str
     version: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -88,3 +136,6 @@ class Manifest(ManifestEntry):
     training: tuple[TrainingRow, ...]
     libraries: dict[str, str]
     created: datetime
+    choice: Choice | None = None
+    suspects: tuple[Suspect, ...] = ()
+    stored_vectors: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from savs.errors import SettingsError
-from savs.readout.classify import Answer
+from savs.readout.answer import Answer
 from savs.scores import metrics
 from savs.scores.metrics import Scores, Tally
 from savs.scores.ranking import shares
@@ -34,7 +34,7 @@ def score(labels: Sequence[str | None], answers: Sequence[Answer | str]) -> Scor
             )
         label = None if label is None else str(label)  # not NumPy's text
         if isinstance(answer, Answer):
-            tally.add(Scored(index, answer.prediction, label, scores=shares(answer.votes)))
+            tally.add(Scored(index, answer.prediction, label, scores=answer.scores or shares(answer.votes)))
         else:
             tally.add(Scored(index, str(answer), label))
     found = metrics.score(tally)

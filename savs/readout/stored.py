@@ -23,6 +23,61 @@ class Description(ManifestEntry):
     layout: tuple[LayerEntry, ...]
 
 
+class LinearDescription(ManifestEntry):
+    """The parts of a linear readout that are not in tensors, as in `Description`."""
+
+    schema_version: Literal[2] = 2
+    mode: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    layout: tuple[LayerEntry, ...]
+
+
+def linear_to_bytes(
+    heads: "np.ndarray", weights: "np.ndarray", intercept: "np.ndarray", description: LinearDescription
+) -> bytes:
+    """Return a file of a linear readout; the arrays are those of `savs.readout.linear.LinearReadout`."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    arrays = {"heads": heads, "weights": weights, "intercept": intercept}
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return save(tensors, {"readout": description.model_dump_json()})
+
+
+def linear_from_bytes(
+    data: bytes, name: str
+) -> "tuple[LinearDescription, np.ndarray, np.ndarray, np.ndarray]":
+    """Return the description, heads, weights and intercept in a file called `name`. Raises ArtifactError."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        description = LinearDescription.model_validate_json(metadata_in(data)["readout"])
+        tensors = load(data)
+        heads, weights, intercept = (tensors[part] for part in ("heads", "weights", "intercept"))
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise ArtifactError(f"{name} is not usable: {error}") from error
+    places = head_layout(description.layout).slices()
+    sound = heads.dtype == np.int32 and heads.shape[1:] == (2,) and len(heads) > 0
+    known = [places.get((int(layer), int(head))) for layer, head in heads] if sound else [None]
+    width = sum(place.stop - place.start for place in known if place is not None)
+    sound &= None not in known and len({*map(tuple, heads.tolist())}) == len(heads)
+    sound &= weights.dtype == np.float32 and weights.shape == (width, len(description.classes))
+    sound &= intercept.dtype == np.float32 and intercept.shape == (len(description.classes),)
+    if not sound or not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+        raise ArtifactError(f"{name} does not match its description")
+    return description, heads, weights, intercept
+
+
+def metadata_in(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file. Raises ValueError, KeyError or TypeError if it has none."""
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
+    found: dict[str, str] = json.loads(data[8:end])["__metadata__"]
+    return found
+
+
 def tensors_to_bytes(
     heads: "np.ndarray", centroids: "tuple[np.ndarray, ...]", description: Description | None = None
 ) -> bytes:
@@ -49,9 +104,8 @@ def tensors_to_bytes(
 
 def description_in(data: bytes, name: str) -> Description:
     """Return the description in a file called `name`. Raises ArtifactError if there is none."""
-    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
     try:
-        return Description.model_validate_json(json.loads(data[8:end])["__metadata__"]["readout"])
+        return Description.model_validate_json(metadata_in(data)["readout"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{name} is not a file that Readout.save wrote; artifacts are read by load_artifact"

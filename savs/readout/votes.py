@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from savs.model.heads import HeadLayout
+from savs.readout.answer import Answer
 from savs.readout.fit import Readout, nearest
 
 if TYPE_CHECKING:
@@ -60,6 +61,19 @@ class DeviceReadout:
             groups.append(_Group(*(part.to(device) for part in parts)))
         return cls(readout, layout, tuple(groups))
 
+    @property
+    def width(self) -> int:
+        """Values per item that `read` returns."""
+        return len(self.readout.heads)
+
+    def read(self, vectors: "torch.Tensor") -> "torch.Tensor":
+        """Return what `named` returns, as float32, which holds class numbers below 2^24 exactly."""
+        return self.named(vectors).float()
+
+    def answers(self, values: "torch.Tensor") -> list[Answer]:
+        """Return one answer per item from what `read` returned."""
+        return [_count(self.readout, ballots) for ballots in values.long().tolist()]
+
     def named(self, vectors: "torch.Tensor") -> "torch.Tensor":
         """Return int64 [n, k]: the class number that each chosen head names, best head first.
 
@@ -81,3 +95,14 @@ class DeviceReadout:
                 chosen[items, heads] = nearest(own[items, heads], group.centroids[heads])
             names[:, group.ranks] = chosen
         return names
+
+
+def _count(readout: Readout, ballots: list[int]) -> Answer:
+    votes: dict[str, int] = {}
+    for number in ballots:  # best head first, so that ties keep the heads' order
+        name = readout.classes[number]
+        votes[name] = votes.get(name, 0) + 1
+    votes |= {name: 0 for name in readout.classes if name not in votes}
+    ranked = dict(sorted(votes.items(), key=lambda item: -item[1]))
+    winner = next(iter(ranked))
+    return Answer(winner, ranked, ranked[winner] / len(ballots))

@@ -15,8 +15,8 @@ import savs
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound
 from savs.readout.artifact import Artifact, describe, load_artifact, make_artifact, save_artifact
+from savs.readout.choice import fit
 from savs.readout.classify import classify
-from savs.readout.fit import fit
 from savs.readout.manifest import LayerEntry, ModelIdentity, Origin, PromptFormat
 from savs.readout.training_row import TrainingRow
 from savs.storage import open_store

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
-from savs.readout.fit import Readout, fit
+from savs.readout.choice import fit
+from savs.readout.fit import Readout
 from tests.savs.data.drawing import head_vectors
 
 RIGHT, UP = [1.0, 0.0], [0.0, 1.0]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from savs.errors import ArtifactError, ArtifactNotFound, StorageError
 from savs.readout.artifact import save_artifact
+from savs.readout.choice import fit
 from savs.readout.classify import classify
-from savs.readout.fit import Readout, fit
+from savs.readout.fit import Readout
 from tests.savs.readout.test_artifact import ONE_WIDTH, TWO_WIDTHS, Sizes, make, vectors_of
 
 

@@ -1,0 +1,265 @@
+"""Fits the readout that a user asked for, or chooses one, and records why.
+
+The rule is not a tournament: choosing among many readouts by cross-validation loses to it (`docs/method.md`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from savs.engine.vectors import HeadVectors
+from savs.errors import FitError
+from savs.model.heads import HeadLayout
+from savs.readout.classify import AnyReadout
+from savs.readout.fit import DEFAULT_HEADS, check_fit, check_vectors, fit_vote, texts
+from savs.readout.linear import LinearReadout
+from savs.readout.manifest import Choice, ReadoutScore, Suspect
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from savs.estimators.linear import HeldOut, LinearMap
+
+Asked = Literal["auto", "reference", "ridge", "corpus"]
+READOUTS: tuple[Asked, ...] = get_args(Asked)
+LEAST_EXAMPLES = 3  # per class on average, from which on `auto` does not vote
+FEW_EXAMPLES = 5  # per class on average, up to which folds may prefer the ridge to the corpus
+LEAST_UNLABELLED = 200  # rows of the corpus from which a readout can learn
+ROUGH_EXAMPLES = 10  # per class on average, below which confidence is rough
+SHOWN_SUSPECTS = 20
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A readout and how it came about.
+
+    scores    int32 [all heads]: examples that each head alone labels right, as published
+    suspects  most certain first
+    """
+
+    readout: AnyReadout
+    scores: "np.ndarray"
+    choice: Choice
+    suspects: tuple[Suspect, ...]
+
+
+def fit(
+    vectors: HeadVectors,
+    labels: Sequence[str],
+    heads: int | None = None,
+    mode: Asked = "reference",
+    classes: Sequence[str] | None = None,
+    unlabelled: HeadVectors | None = None,
+) -> AnyReadout:
+    """Fit a readout on labelled head vectors.
+
+    vectors     n rows
+    labels      n class names, as text
+    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for others
+    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from `unlabelled`;
+                or "auto", which chooses
+    classes     order of the classes; by default as they first appear in `labels`
+    unlabelled  vectors of rows of the corpus, 200 or more
+
+    Raises FitError: vectors that are not HeadVectors, a label that is not text, fewer than two classes, a
+    class without examples, more heads than the model has, NaN or infinite vectors, or numbers of vectors
+    and labels that differ.
+    """
+    if mode == "reference":
+        return fit_vote(vectors, labels, DEFAULT_HEADS if heads is None else heads, classes)
+    return fit_readout(vectors, labels, mode, heads, classes, unlabelled).readout
+
+
+def fit_readout(
+    vectors: HeadVectors,
+    labels: Sequence[str],
+    asked: Asked = "auto",
+    heads: int | None = None,
+    classes: Sequence[str] | None = None,
+    unlabelled: HeadVectors | None = None,
+) -> Fitted:
+    """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, unlabelled ones.
+
+    heads       how many heads it may use; by default 20 for the vote, all for others
+    unlabelled  vectors of rows of the corpus
+
+    Raises FitError as `savs.readout.fit.fit_vote`.
+    """
+    if asked not in READOUTS:
+        raise FitError(f"{asked!r} is not a readout; use one of {', '.join(READOUTS)}")
+    labels = texts(labels)
+    check_vectors(vectors)
+    order = check_fit(vectors, labels, heads or 1, classes)
+    if unlabelled is not None and unlabelled.layout != vectors.layout:
+        raise FitError(
+            f"the unlabelled vectors have {unlabelled.layout.counts}; the others {vectors.layout.counts}"
+        )
+    voted = fit_vote(vectors, labels, heads or min(DEFAULT_HEADS, len(vectors.layout.heads())), classes=order)
+    mean = len(labels) / len(order)
+    if asked == "reference" or (asked == "auto" and mean < LEAST_EXAMPLES):
+        why = "asked for" if asked != "auto" else f"fewer than {LEAST_EXAMPLES} examples per class"
+        choice = Choice(
+            asked=asked, chosen="reference", why=why, table=_votes_alone(vectors, labels, order, heads)
+        )
+        return Fitted(voted, voted.scores, choice, ())
+    count = 0 if unlabelled is None else len(unlabelled)
+    if asked == "ridge" or count < LEAST_UNLABELLED:
+        unlabelled = None
+    return _fit_linear(vectors, labels, order, asked, heads, unlabelled, voted.scores, count)
+
+
+def _fit_linear(
+    vectors: HeadVectors,
+    labels: list[str],
+    order: list[str],
+    asked: Asked,
+    heads: int | None,
+    unlabelled: HeadVectors | None,
+    scores: "np.ndarray",
+    offered: int,
+) -> Fitted:
+    import numpy as np
+
+    from savs.estimators.linear import Problem, fit_linear, hold_out
+    from savs.estimators.shift import UNLIKE, difference
+    from savs.estimators.temperature import fit_temperature, softmax
+
+    layout = vectors.layout
+    places = list(layout.slices().items())
+    spans = [(columns.start, columns.stop) for _, columns in places]
+    numbers = np.array([order.index(label) for label in labels])
+    values = np.asarray(vectors.values, np.float32)
+    others = None if unlabelled is None else np.asarray(unlabelled.values, np.float32)
+    told = None if others is None else difference(values, others, spans)
+    apart = told is not None and told >= UNLIKE
+    problem = Problem(values, numbers, len(order), spans, others, apart)
+    found = fit_linear(problem)
+    ranked = np.argsort(-found.weights, kind="stable")
+    if heads is not None and heads < len(spans):
+        ranked = ranked[:heads]
+        problem = problem.only(np.sort(ranked))
+        found = fit_linear(problem)
+    kept = np.sort(ranked)
+    table = [*_votes_alone(vectors, labels, order, heads)]
+    ridge_t = fit_temperature(found.ridge_loo, numbers)
+    table.append(_scored("ridge", "leave-one-out", found.ridge_loo, numbers, ridge_t))
+    chosen, why, linear, temperature, free = (
+        "ridge",
+        _why_ridge(asked, offered),
+        found.ridge,
+        ridge_t,
+        found.ridge_loo,
+    )
+    if found.corpus is not None and found.corpus_loo is not None:
+        held = hold_out(problem)
+        takes_corpus = True
+        if held.corpus is not None and len(held.rows):
+            true = numbers[held.rows]
+            corpus_t, held_t = fit_temperature(held.corpus, true), fit_temperature(held.ridge, true)
+            table.append(_scored("ridge", "five folds", held.ridge, true, held_t))
+            table.append(_scored("corpus", "five folds", held.corpus, true, corpus_t))
+            few = len(labels) <= FEW_EXAMPLES * len(order)
+            takes_corpus = asked == "corpus" or not (few and _folds_prefer_ridge(held, true))
+        else:
+            corpus_t = fit_temperature(found.corpus_loo, numbers)
+        why = "asked for" if asked == "corpus" else f"{offered} rows of the corpus to learn from"
+        if takes_corpus:
+            chosen, linear, temperature, free = "corpus", found.corpus, corpus_t, found.corpus_loo
+        else:
+            why = f"at most {FEW_EXAMPLES} examples per class, and five folds prefer it to the corpus readout"
+    choice = Choice(
+        asked=asked,
+        chosen=chosen,
+        why=why,
+        table=tuple(table),
+        unlabelled=offered if chosen == "corpus" else 0,
+        difference=None if told is None else round(max(told, -1.0), 4),
+        apart=apart and chosen == "corpus",
+    )
+    readout = _readout(chosen, order, layout, places, kept, ranked, linear, temperature)
+    return Fitted(readout, scores, choice, _suspects(softmax(free / temperature), numbers, labels, order))
+
+
+def _why_ridge(asked: Asked, offered: int) -> str:
+    if asked == "ridge":
+        return "asked for"
+    if offered:
+        return f"only {offered} rows of the corpus to learn from; {LEAST_UNLABELLED} are needed"
+    return "no corpus to learn from"
+
+
+def _readout(
+    mode: str,
+    order: list[str],
+    layout: HeadLayout,
+    places: list[tuple[tuple[int, int], slice]],
+    kept: "np.ndarray",
+    ranked: "np.ndarray",
+    linear: "LinearMap",
+    temperature: float,
+) -> LinearReadout:
+    """Return the readout of a map over the heads `kept`, ranked from the heaviest on."""
+    import numpy as np
+
+    own = {int(head): linear.weights[slice(*span)] for head, span in zip(kept, linear.spans, strict=True)}
+    return LinearReadout(
+        mode=mode,
+        classes=tuple(order),
+        heads=np.array([places[head][0] for head in ranked], dtype=np.int32).reshape(-1, 2),
+        weights=np.concatenate([own[int(head)] for head in ranked]).astype(np.float32),
+        intercept=linear.intercept.astype(np.float32),
+        temperature=temperature,
+        layout=layout,
+    )
+
+
+def _votes_alone(
+    vectors: HeadVectors, labels: list[str], order: list[str], heads: int | None
+) -> tuple[ReadoutScore, ...]:
+    """The published vote's accuracy on the examples, leaving one out."""
+    import numpy as np
+
+    from savs.estimators.vote_loo import vote_without
+
+    numbers = np.array([order.index(label) for label in labels])
+    spans = [(columns.start, columns.stop) for columns in vectors.layout.slices().values()]
+    count = min(heads or DEFAULT_HEADS, len(spans))
+    votes = vote_without(vectors.values, numbers, len(order), spans, count)
+    accuracy = float(np.mean(votes.argmax(1) == numbers))
+    return (ReadoutScore(readout="vote", how="leave-one-out", rows=len(labels), accuracy=accuracy),)
+
+
+def _scored(readout: str, how: str, scores: "np.ndarray", numbers: "np.ndarray", t: float) -> ReadoutScore:
+    import numpy as np
+
+    from savs.estimators.temperature import log_loss
+
+    right = float(np.mean(scores.argmax(1) == numbers))
+    loss = log_loss(scores / t, numbers)
+    return ReadoutScore(readout=readout, how=how, rows=len(numbers), accuracy=right, log_loss=round(loss, 6))
+
+
+def _folds_prefer_ridge(held: "HeldOut", true: "np.ndarray") -> bool:
+    """Return whether the ridge is right more often by one standard error of the paired difference."""
+    import numpy as np
+
+    assert held.corpus is not None
+    gain = (held.ridge.argmax(1) == true).astype(float) - (held.corpus.argmax(1) == true)
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+
+
+def _suspects(
+    probabilities: "np.ndarray", numbers: "np.ndarray", labels: list[str], order: list[str]
+) -> tuple[Suspect, ...]:
+    likely = probabilities.argmax(1)
+    wrong = [row for row in range(len(labels)) if likely[row] != numbers[row]]
+    wrong.sort(key=lambda row: (probabilities[row, numbers[row]] - probabilities[row, likely[row]], row))
+    return tuple(
+        Suspect(
+            row=row,
+            label=labels[row],
+            likelier=order[int(likely[row])],
+            probability=round(float(probabilities[row, likely[row]]), 6),
+        )
+        for row in wrong[:SHOWN_SUSPECTS]
+    )

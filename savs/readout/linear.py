@@ -1,0 +1,149 @@
+"""Linear readouts: each class's score is one inner product with the head vectors, and its probability follows.
+
+`ridge` and `corpus` are fitted by `savs.estimators`. On the device a readout is one matrix product over the
+heads that it needs.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savs.engine.vectors import HeadVectors
+from savs.errors import ArtifactMismatch, FitError
+from savs.model.heads import HeadLayout
+from savs.readout.answer import Answer, answer_of
+from savs.readout.manifest import layer_entries
+from savs.readout.stored import LinearDescription, linear_to_bytes
+from savs.storage import open_parent
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class LinearReadout:
+    """A fitted linear readout: probabilities are softmax((x̂ · weights + intercept) / temperature), where x̂
+    has each head's vector at length 1.
+
+    mode         "ridge", or "corpus" if it also learned from unlabelled rows
+    classes      class names in order of first appearance
+    heads        int32 [k, 2]: (layer, head), the heaviest first
+    weights      float32 [width of the heads, classes], head after head in that order
+    intercept    float32 [classes]
+    temperature  of the scores
+    layout       of the head vectors used for fitting
+    """
+
+    mode: str
+    classes: tuple[str, ...]
+    heads: "np.ndarray"
+    weights: "np.ndarray"
+    intercept: "np.ndarray"
+    temperature: float
+    layout: HeadLayout
+
+    def __repr__(self) -> str:
+        return (
+            f"LinearReadout({self.mode!r}, classes: {len(self.classes)}, heads: {len(self.heads)} of "
+            f"{self.layout.counts})"
+        )
+
+    def scores(self, vectors: HeadVectors) -> "np.ndarray":
+        """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
+        come from a model with other heads, and FitError if they contain NaN or infinity."""
+        import numpy as np
+        import torch
+
+        from savs.estimators.temperature import softmax
+
+        if vectors.layout != self.layout:
+            raise ArtifactMismatch(
+                f"the vectors have {vectors.layout.counts}; the readout was fitted on {self.layout.counts}"
+            )
+        if not np.isfinite(vectors.values).all():
+            raise FitError("vectors with NaN or infinity cannot be classified")
+        device = DeviceLinear.of(self, vectors.layout)
+        values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
+        return softmax(values.double().numpy())
+
+    def with_log_prior(self, log_ratio: "np.ndarray") -> "LinearReadout":
+        """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""
+        import numpy as np
+
+        return replace(self, intercept=(self.intercept + self.temperature * log_ratio).astype(np.float32))
+
+    def save(self, path: str | Path) -> None:
+        """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the
+        file if there is one. Raises StorageError."""
+        store, key = open_parent(path)
+        store.write(key, linear_to_bytes(self.heads, self.weights, self.intercept, self.described()))
+
+    def described(self) -> LinearDescription:
+        return LinearDescription(
+            mode=self.mode,
+            classes=self.classes,
+            temperature=self.temperature,
+            layout=layer_entries(self.layout),
+        )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The heads of one width: their columns in the vectors [heads, width], and their weights
+    [heads · width, classes]."""
+
+    columns: "torch.Tensor"
+    weights: "torch.Tensor"
+
+
+@dataclass(frozen=True)
+class DeviceLinear:
+    """A linear readout on a device, for vectors of a layout."""
+
+    readout: LinearReadout
+    groups: tuple[_Group, ...]
+    intercept: "torch.Tensor"
+
+    @classmethod
+    def of(
+        cls, readout: LinearReadout, layout: HeadLayout, device: "torch.device | str" = "cpu"
+    ) -> "DeviceLinear":
+        """Return the readout on `device`. Raises KeyError if `layout` lacks one of its heads."""
+        import numpy as np
+        import torch
+
+        places, own = layout.slices(), readout.layout.slices()
+        ranked = [(int(layer), int(head)) for layer, head in readout.heads]
+        sizes = [own[head].stop - own[head].start for head in ranked]
+        ends = np.cumsum([0, *sizes])
+        groups = []
+        for width in sorted(set(sizes)):
+            ranks = [rank for rank, size in enumerate(sizes) if size == width]
+            columns = torch.tensor([[*range(places[ranked[r]].start, places[ranked[r]].stop)] for r in ranks])
+            weights = np.concatenate([readout.weights[ends[r] : ends[r + 1]] for r in ranks])
+            scaled = torch.from_numpy(weights / np.float32(readout.temperature))
+            groups.append(_Group(columns.to(device), scaled.to(device)))
+        intercept = torch.from_numpy(readout.intercept / np.float32(readout.temperature))
+        return cls(readout, tuple(groups), intercept.to(device))
+
+    @property
+    def width(self) -> int:
+        """Values per item that `read` returns."""
+        return len(self.readout.classes)
+
+    def read(self, vectors: "torch.Tensor") -> "torch.Tensor":
+        """Return float32 [n, classes]: logits of vectors float32 [n, layout.width] on the device."""
+        import torch
+
+        logits = self.intercept.expand(len(vectors), -1)
+        for group in self.groups:
+            unit = torch.nn.functional.normalize(vectors[:, group.columns].float(), dim=-1)
+            logits = logits + unit.flatten(1) @ group.weights
+        return logits
+
+    def answers(self, values: "torch.Tensor") -> list[Answer]:
+        """Return one answer per item from the logits that `read` returned."""
+        from savs.estimators.temperature import softmax
+
+        return [answer_of(self.readout.classes, row) for row in softmax(values.double().numpy()).tolist()]
