@@ -105,10 +105,14 @@ def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
 
 
 def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest extract job and the newest classify job of a name, if there are any, per split."""
-    newest = {(job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)}
+    """The newest job of each kind of a name, if there are any, per split."""
+    from jobs.records.job import KINDS
+
+    newest: dict[tuple[str, str], Job] = {
+        (job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)
+    }
     names = dict.fromkeys(name for name, _ in newest)
-    return [newest[one, kind] for one in names for kind in ("extract", "classify") if (one, kind) in newest]
+    return [newest[one, kind] for one in names for kind in KINDS if (one, kind) in newest]
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

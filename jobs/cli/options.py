@@ -9,8 +9,6 @@ import click
 if TYPE_CHECKING:
     from jobs.records.job import PromptOptions
 
-DEFAULT_HEADS = 20  # as published
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -103,16 +101,17 @@ fit_options = options(
     click.option(
         "--heads",
         type=click.IntRange(min=1),
-        default=DEFAULT_HEADS,
-        show_default=True,
-        help="Number of attention heads that vote.",
+        help="Number of attention heads that the readout uses. Default: 20 for `reference`, as published, and "
+        "all for others. Layers above the last of them are not run.",
     ),
     click.option(
         "--readout",
-        type=click.Choice(["reference"]),
-        default="reference",
+        type=click.Choice(["auto", "reference", "ridge", "corpus"]),
+        default="auto",
         show_default=True,
-        help="How heads are chosen and vote; `reference` is the published method.",
+        help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a ridge that "
+        "also learns from unlabelled rows of the corpus; or `auto`: `corpus` for `run`, `ridge` without a corpus, "
+        "`reference` with fewer than 3 examples per class.",
     ),
 )
 

@@ -42,11 +42,14 @@ def run(
     splits: tuple[tuple[str, str, str], ...],
     name: str,
     model: str,
-    heads: int,
+    heads: int | None,
     readout: str,
     **rest: Any,
 ) -> None:
     """Fit on --train, then label --data.
+
+    Before the corpus is labelled, a pilot reads up to 800 of its rows, and the readout learns from them. These rows
+    are not read again.
 
     If both are folders, each pair of files with the same name is a split: NAME.<split> is fitted and
     labelled for each, and a table of all splits is printed at the end.
@@ -55,6 +58,7 @@ def run(
     --workspace results --name pets
     """
     from jobs.submit.checks import check_model
+    from jobs.submit.pilot import LEARNING, with_pilot
     from jobs.submit.splits import splits_of
     from jobs.submit.submission import classify_job, extract_job
 
@@ -66,14 +70,17 @@ def run(
         common = {"split": part.name, **how.job}
         first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
         artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        jobs += [first, classify_job(name, model, part.data, artifact, after=first.job_id, **common)]
+        later = classify_job(name, model, part.data, artifact, after=first.job_id, **common)
+        jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
     submit_and_hand(ledger, jobs, how)
 
 
 @main.command()
 @options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
 @reports_errors
-def extract(train: tuple[str, ...], name: str, model: str, heads: int, readout: str, **rest: Any) -> None:
+def extract(
+    train: tuple[str, ...], name: str, model: str, heads: int | None, readout: str, **rest: Any
+) -> None:
     """Fit an artifact on labelled examples.
 
     Several --train files on the same media share one pass through the model; NAME.<file> is fitted on each.
@@ -135,6 +142,11 @@ zero_shot_options = options(
     "--model",
     help="Model: a folder, an alias (demo, llava_ov, …) or a hub id. Default: the artifact's model.",
 )
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
+)
 @options(zero_shot_options, prompt_options, how_options)
 @reports_errors
 def classify(
@@ -142,6 +154,7 @@ def classify(
     name: str,
     artifacts: tuple[str, ...],
     model: str | None,
+    adapt: bool,
     zero_shot: Literal["greedy", "constrained"] | None,
     classes: tuple[str, ...],
     max_new_tokens: int | None,
@@ -158,6 +171,7 @@ def classify(
     """
     from jobs.submit.artifacts import find_artifact
     from jobs.submit.checks import check_model
+    from jobs.submit.pilot import with_pilot
     from jobs.submit.submission import AS_TRAINED, classify_jobs
     from jobs.submit.zero_shot import zero_shot_job
     from savs.errors import SettingsError
@@ -166,6 +180,8 @@ def classify(
     ledger = ledger_of(how.workspace)
     if question is not None and not question.strip():
         raise SettingsError("--question: the question is empty")
+    if adapt and len(artifacts) != 1:
+        raise SettingsError("--adapt needs exactly one --artifact, whose examples are fitted again")
     if zero_shot is not None:
         if artifacts:
             raise SettingsError("--artifact and --zero-shot cannot be combined; give one of them")
@@ -193,4 +209,6 @@ def classify(
                 click.echo(printable(f"artifact {given}: {url}"), err=True)
         jobs = classify_jobs(name, model, data, found, **how.job)
         check_model(jobs[0].spec.model)
+        if adapt:
+            jobs = with_pilot(ledger, jobs[0])
     submit_and_hand(ledger, jobs, how)

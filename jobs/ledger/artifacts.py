@@ -1,10 +1,10 @@
 """Where the artifact of a job is now: the workspace may have been moved or copied since its submission."""
 
 from jobs.ledger.ledger import Ledger
-from jobs.records.job import NAME, ClassifySpec, Job
+from jobs.records.job import NAME, ClassifySpec, ExtractSpec, Job, PilotSpec
 
 
-def artifact_of(ledger: Ledger, spec: ClassifySpec) -> str | None:
+def artifact_of(ledger: Ledger, spec: ClassifySpec | PilotSpec) -> str | None:
     """Return the address of the artifact that a job uses; None for a zero-shot job.
 
     A spec holds an absolute address, and its hash is the job's id, so it never changes. If the address is
@@ -25,7 +25,7 @@ def artifact_of(ledger: Ledger, spec: ClassifySpec) -> str | None:
 
 def located(ledger: Ledger, job: Job) -> Job:
     """Return `job` with the present address of its artifact. Its id remains that of the job as submitted."""
-    if not isinstance(job.spec, ClassifySpec) or job.spec.artifact is None:
+    if isinstance(job.spec, ExtractSpec) or job.spec.artifact is None:
         return job
     found = artifact_of(ledger, job.spec)
     if found == job.spec.artifact:

@@ -7,8 +7,9 @@
         job.json                        the job, as submitted
         shards.json                     positions of its shards in the manifest
         retries/0000.json               additional shards, which retry rows
-        parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract)
+        parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract, pilot)
         commits/0000042.json            the shard's one outcome
+        sample.jsonl, answers.safetensors   of a pilot: its rows (`jobs.ledger.pilots`)
         brake.json                      the check of the first rows
         cancelled.json                  present while the job is cancelled
         summary.json                    a pure function of all of the above
@@ -27,7 +28,7 @@ from functools import cached_property
 from typing import Any
 
 from jobs.ledger.prefetch import prefetch
-from jobs.records.job import Job
+from jobs.records.job import KINDS, Job
 from jobs.records.outcome import Outcome
 from jobs.records.plan import Plan
 from jobs.records.record import parse
@@ -35,6 +36,8 @@ from jobs.records.retries import Planned, Retry
 from jobs.records.summary import Summary
 from savs.errors import JobNotFound, LedgerError, NotFound, SavsError, StorageError, why_invalid
 from savs.storage import Store, join, open_store
+
+SAMPLE = "sample.jsonl"  # a pilot's rows, among its objects
 
 
 class Ledger:
@@ -64,12 +67,15 @@ class Ledger:
 
     # Jobs and their plans
 
-    def create_job(self, job: Job, plan: Plan | None = None) -> Job:
+    def create_job(self, job: Job, plan: Plan | None = None, sample: bytes | None = None) -> Job:
         """Write the plan, if there is one yet, then the job. Return the job, or the existing one if
-        there is one. What an earlier job of this id left behind is removed."""
+        there is one. What an earlier job of this id left behind is removed.
+
+        sample  as in `create_plan`
+        """
         self._clear(job.job_id)
         if plan is not None:
-            self.create_plan(job.job_id, plan)
+            self.create_plan(job.job_id, plan, sample)
         self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
         return self.job(job.job_id)
 
@@ -78,14 +84,17 @@ class Ledger:
         may be submitting: workers may have written the rest after the job was deleted."""
         if self.is_there(job_id):
             return
-        plan = _key(job_id, "shards.json")
-        for key in [key for key in self.store.list(f"jobs/{job_id}") if key != plan]:
+        plan = {_key(job_id, "shards.json"), _key(job_id, SAMPLE)}
+        for key in [key for key in self.store.list(f"jobs/{job_id}") if key not in plan]:
             if self.is_there(job_id):  # another process has just submitted it
                 return
             self.store.delete(key)
 
-    def create_plan(self, job_id: str, plan: Plan) -> None:
-        """Write the plan, unless there is one."""
+    def create_plan(self, job_id: str, plan: Plan, sample: bytes | None = None) -> None:
+        """Write the plan, unless there is one. The plan of a pilot is of the rows in `sample`, which is written
+        first."""
+        if sample is not None:
+            self._create(_key(job_id, SAMPLE), sample)
         self._create(_key(job_id, "shards.json"), plan.to_json())
 
     def create_retry(self, job_id: str, retry: Retry) -> None:
@@ -134,7 +143,7 @@ class Ledger:
                 raise answer
             else:
                 unreadable(answer)
-        return sorted(found, key=lambda job: (job.submitted, job.spec.kind == "classify", job.job_id))
+        return sorted(found, key=lambda job: (job.submitted, KINDS.index(job.spec.kind), job.job_id))
 
     def _job_or_error(self, job_id: str) -> Job | SavsError:
         try:

@@ -74,7 +74,7 @@ def _why(error: Exception) -> str:
 def row_errors(ledger: Ledger, job: Job, outcome: Outcome) -> Iterator[tuple[int, str | None]]:
     """Yield index and kind of error (None: no error) of every row in a finished shard's part."""
     data = ledger.read_part(job.job_id, outcome)
-    if job.spec.kind == "extract":
+    if job.spec.kind != "classify":
         yield from ((row.index, row.error.kind if row.error else None) for row in example_rows(data, outcome))
         return
     for line in data.splitlines():

@@ -19,11 +19,12 @@ from savs.errors import SettingsError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 HASH_DIGITS = 8
-JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
+JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|pilot|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]
 Digits = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HASH_DIGITS}}}$")]
 MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is stopped
 RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of a model's rate
 MAX_NOTE = 1000  # characters
+PILOT_ROWS = 800  # rows of a corpus that a readout learns from; more than that hardly helps
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
 LATER = ("zero_shot", "prompt", "split", "together")  # fields that were added to specs later
 
@@ -95,14 +96,43 @@ class ExtractSpec(Record):
     model: str
     train: Source
     prompt: PromptOptions = PromptOptions()
-    heads: Annotated[int, Field(ge=1)]
-    readout: Literal["reference"]
+    heads: Annotated[int, Field(ge=1)] | None  # None: by the readout
+    readout: Literal["auto", "reference", "ridge", "corpus"]
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
 
     @property
     def source(self) -> Source:
         return self.train
+
+    @property
+    def family(self) -> str:
+        return family(self.name, self.split)
+
+
+class PilotSpec(Record):
+    """Read the vectors of rows drawn evenly from a corpus, and fit an artifact again that also learns from them.
+
+    artifact  whose examples are fitted again; `after` is the job that makes it, if it does not exist yet
+    rows      at most how many rows are drawn
+    seed      of the draw: where in its interval of the corpus each row lies
+    """
+
+    kind: Literal["pilot"] = "pilot"
+    name: Name
+    split: Name | None = None
+    model: str
+    data: Source
+    artifact: str
+    after: JobId | None = None
+    rows: Annotated[int, Field(ge=1)] = PILOT_ROWS
+    seed: Annotated[int, Field(ge=0)] = 0
+    shard_size: Annotated[int, Field(ge=1)] | None = None
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
+
+    @property
+    def source(self) -> Source:
+        return self.data
 
     @property
     def family(self) -> str:
@@ -142,7 +172,8 @@ class ZeroShot(Record):
 
 class ClassifySpec(Record):
     """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, if
-    it does not exist yet; `split` and `together` are as in an `ExtractSpec`."""
+    it does not exist yet; if that is a pilot, its rows are not read again. `split` and `together` are as in an
+    `ExtractSpec`."""
 
     kind: Literal["classify"] = "classify"
     name: Name
@@ -173,7 +204,9 @@ class ClassifySpec(Record):
         return family(self.name, self.split)
 
 
-Spec = Annotated[ExtractSpec | ClassifySpec, Field(discriminator="kind")]
+AnySpec = ExtractSpec | PilotSpec | ClassifySpec
+Spec = Annotated[AnySpec, Field(discriminator="kind")]
+KINDS = ("extract", "pilot", "classify")  # in the order in which the jobs of one name run
 
 
 class Job(Record):
@@ -193,7 +226,7 @@ class Job(Record):
     beside: JobId | None = None
 
 
-def job_id(spec: ExtractSpec | ClassifySpec) -> str:
+def job_id(spec: AnySpec) -> str:
     """Return the id of the job with this spec, for example `pets-extract-1a2b3c4d`.
 
     Fields that were added later are hashed only if they are used, so that older jobs keep their ids.
@@ -208,7 +241,17 @@ def job_id(spec: ExtractSpec | ClassifySpec) -> str:
     return f"{spec.name}-{spec.kind}-{digest[:HASH_DIGITS]}"
 
 
-def is_zero_shot(spec: ExtractSpec | ClassifySpec) -> bool:
+def awaited(spec: AnySpec) -> str | None:
+    """Return the id of the job that makes the artifact that this one needs; None if it waits for none."""
+    return None if isinstance(spec, ExtractSpec) else spec.after
+
+
+def is_pilot(job_id: str) -> bool:
+    """Return whether this is the id of a pilot."""
+    return job_id[: -HASH_DIGITS - 1].endswith("-pilot")
+
+
+def is_zero_shot(spec: AnySpec) -> bool:
     """Return whether the job is zero-shot: then its rate is not that of reading heads, and not stored."""
     return isinstance(spec, ClassifySpec) and spec.zero_shot is not None
 

@@ -32,6 +32,8 @@ class ResultRow(Record):
     prediction: str | None = None
     votes: dict[str, int] = Field(default_factory=dict)
     confidence: float | None = None
+    margin: float | None = None
+    entropy: float | None = None
     scores: dict[str, float] | None = None
     label: str | None = None
     notes: tuple[str, ...] | None = None
@@ -45,16 +47,21 @@ class ResultRow(Record):
 
 
 class ExampleRow(Record):
-    """One training example in an extract part; `sha256` and `sizes` in bytes are of its media, in order."""
+    """One row in a part of vectors: a training example, or a row of a pilot, which need not have a label.
+
+    sha256, sizes  of its media, in order; sizes in bytes
+    notes          of a row of a pilot, as in a `ResultRow`
+    """
 
     index: Annotated[int, Field(ge=0)]
     id: str
     task: str
     media: tuple[str, ...] = ()
     question: str | None = None
-    label: str
+    label: str | None = None
     sha256: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
+    notes: tuple[str, ...] | None = None
     error: RowError | None = None
 
     @property

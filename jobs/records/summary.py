@@ -96,7 +96,7 @@ class Summary(Scores):
 
     job_id: str
     name: str
-    kind: Literal["extract", "classify"]
+    kind: Literal["extract", "pilot", "classify"]
     status: Literal["done", "incomplete", "failed"]
     rows: Count
     shards: Count

@@ -8,13 +8,13 @@ from typing import Any
 
 from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
-from jobs.ledger.results import examples
-from jobs.records.job import RATE_SECONDS, ExtractSpec, Job, is_zero_shot
+from jobs.records.job import RATE_SECONDS, ExtractSpec, Job, PilotSpec, awaited, is_pilot, is_zero_shot
 from jobs.records.message import gpu_queue
 from jobs.records.retries import Planned
+from jobs.reduce.fit import fit_examples, fit_with_corpus
 from jobs.reduce.summary import summarise, timings_of
 from jobs.reduce.sums import Sums, add_up
-from savs.errors import FitError, LedgerError, StorageError, why_invalid
+from savs.errors import LedgerError, StorageError
 
 
 def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
@@ -31,16 +31,23 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
         return None
     summary = summarise(located(ledger, job), planned, add_up(ledger, job, planned, ended))
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
-        fitted = _fit(ledger, job, job.spec)
-        summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
+        _add(summary, fit_examples(ledger, job, job.spec))
+    elif isinstance(job.spec, PilotSpec):
+        _add(summary, fit_with_corpus(ledger, located(ledger, job)))
+    elif (after := awaited(job.spec)) is not None and is_pilot(after):
+        summary["warnings"] += (ledger.summary(after) or {}).get("warnings", [])
     ledger.write_summary(job.job_id, summary)
     _remember_rate(ledger, job, planned, summary)
     return summary
 
 
+def _add(summary: dict[str, Any], fitted: dict[str, Any]) -> None:
+    summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
+
+
 def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
     timings = summary["timings"]
-    if is_zero_shot(job.spec) or job.spec.together is not None:
+    if is_zero_shot(job.spec) or isinstance(job.spec, PilotSpec) or job.spec.together is not None:
         return  # their rows take a different time
     if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
         return
@@ -48,50 +55,6 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
     rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
     with suppress(StorageError):  # the job is done all the same
         ledger.write_rates(queue, rates)
-
-
-def _fit(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
-    """Fit and store the artifact. Return the fields that this adds to the summary."""
-    from savs.engine.vectors import HeadVectors
-    from savs.readout.artifact import make_artifact, save_artifact
-    from savs.readout.fit import fit
-    from savs.readout.manifest import Origin
-    from savs.readout.training_row import training_row
-
-    rows, values, described = examples(ledger, job)
-    try:
-        origin = Origin.model_validate_json(described)
-    except ValueError as error:
-        why = why_invalid(error, Origin.model_fields)
-        raise LedgerError(f"job {job.job_id}: the origin of its vectors is not usable: {why}") from error
-    layout = origin.head_layout()
-    good = [row for row in rows if row.error is None]
-    classes = list(dict.fromkeys(row.label for row in rows))
-    try:
-        vectors = HeadVectors(layout, values.reshape(-1, layout.width))
-        readout = fit(vectors, [row.label for row in good], spec.heads, spec.readout, classes)
-    except FitError as error:
-        lost = f" ({len(rows) - len(good)} examples could not be read)" if len(good) < len(rows) else ""
-        return {"status": "failed", "reason": f"{error}{lost}"}
-    questions = {row.question for row in rows}
-    training = [training_row(row.id, row.label, row.question or "", row.media, row.digests) for row in good]
-    artifact = make_artifact(
-        name=spec.name,
-        artifact_version=job.job_id,
-        readout=readout,
-        origin=origin,
-        question=questions.pop() if len(questions) == 1 else None,
-        training=training,
-        created=job.submitted,
-    )
-    url = ledger.artifact_url(spec.name, job.job_id)
-    save_artifact(artifact, url)
-    count = len(rows) - len(good)
-    return {
-        "artifact": url,
-        "heads": [[int(layer), int(head)] for layer, head in readout.heads],
-        "warnings": [f"{count} of {len(rows)} examples could not be read and were left out"] if count else [],
-    }
 
 
 def fail_job(ledger: Ledger, job: Job, reason: str, *, data: bool = False) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from jobs.ledger.artifacts import artifact_of
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.processes import why_interrupted
-from jobs.records.job import ClassifySpec, Job
+from jobs.records.job import ExtractSpec, Job, awaited
 from jobs.reduce.sums import add_up
 from jobs.shards.companions import is_carried
 from savs.storage import open_store
@@ -81,8 +81,9 @@ def _ended(summary: dict[str, Any]) -> dict[str, Any]:
 def _unfinished(ledger: Ledger, job: Job) -> str:
     if is_due(ledger, job) or is_carried(ledger, job):
         return "running"
-    assert isinstance(job.spec, ClassifySpec) and job.spec.after is not None
-    return "waiting" if ledger.summary(job.spec.after) is None else "blocked"
+    first = awaited(job.spec)
+    assert first is not None
+    return "waiting" if ledger.summary(first) is None else "blocked"
 
 
 def is_due(ledger: Ledger, job: Job) -> bool:
@@ -90,7 +91,7 @@ def is_due(ledger: Ledger, job: Job) -> bool:
     `after` was deleted, only its artifact is needed."""
     if is_carried(ledger, job):
         return False
-    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None:
+    if isinstance(job.spec, ExtractSpec) or job.spec.after is None:
         return True
     before = ledger.summary(job.spec.after)
     if before is None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.plans import Plans
 from jobs.queue.board import BoardEntry
@@ -16,13 +17,14 @@ from jobs.queue.enqueue import enqueue_job
 from jobs.queue.publisher import put_back
 from jobs.queue.refusals import Refusals
 from jobs.queue.timeouts import Timeouts
-from jobs.records.job import ClassifySpec, Job
+from jobs.records.job import Job, PilotSpec, awaited
 from jobs.records.message import CPU_QUEUE, PlanJob, ReduceJob
 from jobs.reduce.reducer import fail_job, reduce_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import Worker
 from jobs.run.heartbeat import Heartbeat
 from jobs.shards.allowed_roots import Roots
+from jobs.shards.rows import check_addresses
 from jobs.submit.submission import plan_job
 from savs.errors import (
     Changed,
@@ -67,6 +69,8 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
             if isinstance(message, PlanJob):
                 plan_then_enqueue(ledger, broker, job, worker.roots)
             else:
+                if isinstance(job.spec, PilotSpec):  # its examples are read again
+                    check_addresses(located(ledger, job), worker.roots)
                 reduce_then_enqueue(ledger, broker, job)
         worker.refusals.take_back(job.job_id)
     except ForbiddenAddress as error:
@@ -109,7 +113,7 @@ def act_as_cpu_worker(
             entry = board.entry(job.job_id, unit)
             if entry is None or entry.state != "queued":
                 continue
-            if unit == "reduce" and job.spec.kind == "extract" and not _can_fit():
+            if unit == "reduce" and job.spec.kind != "classify" and not _can_fit():
                 tell(
                     f"{job.job_id} cannot be fitted here; start a cpu worker (savs-worker cpu), or install "
                     "savs with its models (pip install 'savs[worker]') and repeat this command"
@@ -133,7 +137,9 @@ def plan_then_enqueue(ledger: Ledger, broker: Broker, job: Job, roots: Roots | N
     if not ledger.is_planned(job.job_id):
         if roots is not None:
             roots.check_address(job.spec.source.url)
-        ledger.create_plan(job.job_id, plan_job(ledger, job, inside=None if roots is None else roots.folders))
+        ledger.create_plan(
+            job.job_id, *plan_job(ledger, job, inside=None if roots is None else roots.folders)
+        )
     if is_due(ledger, job) and not ledger.is_cancelled(job.job_id):  # planning may have taken long
         enqueue_job(ledger, broker, job)
 
@@ -162,7 +168,6 @@ def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
         except (JobNotFound, LedgerError, StorageError) as error:  # must not fail `job`
             log.warning("job %s: %s", job_id, error)
             continue
-        after = isinstance(other.spec, ClassifySpec) and other.spec.after == job.job_id
-        if after or other.beside == job.job_id:
+        if awaited(other.spec) == job.job_id or other.beside == job.job_id:
             found.append(other)
     return found

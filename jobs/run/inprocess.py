@@ -62,7 +62,7 @@ class InProcessQueue:
 def enqueue(ledger: Ledger, queue: InProcessQueue, job: Job) -> None:
     """Publishes every shard of `job` without an outcome, then its reduction; plans the job if necessary."""
     if not ledger.is_planned(job.job_id):
-        ledger.create_plan(job.job_id, plan_job(ledger, job))
+        ledger.create_plan(job.job_id, *plan_job(ledger, job))
     task: Literal["classify_shard", "extract_savs"] = (
         "classify_shard" if isinstance(job.spec, ClassifySpec) else "extract_savs"
     )

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from jobs.ledger.ledger import Ledger
 from jobs.queue.broker import Broker
 from jobs.queue.timeouts import Timeouts
-from jobs.records.job import ClassifySpec, Job, is_zero_shot
+from jobs.records.job import Job, awaited, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.records.retries import Planned
 from jobs.reduce.status import interruption, is_due
@@ -166,7 +166,6 @@ def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
 
 
 def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
-    if not isinstance(job.spec, ClassifySpec) or job.spec.after is None or is_due(ledger, job):
+    if (first := awaited(job.spec)) is None or is_due(ledger, job):
         return False
-    before = ledger.summary(job.spec.after)
-    return before is not None or ledger.is_cancelled(job.spec.after)
+    return ledger.summary(first) is not None or ledger.is_cancelled(first)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from jobs.records.job import ClassifySpec
@@ -16,8 +17,8 @@ from savs.errors import ArtifactNotFound, ItemError, SavsError
 if TYPE_CHECKING:
     from savs.data.media import Digest
     from savs.model.model import Model
+    from savs.readout.answer import Answer
     from savs.readout.artifact import Artifact
-    from savs.readout.classify import Answer
     from savs.readout.leaks import Leak, TrainingSet
     from savs.timings import Timings
 
@@ -55,7 +56,22 @@ class Task:
                 "back there, or submit the job again with the artifact's present address: that is another job"
             ) from error
         training = TrainingSet(artifact.manifest.training)
-        return cls(unit, artifact, artifact.prepared(model), training, unit.errors)
+        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors)
+        task.take_known()
+        return task
+
+    def take_known(self) -> None:
+        """Answer the rows that a pilot has read from what it found."""
+        import torch
+
+        from savs.readout.classify import on_device
+
+        known = {index: row for index, row in self.unit.known.items() if index not in self.errors}
+        if known:
+            device = on_device(self.artifact.readout, self.model.layout)
+            answers = device.answers(torch.tensor([row.values for row in known.values()]))
+            self.answers.update(zip(known, answers, strict=True))
+            self.digests.update((index, row.digests) for index, row in known.items())
 
 
 def label_rows(
@@ -77,7 +93,7 @@ def label_rows(
     for task in tasks:
         if task is not None:
             alike.setdefault(task.artifact.manifest.origin.prompt.model_dump_json(), []).append(task)
-    progress(len(units[0].errors))
+    progress(len(units[0].errors) + len(tasks[0].answers if tasks[0] else ()))
     for these in alike.values():
         _label(these, timings, progress if these[0] is tasks[0] else lambda rows: progress(0))
     for task in tasks:
@@ -89,22 +105,19 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
     import torch
 
     from savs.engine.extract import stream
-    from savs.readout.classify import answers
-    from savs.readout.votes import DeviceReadout
+    from savs.readout.classify import on_device
 
     model, readouts = tasks[0].model, [task.artifact.readout for task in tasks]
     layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
-    ballots = [DeviceReadout.of(readout, model.layout.only(layers), model.device) for readout in readouts]
-    ends = [0]
-    for readout in readouts:
-        ends.append(ends[-1] + len(readout.heads))
+    devices = [on_device(readout, model.layout.only(layers), model.device) for readout in readouts]
+    ends = [0, *accumulate(device.width for device in devices)]
     asked = share_requests([task.unit for task in tasks], [task.artifact.manifest.question for task in tasks])
     for part in stream(
         model,
         asked.requests,
         timings,
         layers=layers,
-        read=lambda vectors: torch.cat([ballot.named(vectors) for ballot in ballots], dim=1),
+        read=lambda vectors: torch.cat([device.read(vectors) for device in devices], dim=1),
         hashed=lambda size: any(task.training.may_hold(size) for task in tasks),
         budget=budget_of(tasks[0].unit.job, model),
     ):
@@ -112,7 +125,7 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
             for place, task in enumerate(tasks):
                 rows = [row for row, n in enumerate(part.numbers) if n in asked.wanted[place]]
                 if part.values is not None and rows:
-                    said = answers(task.artifact.readout, part.values[rows, ends[place] : ends[place + 1]])
+                    said = devices[place].answers(part.values[rows, ends[place] : ends[place + 1]])
                     by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
                     task.answers.update(asked.of(place, by_number))
                 task.errors.update(asked.of(place, part.errors))
@@ -127,7 +140,7 @@ def _ending(task: Task) -> ShardResult:
     rows = [
         error_row(entry, manifest.name, task.errors[entry.index])
         if entry.index in task.errors
-        else _labelled_row(entry, manifest.name, task.answers[entry.index], task.digests.get(entry.index, ()))
+        else _labelled_row(entry, manifest.name, task)
         for entry in task.unit.entries
     ]
     samples, format = task.unit.by_index, spec.source.format
@@ -150,19 +163,21 @@ def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
     )
 
 
-def _labelled_row(
-    entry: ManifestRow, task: str, answer: "Answer", digests: "tuple[Digest, ...]"
-) -> ResultRow:
-    sample = entry.sample
+def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
+    sample, answer, known = entry.sample, task.answers[entry.index], task.unit.known.get(entry.index)
     assert sample is not None
+    scores = {name: rounded for name, share in answer.scores.items() if (rounded := round(share, 6))}
     return ResultRow(
         index=sample.index,
         id=sample.id,
-        task=task,
+        task=name,
         media=sample.media,
         prediction=answer.prediction,
         votes={name: count for name, count in answer.votes.items() if count},
         confidence=round(answer.confidence, 6),
+        margin=None if answer.margin is None else round(answer.margin, 6),
+        entropy=None if answer.entropy is None else round(answer.entropy, 6),
+        scores=scores or None,
         label=sample.label,
-        notes=notes_of(sample, digests),
+        notes=known.notes if known else notes_of(sample, task.digests.get(entry.index, ())),
     )

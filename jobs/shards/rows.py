@@ -1,15 +1,16 @@
 """The rows of a shard, as read from the manifest."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
-from jobs.records.job import ClassifySpec, Job
+from jobs.ledger.pilots import KnownRow, known_rows, sample_rows
+from jobs.records.job import ExtractSpec, Job, PilotSpec, awaited, is_pilot
 from jobs.records.plan import Shard
 from jobs.shards.allowed_roots import Roots
-from savs.data.rows import read_rows
+from savs.data.rows import Line, read_rows
 from savs.data.samples import Sample, parse_line
 from savs.errors import BadRow, ForbiddenMedia, ItemError, LedgerError, NotFound
 from savs.storage import open_parent
@@ -31,17 +32,23 @@ class ShardRows:
 
     job     with the present address of its artifact
     inside  folders that links to the artifact may not lead out of; None: the artifact's own
+    known   answers to those of its rows that a pilot has read
     """
 
     job: Job
     shard: Shard
     entries: Sequence[ManifestRow]
     inside: tuple[str, ...] | None = None
+    known: Mapping[int, KnownRow] = field(default_factory=dict)
 
     @property
     def samples(self) -> list[Sample]:
-        """Samples of the entries without an error."""
-        return [entry.sample for entry in self.entries if entry.sample is not None and entry.error is None]
+        """Samples of the entries that are to be read: without an error, and not known."""
+        return [
+            entry.sample
+            for entry in self.entries
+            if entry.sample is not None and entry.error is None and entry.index not in self.known
+        ]
 
     @property
     def errors(self) -> dict[int, ItemError]:
@@ -57,7 +64,7 @@ def check_addresses(job: Job, roots: Roots | None) -> None:
     """Raises ForbiddenAddress if the job's manifest or artifact is outside `roots`."""
     if roots is not None:
         roots.check_address(job.spec.source.url)
-        if isinstance(job.spec, ClassifySpec) and job.spec.artifact is not None:
+        if not isinstance(job.spec, ExtractSpec) and job.spec.artifact is not None:
             roots.check_address(job.spec.artifact)
 
 
@@ -66,7 +73,9 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
     LedgerError if their number is not as planned, and as `check_addresses`."""
     job = located(ledger, job)
     check_addresses(job, roots)
-    if shard.retry is None:
+    if isinstance(job.spec, PilotSpec):
+        found = _entries(job, sample_rows(ledger, job.job_id, shard), roots)
+    elif shard.retry is None:
         found = _read_span(job, shard, roots)
     else:
         found = []
@@ -77,7 +86,11 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
         raise LedgerError(
             f"job {job.job_id}: shard {shard.number} has {len(found)} rows, but {shard.rows} were planned"
         )
-    return ShardRows(job, shard, found, None if roots is None else roots.folders)
+    after = awaited(job.spec)
+    known: Mapping[int, KnownRow] = {}
+    if found and after is not None and is_pilot(after):
+        known = known_rows(ledger, after, [entry.index for entry in found])
+    return ShardRows(job, shard, found, None if roots is None else roots.folders, known)
 
 
 def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]:
@@ -87,8 +100,13 @@ def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]
         data = store.read_range(key, shard.offset, shard.length, source.etag)
     except NotFound as error:
         raise NotFound(source.gone) from error
-    entries = []
-    for line in read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True):
+    rows = read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True)
+    return _entries(job, rows, roots)
+
+
+def _entries(job: Job, lines: Iterable[Line], roots: Roots | None) -> list[ManifestRow]:
+    source, entries = job.spec.source, []
+    for line in lines:
         try:
             sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
             refused = _refused(sample, roots)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jobs.ledger.ledger import Ledger
-from jobs.records.job import ExtractSpec, Job
+from jobs.records.job import ExtractSpec, Job, PilotSpec
 from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.records.plan import Shard
 from jobs.records.row import ExampleRow, ResultRow
@@ -20,6 +20,7 @@ from jobs.shards.allowed_roots import Roots
 from jobs.shards.classify import label_rows
 from jobs.shards.companions import carried_shards
 from jobs.shards.extract import read_examples
+from jobs.shards.pilot import read_vectors
 from jobs.shards.result import Progress, ShardResult
 from jobs.shards.rows import ShardRows, read_shard_rows
 from jobs.shards.zero_shot import answer_rows
@@ -79,6 +80,8 @@ def _endings(
 ) -> Iterable[ShardResult | None]:
     """Return the results one after another, so that the rows of only one are in memory."""
     spec = units[0].job.spec
+    if isinstance(spec, PilotSpec):
+        return [read_vectors(units[0], model, timings, progress)]
     if isinstance(spec, ExtractSpec):
         return read_examples(units, model, timings, progress)
     if spec.zero_shot is not None:

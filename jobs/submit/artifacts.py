@@ -22,6 +22,7 @@ class ArtifactCard:
     model, fingerprint  the model that made it
     classes             and the number of examples of each
     question            of rows that have none; None if it was fitted on several
+    stored              whether it has the vectors of its examples
     scores              of all heads of the model, layer by layer: how many of the `examples` that the
                         artifact was fitted on each labels right alone
     """
@@ -36,6 +37,7 @@ class ArtifactCard:
     examples: int
     scores: tuple[int, ...]
     created: datetime
+    stored: bool = False
 
     @property
     def called(self) -> str:
@@ -69,6 +71,7 @@ def read_card(url: str) -> ArtifactCard:
             examples=len(found["training"]),
             scores=tuple(map(_score, found["scores"])),
             created=_time(found["created"]),
+            stored=found.get("stored_vectors") is not None,
         )
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.paths import check_path
-from jobs.records.job import ClassifySpec, ExtractSpec, Job
+from jobs.records.job import AnySpec, ClassifySpec, ExtractSpec, Job, PilotSpec
 from jobs.submit.artifacts import read_card
 from jobs.submit.planner import Survey
 from savs.errors import ArtifactMismatch, ArtifactNotFound, ModelNotFound, SettingsError
@@ -36,17 +36,22 @@ def folder_of(model: str) -> Path | None:
     return folder if check_path((folder / "config.json").is_file) else None
 
 
-def check_spec(spec: ExtractSpec | ClassifySpec) -> None:
+def check_spec(spec: AnySpec) -> None:
     """Raises as `check_against_model`, as far as files on this machine tell. Loads no model."""
     folder = folder_of(spec.model)
     if folder is None:
         return
     if isinstance(spec, ExtractSpec):
         has = _heads_of(folder)
-        if has is not None and spec.heads > has:
+        if has is not None and spec.heads is not None and spec.heads > has:
             raise _too_many_heads(spec, has)
     elif spec.artifact is not None and spec.after is None:
         card = read_card(spec.artifact)
+        if isinstance(spec, PilotSpec) and not card.stored:
+            raise ArtifactMismatch(
+                f"--adapt: artifact {card.name!r} was made by an earlier savs, which stored no vectors of its "
+                "examples; extract it again, or leave out --adapt"
+            )
         # A model of the same name is compared by the worker: hashing a large one may take a minute.
         if card.model != spec.model and card.fingerprint != fingerprint(folder):
             raise ArtifactMismatch(
@@ -55,12 +60,12 @@ def check_spec(spec: ExtractSpec | ClassifySpec) -> None:
             )
 
 
-def check_against_model(spec: ExtractSpec | ClassifySpec, model: "Model") -> None:
+def check_against_model(spec: AnySpec, model: "Model") -> None:
     """Raises SettingsError if the model has fewer heads than a job asks for, and ArtifactMismatch if
     another one made the job's artifact."""
     if isinstance(spec, ExtractSpec):
         has = len(model.layout.heads())
-        if spec.heads > has:
+        if spec.heads is not None and spec.heads > has:
             raise _too_many_heads(spec, has)
     elif spec.artifact is not None and spec.after is None:
         from savs.readout.artifact import load_artifact
@@ -82,6 +87,15 @@ def _heads_of(folder: Path) -> int | None:
         return None
 
 
+def _before(spec: ClassifySpec, jobs: Sequence[Job]) -> tuple[str | None, str | None]:
+    """Return the job that reads the examples of a classify job, if it is among `jobs`, and the artifact that
+    they come from: a pilot between them has neither examples nor classes of its own."""
+    for job in jobs:
+        if job.job_id == spec.after and isinstance(job.spec, PilotSpec):
+            return job.spec.after, job.spec.artifact
+    return spec.after, spec.artifact
+
+
 def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
     """Raises SettingsError if no row of a corpus has a question and its artifact, or the job that makes
     it, has none to give. If only some rows lack one, `tell` is called.
@@ -91,7 +105,7 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
     for spec, survey in _corpora(jobs, surveys):
         if not survey.unasked:
             continue
-        several = _why_no_question(spec, surveys)
+        several = _why_no_question(spec, jobs, surveys)
         if several is None:
             continue
         where = spec.data.url
@@ -106,7 +120,7 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
     """Calls `tell` if labels of a corpus are not classes that its job can predict: their rows will count as
     wrong. The arguments are those of `check_questions`."""
     for spec, survey in _corpora(jobs, surveys):
-        classes = _classes(spec, surveys)
+        classes = _classes(spec, jobs, surveys)
         if classes is None:
             continue
         other = [label for label in survey.labels if label not in classes]
@@ -126,32 +140,34 @@ def _corpora(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Iterator[tup
             yield job.spec, surveys[job.job_id]
 
 
-def _classes(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> Container[str] | None:
+def _classes(spec: ClassifySpec, jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Container[str] | None:
     """Return the classes that a job can predict; None if they are not known yet."""
     if spec.zero_shot is not None:
         return spec.zero_shot.classes
-    if spec.after is not None:
-        training = surveys.get(spec.after)
+    after, artifact = _before(spec, jobs)
+    if after is not None:
+        training = surveys.get(after)
         return training.labels if training is not None else None
-    assert spec.artifact is not None
+    assert artifact is not None
     try:
-        return read_card(spec.artifact).classes
+        return read_card(artifact).classes
     except ArtifactNotFound:
         return None  # the job itself says so
 
 
-def _why_no_question(spec: ClassifySpec, surveys: Mapping[str, Survey]) -> str | None:
+def _why_no_question(spec: ClassifySpec, jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> str | None:
     """Return why rows without a question cannot be asked; None if they can, or if it is not known yet."""
     if spec.zero_shot is not None:
         return None if spec.zero_shot.question else "--zero-shot without --question needs one in each row"
-    if spec.after is not None:
-        training = surveys.get(spec.after)
+    after, artifact = _before(spec, jobs)
+    if after is not None:
+        training = surveys.get(after)
         if training is None or len(training.questions) < 2:
             return None
         return f"its training rows have several: {', '.join(map(repr, training.questions))}, …"
-    assert spec.artifact is not None
+    assert artifact is not None
     try:
-        card = read_card(spec.artifact)
+        card = read_card(artifact)
     except ArtifactNotFound:
         return None  # the job itself says so
     return None if card.question else f"artifact {card.name!r} was fitted on several"

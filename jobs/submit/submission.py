@@ -14,9 +14,11 @@ from jobs.ledger.ledger import Ledger
 from jobs.paths import check_path, resolve_address
 from jobs.records.job import (
     MAX_FAILURE_RATE,
+    AnySpec,
     ClassifySpec,
     ExtractSpec,
     Job,
+    PilotSpec,
     PromptOptions,
     RowOptions,
     Source,
@@ -30,6 +32,7 @@ from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import check_labels, check_questions, check_spec
 from jobs.submit.planner import Survey, plan_manifest
+from jobs.submit.sample import plan_pilot
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
 from savs.model.checkpoint import ALIASES
@@ -78,7 +81,7 @@ def extract_job(
     model: str,
     train: str,
     *,
-    heads: int,
+    heads: int | None,
     readout: str,
     shard_size: int | None,
     batch_tokens: int | None,
@@ -173,7 +176,7 @@ def classify_jobs(name: str, model: str | None, data: str, artifacts: Sequence[s
     )
 
 
-def new_job(spec: ExtractSpec | ClassifySpec, max_failure_rate: float, note: str | None) -> Job:
+def new_job(spec: AnySpec, max_failure_rate: float, note: str | None) -> Job:
     """Return a job of `spec`, submitted now. Raises SettingsError if rate or note cannot be used."""
     try:
         return Job(
@@ -211,28 +214,42 @@ def submit(
     plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not planned yet
     for job in jobs:
         source = job.spec.source
+        if isinstance(job.spec, PilotSpec):
+            continue  # it has the rows of a later one of the jobs
         if (plan_remote or not source.url.startswith("s3://")) and not ledger.is_planned(job.job_id):
             first = plans.get((job.beside or "", source))
             if first is None:
                 survey = surveys[job.job_id] = Survey()
-                plans[job.job_id, source] = plan_job(ledger, job, survey)
+                plans[job.job_id, source], _ = plan_job(ledger, job, survey)
                 if survey.problems:
                     tell(survey.warning(source.url))
             else:
                 plans[job.job_id, source], surveys[job.job_id] = first, surveys[job.beside or ""]
+    pilots = {
+        job.job_id: job.spec
+        for job in jobs
+        if isinstance(job.spec, PilotSpec) and not ledger.is_planned(job.job_id)
+    }
     check_questions(jobs, surveys, tell)
     check_labels(jobs, surveys, tell)
     for job in jobs:
         if job.job_id in surveys:
             check_spec(job.spec)
     ready()
-    return [ledger.create_job(job, plans.get((job.job_id, job.spec.source))) for job in jobs]
+    samples: dict[str, tuple[Plan, bytes | None]] = {}
+    for job in jobs:
+        plan = plans.get((job.job_id, job.spec.source))
+        if plan is not None:
+            samples[job.job_id] = plan, None
+            if isinstance(job.spec, ClassifySpec) and job.spec.after in pilots:
+                samples[job.spec.after] = plan_pilot(pilots[job.spec.after], plan)
+    return [ledger.create_job(job, *samples.get(job.job_id, (None, None))) for job in jobs]
 
 
 def plan_job(
     ledger: Ledger, job: Job, survey: Survey | None = None, inside: Sequence[str] | None = None
-) -> Plan:
-    """Return the plan of a job. A companion with the same manifest has the plan of the job whose pass it
+) -> tuple[Plan, bytes | None]:
+    """Return the plan of a job and, if it is a pilot, the sample of which it is the plan. A companion with the same manifest has the plan of the job whose pass it
     shares, so that their shards have the same rows. Raises as `plan_manifest`, and Changed if the
     manifest is no longer the one that was submitted.
 
@@ -243,18 +260,21 @@ def plan_job(
         first = ledger.job(job.beside)
         if first.spec.source == source:
             if not ledger.is_planned(job.beside):
-                ledger.create_plan(job.beside, plan_job(ledger, first, inside=inside))
-            return ledger.planned(job.beside).plan
+                ledger.create_plan(job.beside, *plan_job(ledger, first, inside=inside))
+            return ledger.planned(job.beside).plan, None
     plan = plan_manifest(
         source.url,
-        job.spec.shard_size,
+        None if isinstance(job.spec, PilotSpec) else job.spec.shard_size,
         labelled=job.spec.kind == "extract",
         reading=source.reading,
         rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
         survey=survey,
         inside=inside,
     )
+    sample = None
+    if isinstance(job.spec, PilotSpec):
+        plan, sample = plan_pilot(job.spec, plan, inside)
     store, key = open_parent(source.url)
     if store.etag(key) != source.etag:
         raise Changed(f"{source.url} has changed since the job was submitted; submit it again")
-    return plan
+    return plan, sample

@@ -1,0 +1,171 @@
+"""Fits the artifacts of extract jobs and of pilots, from what their shards have stored."""
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.pilots import pilot_vectors, write_answers
+from jobs.ledger.results import examples
+from jobs.records.job import ExtractSpec, Job, PilotSpec
+from jobs.records.row import ExampleRow
+from savs.errors import FitError, LedgerError, why_invalid
+
+if TYPE_CHECKING:
+    from savs.readout.artifact import Artifact
+    from savs.readout.choice import Fitted
+
+
+def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
+    """Fit and store the artifact of an extract job. Return the fields that this adds to the summary."""
+    from savs.engine.vectors import HeadVectors
+    from savs.readout.artifact import ExampleMedia, StoredExamples, make_artifact, save_artifact
+    from savs.readout.choice import fit_readout
+    from savs.readout.manifest import Origin
+    from savs.readout.training_row import training_row
+
+    rows, values, described = examples(ledger, job)
+    try:
+        origin = Origin.model_validate_json(described)
+    except ValueError as error:
+        why = why_invalid(error, Origin.model_fields)
+        raise LedgerError(f"job {job.job_id}: the origin of its vectors is not usable: {why}") from error
+    layout = origin.head_layout()
+    good = [row for row in rows if row.error is None]
+    labels = [_label(row) for row in good]
+    classes = list(dict.fromkeys(_label(row) for row in rows))
+    try:
+        vectors = HeadVectors(layout, values.reshape(-1, layout.width))
+        fitted = fit_readout(vectors, labels, spec.readout, spec.heads, classes)
+    except FitError as error:
+        lost = f" ({len(rows) - len(good)} examples could not be read)" if len(good) < len(rows) else ""
+        return {"status": "failed", "reason": f"{error}{lost}"}
+    questions = {row.question for row in rows}
+    training = [
+        training_row(row.id, label, row.question or "", row.media, row.digests)
+        for row, label in zip(good, labels, strict=True)
+    ]
+    shown = tuple(ExampleMedia(media=row.media, question=row.question) for row in good)
+    artifact = make_artifact(
+        name=spec.name,
+        artifact_version=job.job_id,
+        readout=fitted.readout,
+        origin=origin,
+        question=questions.pop() if len(questions) == 1 else None,
+        training=training,
+        created=job.submitted,
+        fitted=fitted,
+        examples=StoredExamples(vectors, shown),
+    )
+    url = ledger.artifact_url(spec.name, job.job_id)
+    save_artifact(artifact, url)
+    count = len(rows) - len(good)
+    warnings = [f"{count} of {len(rows)} examples could not be read and were left out"] if count else []
+    return _described(url, artifact, fitted) | {"warnings": warnings}
+
+
+def _label(row: ExampleRow) -> str:
+    if row.label is None:
+        raise LedgerError(f"the example {row.id!r} has no label")
+    return row.label
+
+
+def _described(url: str, artifact: "Artifact", fitted: "Fitted") -> dict[str, Any]:
+    """Return the fields of a summary that say what was fitted."""
+    readout, choice = artifact.readout, fitted.choice
+    table = [score.model_dump() for score in choice.table]
+    fields = {
+        "artifact": url,
+        "readout": {"chosen": choice.chosen, "why": choice.why, "table": table},
+        "suspects": len(fitted.suspects),
+    }
+    if choice.chosen != "reference":
+        return fields
+    return fields | {"heads": [[int(layer), int(head)] for layer, head in readout.heads]}
+
+
+def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
+    """Fit the artifact of a pilot: that of its examples, which also learns from its rows. Store it, and the
+    answers to these rows. Return the fields that this adds to the summary.
+
+    A corpus is labelled even if too few rows of the pilot could be read: by a readout that did not learn from them.
+    """
+    from savs.readout.artifact import load_examples, make_artifact, save_artifact
+    from savs.readout.choice import fit_readout
+
+    spec = job.spec
+    assert isinstance(spec, PilotSpec)
+    base = load_examples(spec.artifact)
+    manifest, stored = base.manifest, base.examples
+    assert stored is not None
+    rows, vectors = pilot_vectors(ledger, job.job_id)
+    corpus = manifest.choice is not None and manifest.choice.asked == "corpus"
+    labels = [row.label for row in manifest.training]
+    try:
+        fitted = fit_readout(
+            stored.vectors,
+            labels,
+            "corpus" if corpus else "auto",
+            _heads_of(base),
+            manifest.classes,
+            vectors,
+        )
+    except FitError as error:
+        return {"status": "failed", "reason": str(error)}
+    artifact = make_artifact(
+        name=spec.name,
+        artifact_version=job.job_id,
+        readout=fitted.readout,
+        origin=manifest.origin,
+        question=manifest.question,
+        training=manifest.training,
+        created=job.submitted,
+        fitted=fitted,
+        examples=stored,
+    )
+    if vectors is not None:
+        write_answers(ledger, job.job_id, rows, _values(fitted, vectors))
+    url = ledger.artifact_url(spec.name, job.job_id)
+    save_artifact(artifact, url)
+    return _described(url, artifact, fitted) | {"status": "done", "warnings": _warnings(base, rows, fitted)}
+
+
+def _heads_of(base: "Artifact") -> int | None:
+    """Return how many heads were asked for; None if a linear readout uses all of them, or a vote was fitted."""
+    readout = base.readout
+    whole = len(readout.layout.heads())
+    return None if readout.mode == "reference" or len(readout.heads) == whole else len(readout.heads)
+
+
+def _values(fitted: "Fitted", vectors: Any) -> Any:
+    import numpy as np
+    import torch
+
+    from savs.readout.classify import on_device
+
+    device = on_device(fitted.readout, vectors.layout)
+    return device.read(torch.from_numpy(np.ascontiguousarray(vectors.values))).numpy()
+
+
+def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> list[str]:
+    """Return why the labels of this corpus may be worse than those of rows like the examples."""
+    from savs.estimators.shift import UNLIKE
+    from savs.readout.training_row import question_hash
+
+    known = {row.question_sha256 for row in base.manifest.training}
+    other = [row for row in rows if row.question and question_hash(row.question) not in known]
+    warnings = []
+    if other and None not in known:
+        warnings.append(
+            f"{len(other)} of {len(rows)} rows of the pilot are asked another question than the examples, for "
+            f"example {other[0].question!r}: labels are better if both are asked the same"
+        )
+    if (told := fitted.choice.difference) is not None and told >= UNLIKE:
+        what = (
+            "it was standardised by its own statistics"
+            if fitted.choice.apart
+            else "its statistics are its own"
+        )
+        warnings.append(
+            f"the corpus looks unlike the examples (they can be told apart with R² {told:.2f}); {what}. Check some "
+            "labels, or take examples from the corpus"
+        )
+    return warnings
