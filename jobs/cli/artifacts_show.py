@@ -57,12 +57,16 @@ def artifacts(workspace: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+artifact_argument = click.argument("artifact", shell_complete=complete_artifact)
+
+
 @main.command()
-@click.argument("artifact", shell_complete=complete_artifact)
+@artifact_argument
 @options(workspace_option, json_option)
 @reports_errors
 def show(artifact: str, workspace: str | None, as_json: bool) -> None:
-    """Show an ARTIFACT: its model, classes, question and heads, and the jobs that use it.
+    """Show an ARTIFACT: its model, classes and question, its readout and why it was chosen, examples that the
+    others contradict, its heads, and the jobs that use it.
 
     ARTIFACT is NAME (its newest version), NAME/VERSION, a folder, or an s3:// address.
 

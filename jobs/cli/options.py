@@ -97,23 +97,27 @@ shard_option = click.option(
     "time, if an earlier job has measured the model's rate, else 256 (videos: 64).",
 )
 
-fit_options = options(
-    click.option(
-        "--heads",
-        type=click.IntRange(min=1),
-        help="Number of attention heads that the readout uses. Default: 20 for `reference`, as published, and "
-        "all for others. Layers above the last of them are not run.",
-    ),
-    click.option(
-        "--readout",
-        type=click.Choice(["auto", "reference", "ridge", "corpus"]),
-        default="auto",
-        show_default=True,
-        help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a ridge that "
-        "also learns from unlabelled rows of the corpus; or `auto`: `corpus` for `run`, `ridge` without a corpus, "
-        "`reference` with fewer than 3 examples per class.",
-    ),
-)
+
+def fit_options(readout: str | None = "auto") -> Callable[[Command], Command]:
+    """Options of a fit; `readout` is the default."""
+    return options(
+        click.option(
+            "--heads",
+            type=click.IntRange(min=1),
+            help="Number of attention heads that the readout uses. Default: 20 for `reference`, as published, "
+            "else all. Layers above the last of them are not run.",
+        ),
+        click.option(
+            "--readout",
+            type=click.Choice(["auto", "reference", "ridge", "corpus"]),
+            default=readout,
+            show_default=readout is not None,
+            help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a ridge "
+            "that also learns from unlabelled rows of the corpus; `auto`: `corpus` for `run`, `ridge` without a "
+            "corpus, `reference` with fewer than 3 examples per class.",
+        ),
+    )
+
 
 prompt_options = options(
     click.option(

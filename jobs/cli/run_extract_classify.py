@@ -34,7 +34,7 @@ from jobs.cli.output.characters import printable
     metavar="NAME TRAIN DATA",
     help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
-@options(name_option, model_option, fit_options, prompt_options, how_options)
+@options(name_option, model_option, fit_options(), prompt_options, how_options)
 @reports_errors
 def run(
     train: str | None,
@@ -76,7 +76,7 @@ def run(
 
 
 @main.command()
-@options(train_option, name_option, model_option, fit_options, prompt_options, how_options)
+@options(train_option, name_option, model_option, fit_options(), prompt_options, how_options)
 @reports_errors
 def extract(
     train: tuple[str, ...], name: str, model: str, heads: int | None, readout: str, **rest: Any

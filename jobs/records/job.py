@@ -26,7 +26,7 @@ RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of 
 MAX_NOTE = 1000  # characters
 PILOT_ROWS = 800  # rows of a corpus that a readout learns from; more than that hardly helps
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
-LATER = ("zero_shot", "prompt", "split", "together")  # fields that were added to specs later
+LATER = ("zero_shot", "prompt", "split", "together", "reuse")  # fields that were added to specs later
 
 
 class RowOptions(Record):
@@ -86,7 +86,8 @@ def family(name: str, split: str | None) -> str:
 
 
 class ExtractSpec(Record):
-    """Fit an artifact on labelled examples. The job of one of several splits is named `<family>.<split>`. So
+    """Fit an artifact on labelled examples. Those whose vectors an artifact of `reuse` has stored are not read
+    again. The job of one of several splits is named `<family>.<split>`. So
     is each of several jobs that share a pass through the model, and these have the same `together`."""
 
     kind: Literal["extract"] = "extract"
@@ -98,6 +99,7 @@ class ExtractSpec(Record):
     prompt: PromptOptions = PromptOptions()
     heads: Annotated[int, Field(ge=1)] | None  # None: by the readout
     readout: Literal["auto", "reference", "ridge", "corpus"]
+    reuse: tuple[str, ...] = ()
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.records.job import ExtractSpec
 from jobs.records.row import ExampleRow, RowError
 from jobs.shards.requests import budget_of, share_requests
 from jobs.shards.result import Progress, ShardResult
+from jobs.shards.reuse import find_stored
 from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ItemError
 from savs.scores.metrics import Tally
@@ -34,11 +36,12 @@ def read_examples(
 
     assert isinstance(units[0].job.spec, ExtractSpec)
     model = model.shown(**dict(units[0].job.spec.prompt))
-    asked = share_requests(units, [None] * len(units))
     found: list[dict[int, np.ndarray]] = [{} for _ in units]
     digests: list[dict[int, tuple[Digest, ...]]] = [{} for _ in units]
+    units = [_without_stored(*one, model) for one in zip(units, found, digests, strict=True)]
+    asked = share_requests(units, [None] * len(units))
     errors = [unit.errors for unit in units]
-    progress(len(errors[0]))
+    progress(len(errors[0]) + len(found[0]))
     budget = budget_of(units[0].job, model)
     for part in stream(model, asked.requests, timings, hashed=lambda size: True, budget=budget):
         read = {} if part.values is None else dict(zip(part.numbers, part.values.numpy(), strict=True))
@@ -50,6 +53,28 @@ def read_examples(
     origin, width = describe(model).model_dump_json(), model.layout.width
     for one in zip(units, found, digests, errors, strict=True):
         yield _ending(*one, origin, width)
+
+
+def _without_stored(
+    unit: ShardRows,
+    found: "dict[int, np.ndarray]",
+    digests: "dict[int, tuple[Digest, ...]]",
+    model: "Model",
+) -> ShardRows:
+    """Fill in what an artifact has stored of the unit's examples, and return the unit without them as rows that
+    are to be read. Raises ArtifactMismatch if the artifact shows items in another way."""
+    from savs.readout.artifact import load_examples
+
+    assert isinstance(unit.job.spec, ExtractSpec)
+    if not unit.job.spec.reuse:
+        return unit
+    artifacts = [load_examples(url, unit.inside) for url in unit.job.spec.reuse]
+    for artifact in artifacts:
+        artifact.check(model)
+    stored = find_stored(artifacts, unit.samples)
+    found.update((index, one.vector) for index, one in stored.items())
+    digests.update((index, one.digests) for index, one in stored.items())
+    return replace(unit, read=frozenset(stored))
 
 
 def _ending(

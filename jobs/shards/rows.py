@@ -1,6 +1,6 @@
 """The rows of a shard, as read from the manifest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -33,6 +33,7 @@ class ShardRows:
     job     with the present address of its artifact
     inside  folders that links to the artifact may not lead out of; None: the artifact's own
     known   answers to those of its rows that a pilot has read
+    read    rows whose vectors are stored
     """
 
     job: Job
@@ -40,14 +41,18 @@ class ShardRows:
     entries: Sequence[ManifestRow]
     inside: tuple[str, ...] | None = None
     known: Mapping[int, KnownRow] = field(default_factory=dict)
+    read: Collection[int] = ()
 
     @property
     def samples(self) -> list[Sample]:
-        """Samples of the entries that are to be read: without an error, and not known."""
+        """Samples of the entries that the model has to read: those without an error that it has not read."""
         return [
             entry.sample
             for entry in self.entries
-            if entry.sample is not None and entry.error is None and entry.index not in self.known
+            if entry.sample is not None
+            and entry.error is None
+            and entry.index not in self.known
+            and entry.index not in self.read
         ]
 
     @property
@@ -64,7 +69,10 @@ def check_addresses(job: Job, roots: Roots | None) -> None:
     """Raises ForbiddenAddress if the job's manifest or artifact is outside `roots`."""
     if roots is not None:
         roots.check_address(job.spec.source.url)
-        if not isinstance(job.spec, ExtractSpec) and job.spec.artifact is not None:
+        if isinstance(job.spec, ExtractSpec):
+            for url in job.spec.reuse:
+                roots.check_address(url)
+        elif job.spec.artifact is not None:
             roots.check_address(job.spec.artifact)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
@@ -22,6 +23,7 @@ class ArtifactCard:
     model, fingerprint  the model that made it
     classes             and the number of examples of each
     question            of rows that have none; None if it was fitted on several
+    choice, suspects    as in `savs.readout.manifest`; a suspect also has its example's id
     stored              whether it has the vectors of its examples
     scores              of all heads of the model, layer by layer: how many of the `examples` that the
                         artifact was fitted on each labels right alone
@@ -38,6 +40,8 @@ class ArtifactCard:
     scores: tuple[int, ...]
     created: datetime
     stored: bool = False
+    choice: dict[str, Any] | None = None
+    suspects: tuple[dict[str, Any], ...] = ()
 
     @property
     def called(self) -> str:
@@ -72,11 +76,26 @@ def read_card(url: str) -> ArtifactCard:
             scores=tuple(map(_score, found["scores"])),
             created=_time(found["created"]),
             stored=found.get("stored_vectors") is not None,
+            choice=_choice(found.get("choice")),
+            suspects=_suspects(found),
         )
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+
+
+def _choice(value: object) -> dict[str, Any] | None:
+    from savs.readout.manifest import Choice
+
+    return None if value is None else Choice.model_validate(value).model_dump()
+
+
+def _suspects(found: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    from savs.readout.manifest import Suspect
+
+    suspects = [Suspect.model_validate(one) for one in found.get("suspects", ())]
+    return tuple(one.model_dump() | {"id": str(found["training"][one.row]["id"])} for one in suspects)
 
 
 def _score(value: object) -> int:

@@ -87,6 +87,7 @@ def extract_job(
     batch_tokens: int | None,
     split: str | None = None,
     prompt: PromptOptions = AS_TRAINED,
+    reuse: tuple[str, ...] = (),
     rows: RowOptions = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
@@ -94,6 +95,7 @@ def extract_job(
     """Return a job that fits an artifact on `train`. Neither writes the job nor reads its rows.
 
     split  name of its split, if there are several
+    reuse  addresses of artifacts whose stored examples are not read again
     """
     spec = ExtractSpec.model_validate(
         {
@@ -104,6 +106,7 @@ def extract_job(
             "prompt": prompt,
             "heads": heads,
             "readout": readout,
+            "reuse": reuse,
             "shard_size": shard_size,
             "batch_tokens": batch_tokens,
         }

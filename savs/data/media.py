@@ -117,6 +117,20 @@ def open_with_digest(
         return image, Digest(len(data), sha256, notes)
 
 
+def hash_media(address: str) -> Digest:
+    """Return the size and sha256 of the bytes at `address`, which are not decoded. Raises MissingMedia,
+    ForbiddenMedia or UnreadableMedia."""
+    name, digest, size = _name(address), hashlib.sha256(), 0
+    try:
+        with _stream(address) as stream:
+            while block := stream.read(BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error
+    return Digest(size, digest.hexdigest())
+
+
 def read_bytes(stream: IO[bytes], name: str) -> bytes:
     """All bytes of an image. Raises UnreadableMedia if there are no bytes, and MediaTooLarge."""
     # In blocks, because `read(n)` may allocate memory for n bytes at once.

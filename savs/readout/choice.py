@@ -94,18 +94,19 @@ def fit_readout(
         raise FitError(
             f"the unlabelled vectors have {unlabelled.layout.counts}; the others {vectors.layout.counts}"
         )
-    voted = fit_vote(vectors, labels, heads or min(DEFAULT_HEADS, len(vectors.layout.heads())), classes=order)
     mean = len(labels) / len(order)
     if asked == "reference" or (asked == "auto" and mean < LEAST_EXAMPLES):
         why = "asked for" if asked != "auto" else f"fewer than {LEAST_EXAMPLES} examples per class"
         choice = Choice(
             asked=asked, chosen="reference", why=why, table=_votes_alone(vectors, labels, order, heads)
         )
+        count = heads or min(DEFAULT_HEADS, len(vectors.layout.heads()))
+        voted = fit_vote(vectors, labels, count, order)
         return Fitted(voted, voted.scores, choice, ())
     count = 0 if unlabelled is None else len(unlabelled)
     if asked == "ridge" or count < LEAST_UNLABELLED:
         unlabelled = None
-    return _fit_linear(vectors, labels, order, asked, heads, unlabelled, voted.scores, count)
+    return _fit_linear(vectors, labels, order, asked, heads, unlabelled, count)
 
 
 def _fit_linear(
@@ -115,7 +116,6 @@ def _fit_linear(
     asked: Asked,
     heads: int | None,
     unlabelled: HeadVectors | None,
-    scores: "np.ndarray",
     offered: int,
 ) -> Fitted:
     import numpy as np
@@ -123,6 +123,7 @@ def _fit_linear(
     from savs.estimators.linear import Problem, fit_linear, hold_out
     from savs.estimators.shift import UNLIKE, difference
     from savs.estimators.temperature import fit_temperature, softmax
+    from savs.estimators.vote_loo import head_scores
 
     layout = vectors.layout
     places = list(layout.slices().items())
@@ -177,6 +178,7 @@ def _fit_linear(
         apart=apart and chosen == "corpus",
     )
     readout = _readout(chosen, order, layout, places, kept, ranked, linear, temperature)
+    scores = head_scores(values, numbers, len(order), spans)
     return Fitted(readout, scores, choice, _suspects(softmax(free / temperature), numbers, labels, order))
 
 

@@ -8,8 +8,10 @@ from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import console, escape, print_uncut
 from jobs.reduce.uses import Use, place
 from jobs.submit.artifacts import ArtifactCard, ArtifactHead
+from savs.readout.manifest import Choice
 
 HEADS_SHOWN = 20
+SUSPECTS_SHOWN = 10
 
 
 def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[Use]]) -> None:
@@ -48,6 +50,7 @@ def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequ
         out.print(f"    {escape(name)}: {count}")
     if len(card.classes) > CLASSES_SHOWN:
         out.print(f"    … and {len(card.classes) - CLASSES_SHOWN} more classes")
+    print_choice(card)
     out.print(f"  heads: {len(heads)}, best first; examples that each labels right alone:")
     for head in heads[:HEADS_SHOWN]:
         share = _share(head.score, card.examples)
@@ -59,6 +62,30 @@ def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequ
         rows = "" if use.rows is None else f", {use.rows} rows"
         accuracy = "" if use.accuracy is None else f", accuracy {_accuracy(use)}"
         out.print(f"    {escape(use.job_id)}: {escape(use.status)}{rows}{accuracy}")
+
+
+def print_choice(card: ArtifactCard) -> None:
+    """Prints the readout of an artifact, why it was chosen, how right each readout is on the examples, and the
+    suspects; nothing if an earlier savs made it."""
+    if card.choice is None:
+        return
+    out, choice, suspects = console(), Choice.model_validate(card.choice), card.suspects
+    out.print(f"  readout: {escape(choice.chosen)} ({escape(choice.why)})")
+    for score in choice.table:
+        loss = "" if score.log_loss is None else f", log loss {score.log_loss:.3f}"
+        out.print(
+            f"    {escape(score.readout)}, {escape(score.how)}: {score.accuracy:.3f} of {score.rows}{loss}"
+        )
+    if choice.difference is not None:
+        apart = "; each standardised by its own statistics" if choice.apart else ""
+        out.print(f"    examples told from the corpus with R² {choice.difference:.2f}{apart}")
+    if suspects:
+        out.print(f"  suspects: {len(suspects)} examples that the others contradict, most certain first")
+    for one in suspects[:SUSPECTS_SHOWN]:
+        called = f"{one['id']!r}: {one['label']!r}, likelier {one['likelier']!r}"
+        out.print(f"    {escape(called)} ({one['probability']:.2f})")
+    if len(suspects) > SUSPECTS_SHOWN:
+        out.print(f"    … and {len(suspects) - SUSPECTS_SHOWN} more (with --json)")
 
 
 def _share(count: int, examples: int) -> str:

@@ -1,0 +1,115 @@
+"""Command that fits an artifact again: `refit`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.cli.artifacts_show import artifact_argument
+from jobs.cli.group import ledger_of, main, reports_errors
+from jobs.cli.handoff import submit_and_hand
+from jobs.cli.options import How, fit_options, how_options, options
+from jobs.cli.output.characters import printable
+
+if TYPE_CHECKING:
+    from jobs.submit.refit import NewExamples, Refit
+
+
+@main.command(short_help="Fit an artifact again, with other labels or another readout.")
+@artifact_argument
+@click.option(
+    "--train",
+    metavar="FILE",
+    help="Examples to fit in place of the stored ones, for example with corrected labels. Only examples that are "
+    "new go through the model.",
+)
+@click.option(
+    "--with",
+    "merged",
+    multiple=True,
+    metavar="ARTIFACT",
+    help="Another artifact whose examples are added; repeatable.",
+)
+@click.option(
+    "--drop-class", "dropped", multiple=True, metavar="NAME", help="A class to leave out; repeatable."
+)
+@options(fit_options(None), how_options)
+@reports_errors
+def refit(
+    artifact: str,
+    train: str | None,
+    merged: tuple[str, ...],
+    dropped: tuple[str, ...],
+    heads: int | None,
+    readout: Any,
+    **rest: Any,
+) -> None:
+    """Make a new version of an ARTIFACT from the stored vectors of its examples, without a model or a GPU.
+
+    Without options it lists the examples that the others contradict. A version that learned from a corpus does so
+    again, as long as its pilot is in the workspace.
+
+    Example: savs-submit refit pets --train corrected.jsonl --workspace results
+    """
+    from jobs.submit.artifacts import find_artifact
+    from jobs.submit.refit import Changes, NewExamples
+    from jobs.submit.refit import refit as fit_again
+    from jobs.submit.submission import make_source
+
+    how = How(**rest)
+    ledger = ledger_of(how.workspace)
+    url = find_artifact(ledger, artifact)
+    source = None if train is None else make_source(train, "--train", how.job["rows"])
+    others = tuple(find_artifact(ledger, one) for one in merged)
+    found = fit_again(ledger, url, Changes(source, others, heads, readout, dropped))
+    if isinstance(found, NewExamples):
+        _read_new(ledger, url, found, train, others, dropped, heads, readout, how)
+    else:
+        _print(found, how.as_json)
+
+
+def _print(found: "Refit", as_json: bool) -> None:
+    from jobs.cli.output.artifacts import print_choice
+    from jobs.cli.output.characters import json_text
+    from jobs.submit.artifacts import read_card
+
+    card = read_card(found.url)
+    if as_json:
+        fields = {"artifact": found.url, "examples": card.examples, "relabelled": found.relabelled}
+        click.echo(json_text(fields | {"choice": card.choice, "suspects": card.suspects}))
+        return
+    click.echo(printable(f"{found.url}: {card.examples} examples, {found.relabelled} with another label"))
+    print_choice(card)
+
+
+def _read_new(
+    ledger: Any,
+    url: str,
+    found: "NewExamples",
+    train: str | None,
+    others: tuple[str, ...],
+    dropped: tuple[str, ...],
+    heads: int | None,
+    readout: Any,
+    how: How,
+) -> None:
+    """Submits a job that reads the new examples and fits all."""
+    from jobs.submit.artifacts import read_card
+    from jobs.submit.submission import extract_job
+    from savs.errors import SettingsError
+
+    if dropped:
+        raise SettingsError(
+            "--drop-class: leave the rows of the class out of --train, which has new examples"
+        )
+    card = read_card(url)
+    click.echo(
+        printable(
+            f"{found.known} examples are stored; {len(found.samples)} are new and are read by {card.model}"
+        ),
+        err=True,
+    )
+    assert train is not None
+    job = extract_job(
+        card.name, card.model, train, heads=heads, readout=readout or "auto", reuse=(url, *others), **how.job
+    )
+    submit_and_hand(ledger, [job], how)
