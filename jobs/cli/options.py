@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from jobs.records.job import PromptOptions
+    from savs.readout.decision import Decision
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -143,6 +144,30 @@ prompt_options = options(
     ),
 )
 
+decision_options = options(
+    click.option(
+        "--abstain-below",
+        type=click.FloatRange(0, 1),
+        metavar="P",
+        help="Leave rows without a prediction if their confidence is lower.",
+    ),
+    click.option(
+        "--target-precision",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="P",
+        help="Leave the least certain rows without a prediction, so that this share of the others is right, as "
+        "far as their confidence tells.",
+    ),
+    click.option(
+        "--prior",
+        default="examples",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Class shares of the corpus: as in the `examples`, `uniform`, `estimated` from the corpus, or a JSON "
+        'file, for example {"cat": 0.9, "dog": 0.1}.',
+    ),
+)
+
 rows_options = options(
     click.option(
         "--format",
@@ -238,3 +263,27 @@ def prompt_of(given: dict[str, Any]) -> "PromptOptions":
         problem = error.errors(include_url=False)[0]
         option = "".join(f"--{name}: ".replace("_", "-") for name in map(str, problem["loc"]))
         raise SettingsError(option + problem["msg"].removeprefix("Value error, ")) from error
+
+
+def decision_of(given: dict[str, Any]) -> "Decision":
+    """The values of `decision_options`, which are removed from `given`. Raises SettingsError."""
+    import json
+    from pathlib import Path
+
+    from pydantic import ValidationError
+
+    from savs.errors import SettingsError, why_invalid
+    from savs.readout.decision import Decision
+
+    prior = given.pop("prior")
+    try:
+        if prior not in ("examples", "uniform", "estimated"):
+            prior = json.loads(Path(prior).read_bytes())
+        fields = {name: given.pop(name) for name in ("abstain_below", "target_precision")}
+        return Decision(**fields, prior=prior)
+    except ValidationError as error:
+        raise SettingsError(why_invalid(error, Decision.model_fields)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"--prior: {prior} is neither examples, uniform nor estimated, nor a file of JSON: {error}"
+        ) from error

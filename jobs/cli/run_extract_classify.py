@@ -9,6 +9,8 @@ from jobs.cli.handoff import submit_and_hand
 from jobs.cli.options import (
     How,
     data_option,
+    decision_of,
+    decision_options,
     fit_options,
     how_options,
     model_option,
@@ -34,7 +36,7 @@ from jobs.cli.output.characters import printable
     metavar="NAME TRAIN DATA",
     help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
-@options(name_option, model_option, fit_options(), prompt_options, how_options)
+@options(name_option, model_option, fit_options(), decision_options, prompt_options, how_options)
 @reports_errors
 def run(
     train: str | None,
@@ -61,16 +63,22 @@ def run(
     from jobs.submit.pilot import LEARNING, with_pilot
     from jobs.submit.splits import splits_of
     from jobs.submit.submission import classify_job, extract_job
+    from savs.errors import SettingsError
 
-    prompt, how = prompt_of(rest), How(**rest)
+    prompt, decision = prompt_of(rest), decision_of(rest)
+    how = How(**rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
+    if decision.needs_corpus and readout not in LEARNING:
+        raise SettingsError(f"--target-precision and --prior estimated need --readout auto, not {readout}")
     jobs = []
     for part in splits_of(train, data, splits):
         common = {"split": part.name, **how.job}
         first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
         artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        later = classify_job(name, model, part.data, artifact, after=first.job_id, **common)
+        later = classify_job(
+            name, model, part.data, artifact, after=first.job_id, decision=decision, **common
+        )
         jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
     submit_and_hand(ledger, jobs, how)
 
@@ -147,7 +155,7 @@ zero_shot_options = options(
     is_flag=True,
     help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
 )
-@options(zero_shot_options, prompt_options, how_options)
+@options(zero_shot_options, decision_options, prompt_options, how_options)
 @reports_errors
 def classify(
     data: str,
@@ -172,12 +180,17 @@ def classify(
     from jobs.submit.artifacts import find_artifact
     from jobs.submit.checks import check_model
     from jobs.submit.pilot import with_pilot
-    from jobs.submit.submission import AS_TRAINED, classify_jobs
+    from jobs.submit.submission import AS_FITTED, AS_TRAINED, classify_jobs
     from jobs.submit.zero_shot import zero_shot_job
     from savs.errors import SettingsError
 
-    prompt, how = prompt_of(rest), How(**rest)
+    prompt, decision = prompt_of(rest), decision_of(rest)
+    how = How(**rest)
     ledger = ledger_of(how.workspace)
+    if decision != AS_FITTED and zero_shot is not None:
+        raise SettingsError("--abstain-below, --target-precision and --prior are not for --zero-shot")
+    if decision.needs_corpus and not adapt:
+        raise SettingsError("--target-precision and --prior estimated need rows of the corpus: add --adapt")
     if question is not None and not question.strip():
         raise SettingsError("--question: the question is empty")
     if adapt and len(artifacts) != 1:
@@ -207,7 +220,7 @@ def classify(
         for given, url in zip(artifacts, found, strict=True):
             if given != url:
                 click.echo(printable(f"artifact {given}: {url}"), err=True)
-        jobs = classify_jobs(name, model, data, found, **how.job)
+        jobs = classify_jobs(name, model, data, found, decision=decision, **how.job)
         check_model(jobs[0].spec.model)
         if adapt:
             jobs = with_pilot(ledger, jobs[0])

@@ -2,7 +2,7 @@
 again."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from jobs.records.row import ExampleRow
 from savs.data.media import Digest
 from savs.data.rows import Line
 from savs.errors import LedgerError, NotFound, why_invalid
+from savs.readout.decision import Rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,37 +89,53 @@ def pilot_vectors(ledger: Ledger, job_id: str) -> "tuple[list[ExampleRow], HeadV
         raise LedgerError(f"job {job_id}: its shards were run with different models") from error
 
 
-def write_answers(ledger: Ledger, job_id: str, rows: Sequence[ExampleRow], values: "np.ndarray") -> None:
-    """Store `values` float32 [n, width of the readout] of a pilot's rows."""
+@dataclass(frozen=True)
+class Known:
+    """What a pilot has found: the answers to its rows, by index, and the rule of its corpus' predictions."""
+
+    rows: Mapping[int, KnownRow]
+    rule: Rule | None
+
+
+NOTHING = Known({}, None)
+
+
+def write_answers(
+    ledger: Ledger, job_id: str, rows: Sequence[ExampleRow], values: "np.ndarray", rule: Rule
+) -> None:
+    """Store `values` float32 [n, width of the readout] of a pilot's rows, before the rule is applied."""
     from safetensors.numpy import save
 
     described = ROWS.dump_json(list(rows), exclude_defaults=True).decode()
-    ledger.store.write(f"jobs/{job_id}/{ANSWERS}", save({"values": values}, {"rows": described}))
+    ledger.store.write(
+        f"jobs/{job_id}/{ANSWERS}",
+        save({"values": values}, {"rows": described, "rule": rule.model_dump_json()}),
+    )
 
 
-def known_rows(ledger: Ledger, job_id: str, indices: Iterable[int]) -> Mapping[int, KnownRow]:
-    """Return the answers to those of `indices` that a pilot has read; none if the pilot was deleted."""
+def known_of(ledger: Ledger, job_id: str) -> Known:
+    """Return what a pilot has found; nothing if it was deleted."""
     try:
         data = ledger.store.read(f"jobs/{job_id}/{ANSWERS}")
     except NotFound:
-        return {}
-    known = _parsed(job_id, data)
-    return {index: known[index] for index in known.keys() & set(indices)}
+        return NOTHING
+    return _parsed(job_id, data)
 
 
 @lru_cache(maxsize=4)  # of a worker's present jobs: a shard needs few of the rows
-def _parsed(job_id: str, data: bytes) -> Mapping[int, KnownRow]:
+def _parsed(job_id: str, data: bytes) -> Known:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     from savs.engine.vectors import metadata_of
 
     try:
-        rows = ROWS.validate_json(metadata_of(data)["rows"])
-        values = load(data)["values"]
-        return {
+        found = metadata_of(data)
+        values = load(data)["values"].tolist()
+        rows = {
             row.index: KnownRow(tuple(one), row.digests, row.notes)
-            for row, one in zip(rows, values.tolist(), strict=True)
+            for row, one in zip(ROWS.validate_json(found["rows"]), values, strict=True)
         }
+        return Known(rows, Rule.model_validate_json(found["rule"]))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise LedgerError(f"job {job_id}: {ANSWERS} is not usable: {why_invalid(error)}") from error

@@ -15,6 +15,7 @@ from jobs.records.record import SCHEMA, Record
 from savs.data.samples import Reading, base_of
 from savs.data.video.sampling import MAX_VIDEO_FRAMES
 from savs.errors import SettingsError
+from savs.readout.decision import Decision
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -26,7 +27,14 @@ RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of 
 MAX_NOTE = 1000  # characters
 PILOT_ROWS = 800  # rows of a corpus that a readout learns from; more than that hardly helps
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
-LATER = ("zero_shot", "prompt", "split", "together", "reuse")  # fields that were added to specs later
+LATER = (
+    "zero_shot",
+    "prompt",
+    "split",
+    "together",
+    "reuse",
+    "decision",
+)  # fields that were added to specs later
 
 
 class RowOptions(Record):
@@ -129,6 +137,7 @@ class PilotSpec(Record):
     after: JobId | None = None
     rows: Annotated[int, Field(ge=1)] = PILOT_ROWS
     seed: Annotated[int, Field(ge=0)] = 0
+    decision: Decision = Decision()
     shard_size: Annotated[int, Field(ge=1)] | None = None
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
 
@@ -185,6 +194,7 @@ class ClassifySpec(Record):
     data: Source
     artifact: str | None = None
     zero_shot: ZeroShot | None = None
+    decision: Decision = Decision()
     after: JobId | None = None
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device

@@ -1,5 +1,6 @@
 """Fits the artifacts of extract jobs and of pilots, from what their shards have stored."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from jobs.ledger.ledger import Ledger
@@ -7,7 +8,8 @@ from jobs.ledger.pilots import pilot_vectors, write_answers
 from jobs.ledger.results import examples
 from jobs.records.job import ExtractSpec, Job, PilotSpec
 from jobs.records.row import ExampleRow
-from savs.errors import FitError, LedgerError, why_invalid
+from savs.errors import FitError, LedgerError, SettingsError, why_invalid
+from savs.readout.decision import Decision, Rule, rule_of
 
 if TYPE_CHECKING:
     from savs.readout.artifact import Artifact
@@ -121,11 +123,43 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
         fitted=fitted,
         examples=stored,
     )
-    if vectors is not None:
-        write_answers(ledger, job.job_id, rows, _values(fitted, vectors))
+    values = None if vectors is None else _values(fitted, vectors)
+    counts = Counter(labels)
+    votes = fitted.choice.chosen == "reference"
+    try:
+        rule = rule_of(spec.decision, {name: counts[name] for name in manifest.classes}, values, votes)
+    except SettingsError as error:
+        return {"status": "failed", "reason": str(error)}
+    if values is not None:
+        write_answers(ledger, job.job_id, rows, values, rule)
     url = ledger.artifact_url(spec.name, job.job_id)
     save_artifact(artifact, url)
-    return _described(url, artifact, fitted) | {"status": "done", "warnings": _warnings(base, rows, fitted)}
+    warnings = [
+        *_warnings(base, rows, fitted),
+        *_decision_warnings(spec.decision, rule, len(labels), len(counts)),
+    ]
+    return _described(url, artifact, fitted) | {
+        "status": "done",
+        "warnings": warnings,
+        "rule": rule.model_dump(exclude_none=True),
+    }
+
+
+def _decision_warnings(decision: Decision, rule: Rule, examples: int, classes: int) -> list[str]:
+    from savs.readout.choice import ROUGH_EXAMPLES
+
+    warnings = []
+    if rule.threshold > 1:
+        warnings.append(
+            f"--target-precision {decision.target_precision}: no part of the corpus is that certain, so no row has a "
+            "prediction; lower it, or give more examples"
+        )
+    if examples < ROUGH_EXAMPLES * classes:
+        warnings.append(
+            f"confidence is rough: it was calibrated on {examples} examples of {classes} classes; from "
+            f"{ROUGH_EXAMPLES} per class on it can be relied on"
+        )
+    return warnings
 
 
 def _heads_of(base: "Artifact") -> int | None:

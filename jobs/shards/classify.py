@@ -1,6 +1,7 @@
 """The result of a shard that is labelled with one or several artifacts, in one pass through the model."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from savs.model.model import Model
     from savs.readout.answer import Answer
     from savs.readout.artifact import Artifact
+    from savs.readout.classify import AnyReadout
+    from savs.readout.decision import Rule
     from savs.readout.leaks import Leak, TrainingSet
     from savs.timings import Timings
 
@@ -30,6 +33,7 @@ class Task:
     """A unit, the artifact that labels it, and the results of its rows so far, by index.
 
     model  shows items as they were shown when the artifact was made
+    rule   by which answers become predictions
     """
 
     unit: ShardRows
@@ -37,6 +41,7 @@ class Task:
     model: "Model"
     training: "TrainingSet"
     errors: dict[int, ItemError]
+    rule: "Rule"
     answers: "dict[int, Answer]" = field(default_factory=dict)
     digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
 
@@ -44,6 +49,7 @@ class Task:
     def of(cls, unit: ShardRows, model: "Model") -> "Task":
         """Raises SavsError if the artifact cannot be used; ArtifactMismatch if another model made it."""
         from savs.readout.artifact import load_artifact
+        from savs.readout.decision import rule_of
         from savs.readout.leaks import TrainingSet
 
         spec = unit.job.spec
@@ -56,9 +62,24 @@ class Task:
                 "back there, or submit the job again with the artifact's present address: that is another job"
             ) from error
         training = TrainingSet(artifact.manifest.training)
-        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors)
+        rule = unit.known.rule
+        if rule is None:
+            labels = Counter(row.label for row in artifact.manifest.training)
+            counts = {name: labels[name] for name in artifact.manifest.classes}
+            rule = rule_of(spec.decision, counts, votes=artifact.readout.mode == "reference")
+        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule)
         task.take_known()
         return task
+
+    @property
+    def readout(self) -> "AnyReadout":
+        """The artifact's readout under the prior of the corpus."""
+        from savs.readout.linear import LinearReadout
+
+        readout = self.artifact.readout
+        if self.rule.log_ratio is None or not isinstance(readout, LinearReadout):
+            return readout
+        return readout.with_log_prior(self.rule.log_ratio)
 
     def take_known(self) -> None:
         """Answer the rows that a pilot has read from what it found."""
@@ -66,10 +87,16 @@ class Task:
 
         from savs.readout.classify import on_device
 
-        known = {index: row for index, row in self.unit.known.items() if index not in self.errors}
+        rows = self.unit.known.rows
+        known = {
+            index: rows[index] for index in self.unit.by_index if index in rows and index not in self.errors
+        }
         if known:
             device = on_device(self.artifact.readout, self.model.layout)
-            answers = device.answers(torch.tensor([row.values for row in known.values()]))
+            values = torch.tensor([row.values for row in known.values()])
+            if self.rule.log_ratio is not None:
+                values = values + torch.tensor(self.rule.log_ratio)
+            answers = device.answers(values)
             self.answers.update(zip(known, answers, strict=True))
             self.digests.update((index, row.digests) for index, row in known.items())
 
@@ -107,7 +134,7 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
     from savs.engine.extract import stream
     from savs.readout.classify import on_device
 
-    model, readouts = tasks[0].model, [task.artifact.readout for task in tasks]
+    model, readouts = tasks[0].model, [task.readout for task in tasks]
     layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
     devices = [on_device(readout, model.layout.only(layers), model.device) for readout in readouts]
     ends = [0, *accumulate(device.width for device in devices)]
@@ -164,7 +191,7 @@ def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
 
 
 def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
-    sample, answer, known = entry.sample, task.answers[entry.index], task.unit.known.get(entry.index)
+    sample, answer, known = entry.sample, task.answers[entry.index], task.unit.known.rows.get(entry.index)
     assert sample is not None
     scores = {name: rounded for name, share in answer.scores.items() if (rounded := round(share, 6))}
     return ResultRow(
@@ -172,7 +199,7 @@ def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
         id=sample.id,
         task=name,
         media=sample.media,
-        prediction=answer.prediction,
+        prediction=answer.prediction if answer.confidence >= task.rule.threshold else None,
         votes={name: count for name, count in answer.votes.items() if count},
         confidence=round(answer.confidence, 6),
         margin=None if answer.margin is None else round(answer.margin, 6),

@@ -1,12 +1,12 @@
 """The rows of a shard, as read from the manifest."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 from jobs.ledger.artifacts import located
 from jobs.ledger.ledger import Ledger
-from jobs.ledger.pilots import KnownRow, known_rows, sample_rows
+from jobs.ledger.pilots import NOTHING, Known, known_of, sample_rows
 from jobs.records.job import ExtractSpec, Job, PilotSpec, awaited, is_pilot
 from jobs.records.plan import Shard
 from jobs.shards.allowed_roots import Roots
@@ -32,7 +32,7 @@ class ShardRows:
 
     job     with the present address of its artifact
     inside  folders that links to the artifact may not lead out of; None: the artifact's own
-    known   answers to those of its rows that a pilot has read
+    known   what a pilot has found: the answers to some rows of the corpus
     read    rows whose vectors are stored
     """
 
@@ -40,7 +40,7 @@ class ShardRows:
     shard: Shard
     entries: Sequence[ManifestRow]
     inside: tuple[str, ...] | None = None
-    known: Mapping[int, KnownRow] = field(default_factory=dict)
+    known: Known = NOTHING
     read: Collection[int] = ()
 
     @property
@@ -51,7 +51,7 @@ class ShardRows:
             for entry in self.entries
             if entry.sample is not None
             and entry.error is None
-            and entry.index not in self.known
+            and entry.index not in self.known.rows
             and entry.index not in self.read
         ]
 
@@ -95,9 +95,7 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
             f"job {job.job_id}: shard {shard.number} has {len(found)} rows, but {shard.rows} were planned"
         )
     after = awaited(job.spec)
-    known: Mapping[int, KnownRow] = {}
-    if found and after is not None and is_pilot(after):
-        known = known_rows(ledger, after, [entry.index for entry in found])
+    known = known_of(ledger, after) if after is not None and is_pilot(after) else NOTHING
     return ShardRows(job, shard, found, None if roots is None else roots.folders, known)
 
 

@@ -12,7 +12,7 @@ def with_pilot(ledger: Ledger, job: Job) -> list[Job]:
     the pilot and labels with the artifact that it makes."""
     spec = job.spec
     assert isinstance(spec, ClassifySpec) and spec.artifact is not None
-    same = ("name", "split", "model", "data", "after", "batch_tokens")
+    same = ("name", "split", "model", "data", "after", "batch_tokens", "decision")
     pilot = new_job(
         PilotSpec(artifact=spec.artifact, **{name: getattr(spec, name) for name in same}),
         job.max_failure_rate,

@@ -36,10 +36,12 @@ from jobs.submit.sample import plan_pilot
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
 from savs.model.checkpoint import ALIASES
+from savs.readout.decision import Decision
 from savs.storage import open_parent, without_scheme
 
 GENERAL = RowOptions()
 AS_TRAINED = PromptOptions()
+AS_FITTED = Decision()
 
 
 def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
@@ -124,6 +126,7 @@ def classify_job(
     batch_tokens: int | None,
     after: str | None = None,
     split: str | None = None,
+    decision: Decision = AS_FITTED,
     rows: RowOptions = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
@@ -139,6 +142,7 @@ def classify_job(
         model=resolve_model(model),
         data=make_source(data, "--data", rows),
         artifact=artifact,
+        decision=decision,
         after=after,
         shard_size=shard_size,
         batch_tokens=batch_tokens,

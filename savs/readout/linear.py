@@ -4,6 +4,7 @@
 heads that it needs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,11 +68,13 @@ class LinearReadout:
         values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
         return softmax(values.double().numpy())
 
-    def with_log_prior(self, log_ratio: "np.ndarray") -> "LinearReadout":
+    def with_log_prior(self, log_ratio: Sequence[float]) -> "LinearReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""
         import numpy as np
 
-        return replace(self, intercept=(self.intercept + self.temperature * log_ratio).astype(np.float32))
+        return replace(
+            self, intercept=(self.intercept + self.temperature * np.array(log_ratio)).astype(np.float32)
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the
