@@ -105,3 +105,15 @@ def test_each_split_of_a_folder_has_its_own_warnings_and_a_shared_file_has_them_
     how[how.index(str(tmp_path / "results"))] = str(tmp_path / "others")
     shared = savs_submit("run", *few, *many, *how)
     assert [line for line in before_loading(shared) if "/train/" in line] == expected[:4]
+
+
+def test_long_labels_of_a_corpus_that_are_no_classes_are_shortened(
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
+    rows = read_jsonl(own_corpus.data)
+    write_jsonl(own_corpus.data, [*rows, rows[1] | {"label": "\x1b[31m" + "x" * 9000}])
+
+    said = savs_submit(*run_arguments(own_corpus, qwen2_vl, workspace))
+
+    [warning] = [line for line in before_loading(said) if "are not classes" in line]
+    assert warning.endswith(f"will count as wrong: '\\x1b[31m{'x' * 35}'…")
