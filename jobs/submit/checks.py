@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.paths import check_path
 from jobs.records.job import AnySpec, ClassifySpec, ExtractSpec, Job, PilotSpec
 from jobs.submit.artifacts import read_card
+from jobs.submit.label_checks import quoted
 from jobs.submit.planner import Survey
 from savs.errors import ArtifactMismatch, ArtifactNotFound, ModelNotFound, SettingsError
 from savs.model.checkpoint import ALIASES, is_hub_id
@@ -117,8 +118,17 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
 
 
 def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
-    """Calls `tell` if labels of a corpus are not classes that its job can predict: their rows will count as
-    wrong. The arguments are those of `check_questions`."""
+    """Calls `tell` for each warning about labels of examples (`jobs.submit.label_checks`), and if labels of a
+    corpus are not classes that its job can predict: their rows will count as wrong. The arguments are those
+    of `check_questions`."""
+    found = [
+        warning
+        for job in jobs
+        if job.job_id in surveys
+        for warning in surveys[job.job_id].label_warnings(job.spec.source.url)
+    ]
+    for warning in dict.fromkeys(found):  # jobs may share a manifest
+        tell(warning)
     for spec, survey in _corpora(jobs, surveys):
         classes = _classes(spec, jobs, surveys)
         if classes is None:
@@ -126,7 +136,7 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
         other = [label for label in survey.labels if label not in classes]
         if other:
             rows = sum(survey.labels[label] for label in other)
-            shown = ", ".join(map(repr, other[:LABELS_SHOWN])) + (", …" if other[LABELS_SHOWN:] else "")
+            shown = ", ".join(map(quoted, other[:LABELS_SHOWN])) + (", …" if other[LABELS_SHOWN:] else "")
             tell(
                 f"{spec.data.url}: the labels of {rows} of {survey.rows} rows are not classes, so the rows "
                 f"will count as wrong: {shown}"

@@ -26,6 +26,7 @@ class Estimate:
     problems    rows that cannot be used; `bad` has the first row of each cause
     classes     rows per label, most frequent first
     unknown     fields that the format does not use, and the first line that has each
+    warnings    about the labels of a training file, as `run` and `extract` print them
     missing     media that do not exist, of which `absent` are the first; None if not checked
     refused     why it cannot be submitted; None if it can
     rate        items per second of one worker, measured or given; None if unknown
@@ -44,6 +45,7 @@ class Estimate:
     bad: tuple[BadLine, ...]
     classes: dict[str, int]
     unknown: dict[str, int]
+    warnings: tuple[str, ...] = ()
     missing: int | None = None
     absent: tuple[BadLine, ...] = ()
     refused: str | None = None
@@ -105,6 +107,7 @@ def estimate(
         bad=tuple(survey.bad.values()),
         classes=dict(survey.labels.most_common()),
         unknown=survey.unknown,
+        warnings=() if refused else tuple(survey.label_warnings(source.url)),
         missing=len(absent) if check_media else None,
         absent=tuple(absent[: ManifestError.SHOWN]),
         refused=refused,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from jobs.records.plan import Plan, RowKind
+from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings, quoted
 from savs.data.formats import Fields, format_of
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
@@ -33,9 +34,10 @@ class Survey:
     unasked    rows without a question
     bad        why rows are unusable: each cause with its first row, of at most `SHOWN` causes
     unknown    fields that the format does not use, and the first line that has each
+    examples   what the labels of a labelled manifest are checked by; None of other manifests
     """
 
-    MAX_LABELS = 100_000
+    MAX_LABELS = MAX_CLASSES
     MAX_UNKNOWN = 20
 
     good_rows: int = 0
@@ -46,12 +48,13 @@ class Survey:
     problems: int = 0
     kind: RowKind | None = None
     unknown: dict[str, int] = field(default_factory=dict)
+    examples: Examples | None = None
 
     @property
     def rows(self) -> int:
         return self.good_rows + self.problems
 
-    def good(self, fields: Fields) -> None:
+    def good(self, fields: Fields, line: Line) -> None:
         self.good_rows += 1
         label = fields.label
         if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
@@ -62,6 +65,8 @@ class Survey:
             self.questions.append(fields.question)
         if self.kind is None:
             self.kind = kind_of(fields)
+        if self.examples is not None:
+            self.examples.add(fields, line)
 
     def strange(self, names: Iterable[str], line: int) -> None:
         for name in names:
@@ -72,6 +77,10 @@ class Survey:
         """Return how many rows of the manifest at `url` cannot be used, and why."""
         causes = "".join(f"\n  {url}:{told(bad)}" for bad in self.bad.values())
         return f"{url}: {self.problems} of {self.rows} rows cannot be used and will fail{causes}"
+
+    def label_warnings(self, url: str) -> list[str]:
+        """Return the warnings about the labels of the manifest at `url`; none if it is not labelled."""
+        return [] if self.examples is None else label_warnings(url, self.labels, self.examples)
 
     def wrong(self, line: int, reason: str) -> None:
         self.problems += 1
@@ -110,6 +119,8 @@ def plan_manifest(
     found = survey or Survey()
     store, key = open_parent(url, inside)
     reading = reading or Reading(base_of(url))
+    if labelled and survey is not None:
+        survey.examples = Examples(reading)
     known = format_of(reading.format).fields
     offsets, lines = array("q"), array("q")
     rows = end = 0
@@ -119,7 +130,7 @@ def plan_manifest(
         for line in manifest_rows(stream, listed, url):
             try:
                 row = parse_row(line)
-                found.good(fields_of(row, reading.format, labelled=labelled))
+                found.good(fields_of(row, reading.format, labelled=labelled), line)
                 if not known >= row.keys():
                     found.strange(row.keys() - known, line.number)
             except BadRow as error:
@@ -130,6 +141,8 @@ def plan_manifest(
                 offsets.append(line.offset)
                 lines.append(line.number)
             rows, end = rows + 1, line.offset + line.length
+    if found.examples is not None:
+        found.examples.close()
     if found.problems and (labelled or not found.good_rows):
         raise ManifestError(url, list(found.bad.values()), found.problems, found.rows)
     if size is None or not rows:
@@ -143,7 +156,7 @@ def _check_labels(labels: Counter[str], url: str) -> None:
     """Raises SettingsError if no head can be told from another with these examples."""
     if len(labels) == 1:
         [label] = labels
-        raise SettingsError(f"{url}: every label is {label!r}; at least two classes are needed")
+        raise SettingsError(f"{url}: every label is {quoted(label)}; at least two classes are needed")
     if max(labels.values()) == 1:
         raise SettingsError(
             f"{url}: each of the {len(labels)} rows has a label of its own; at least one class needs two "

@@ -26,6 +26,8 @@ def print_estimate(found: Estimate) -> None:
         out.print(
             f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by format {found.format!r}"
         )
+    for warning in found.warnings:
+        out.print(f"  [yellow]{escape(warning)}[/yellow]")
     for bad in found.absent:
         out.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.missing is not None:
