@@ -34,7 +34,15 @@ def score(labels: Sequence[str | None], answers: Sequence[Answer | str]) -> Scor
             )
         label = None if label is None else str(label)  # not NumPy's text
         if isinstance(answer, Answer):
-            tally.add(Scored(index, answer.prediction, label, scores=shares(answer.votes)))
+            tally.add(
+                Scored(
+                    index,
+                    answer.prediction,
+                    label,
+                    scores=shares(answer.votes),
+                    confidence=answer.confidence,
+                )
+            )
         else:
             tally.add(Scored(index, str(answer), label))
     found = metrics.score(tally)

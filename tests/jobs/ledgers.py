@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
-from jobs.records.outcome import Counts, ErrorExample, LeakedRow, Outcome
+from jobs.records.outcome import ErrorExample, LeakedRow, Outcome
 from jobs.records.plan import Plan
 from jobs.records.row import ResultRow, RowError
 from jobs.records.tally import TallyRecord
@@ -105,7 +105,7 @@ def write_outcome(
         attempt=attempt,
         part=part,
         sha256=digest,
-        counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
+        counts=result.counts_of(rows),
         tally=TallyRecord.of(tally_of(rows, format)),
         leaks=leaks,
         tally_without_leaks=TallyRecord.of(tally_of(unseen, format)) if leaks else None,
