@@ -79,6 +79,22 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
+def probable(
+    index: int, scores: dict[str, float], label: str | None = None, abstains: bool = False
+) -> ResultRow:
+    """A row with probabilities, labelled with the likeliest class unless it abstains."""
+    likeliest = max(scores, key=scores.__getitem__)
+    return ResultRow(
+        index=index,
+        id=f"row-{index}",
+        task="pets",
+        prediction=None if abstains else likeliest,
+        confidence=scores[likeliest],
+        scores=scores,
+        label=label,
+    )
+
+
 def tally_of(rows: Iterable[ResultRow], format: str = "general") -> Tally:
     """What a worker counts of `rows`, of which the manifest says nothing else."""
     return result.tally_of(rows, {}, format)
