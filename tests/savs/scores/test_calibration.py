@@ -12,7 +12,10 @@ from savs.scores.metrics import Tally, score
 from savs.scores.scored import Scored
 
 Row = tuple[float, bool]
-ROWS = st.lists(st.tuples(st.integers(0, 1000).map(lambda step: step / 1000), st.booleans()), min_size=1)
+# Few confidences and many rows, so that some are equal and some bins have several.
+CONFIDENCE = st.one_of(st.integers(0, 1000), st.integers(0, 40).map(lambda step: 25 * step))
+ROW = st.tuples(CONFIDENCE.map(lambda step: step / 1000), st.booleans())
+ROWS = st.lists(ROW, min_size=1, max_size=20) | st.lists(ROW, min_size=40, max_size=60)
 
 
 def confidences_of(rows: Iterable[Row]) -> Confidences:
@@ -63,6 +66,15 @@ def test_bins_have_equal_mass_where_confidences_differ() -> None:
     assert [one.rows for one in found.reliability] == [20] * BINS
     assert [one.confidence for one in found.reliability] == pytest.approx(confidence.mean(1))
     assert [one.accuracy for one in found.reliability] == pytest.approx(hits.mean(1))
+
+
+def test_rows_of_equal_confidence_are_in_the_bin_of_their_middle_rank() -> None:
+    # given bins of two ranks each, and three equal rows with the ranks 1, 2 and 3 of 0 to 29
+    rest = [(0.5 + n / 100, True) for n in range(26)]
+
+    found = scores_of([(0.1, True), (0.2, True), (0.2, False), (0.2, True), *rest])
+
+    assert [one.rows for one in found.reliability] == [1, 3] + [2] * 13
 
 
 @given(ROWS)
