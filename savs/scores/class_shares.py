@@ -34,22 +34,22 @@ class Probabilities:
 
     def add(self, probabilities: Mapping[str, float]) -> None:
         """Count a row. A class that is left out has probability 0."""
-        found = {name: (p, part) for name, p in probabilities.items() if (part := round(MILLION * p))}
-        self._add(
-            1,
-            {name: part for name, (_, part) in found.items()},
-            {name: round(MILLION * p * (1 - p)) for name, (p, _) in found.items()},
-        )
+        self.rows += 1
+        for name, p in probabilities.items():
+            if part := round(MILLION * p):
+                self.sums[name] += part
+                self.spreads[name] += round(MILLION * p * (1 - p))
+        self._limit()
 
     def update(self, other: "Probabilities") -> None:
         """Add `other` to this one."""
+        self.rows += other.rows
+        self.sums.update(other.sums)
+        self.spreads.update(other.spreads)
         self.too_many |= other.too_many
-        self._add(other.rows, other.sums, other.spreads)
+        self._limit()
 
-    def _add(self, rows: int, sums: Mapping[str, int], spreads: Mapping[str, int]) -> None:
-        self.rows += rows
-        self.sums.update(sums)
-        self.spreads.update(spreads)
+    def _limit(self) -> None:
         # Classes are never taken away one by one: which of them are left would depend on the order.
         if self.too_many or len(self.sums) > MAX_CLASSES:
             self.too_many = True
