@@ -142,7 +142,8 @@ class Child:
 
 def _log_end(attempt: Attempt, seconds: float) -> None:
     counts = attempt.outcomes[0].counts if attempt.outcomes else Counts()
-    done = f"{counts.rows} rows, {counts.failed} failed, {seconds:.1f} s"
+    abstained = f"{counts.abstained} abstained, " if counts.abstained else ""
+    done = f"{counts.rows} rows, {abstained}{counts.failed} failed, {seconds:.1f} s"
     fields = {
         "attempt": attempt.number,
         "outcome": attempt.word,

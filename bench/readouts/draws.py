@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from savs.scores.calibration import Confidences, calibrate
 
 from bench.readouts.sets import LabelledSet
 from savs.estimators.prior import threshold_for
 from savs.readout.choice import Asked, fit_readout
 from savs.readout.classify import classify
+from savs.scores.calibration import Confidences, calibrate
 
 UNLABELLED = 800  # rows of the corpus
 PRECISION = 0.95  # asked for

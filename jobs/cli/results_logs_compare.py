@@ -115,8 +115,8 @@ def logs(name: str, workspace: str | None, as_json: bool) -> None:
 def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
     """Compare the accuracy of two jobs on the same rows, and test whether the difference may be chance.
 
-    A name stands for its newest classify job. Rows without a label are left out; rows that failed count
-    as wrong. Intervals are 95 % intervals, the test is McNemar's. Several pairs make a table.
+    A name stands for its newest classify job. Rows without a label are left out; rows that failed or
+    abstained count as wrong. Intervals are 95 % intervals, the test is McNemar's. Several pairs make a table.
 
     Example: savs-submit compare pets-zero-shot pets --workspace results
     """

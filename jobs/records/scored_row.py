@@ -25,4 +25,14 @@ def scored(rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str
             group=sample.group if sample else None,
             split=sample.split if sample else None,
             media=row.media,
+            confidence=row.confidence,
+            likeliest=_likeliest(row),
+            probabilistic=row.scores is not None,
         )
+
+
+def _likeliest(row: ResultRow) -> str | None:
+    """Return the class of the highest score, the first of equals, of a row that abstained; else None."""
+    if row.prediction is not None or row.error is not None or not row.scores:
+        return None
+    return max(row.scores, key=row.scores.__getitem__)

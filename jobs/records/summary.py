@@ -50,6 +50,10 @@ class GroupScore(Part):
     splits: dict[str, dict[str, RateOfRows]] | None = None
 
 
+class ReliabilityBin(Part):
+    rows: Annotated[Count, Field(ge=1)]
+
+
 class Scores(Part):
     """The scores of a job whose rows have labels. Without labels there is none of them."""
 
@@ -112,6 +116,9 @@ class Summary(Scores):
     per_class: dict[str, ClassScore] = {}
     splits: dict[str, RateOfRows] = {}
     groups: dict[str, GroupScore] = {}
+    ece: Rate | None = None
+    reliability: list[ReliabilityBin] = []
+    class_shares: dict[str, RateOfRows] = {}
     leaks: Leaks | None = None
     without_leaks: Scores = Scores()
     missing: list[Missing] = []

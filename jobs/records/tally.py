@@ -8,13 +8,13 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
+from jobs.records.confidence import ConfidencesRecord, Count, ProbabilitiesRecord
 from jobs.records.record import Record
 from savs.scores.clusters import Cell, Clusters
 from savs.scores.groups import GROUPINGS, MILLION, Groups, Member
 from savs.scores.metrics import Tally
 from savs.scores.ranking import STEPS, Ranking
 
-Count = Annotated[int, Field(ge=0)]
 Key = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -180,6 +180,8 @@ class TallyRecord(Record):
     rows: ClustersRecord = ClustersRecord()
     ranking: RankingRecord = RankingRecord()
     groups: dict[str, GroupsRecord] = Field(default_factory=dict)
+    confidences: ConfidencesRecord = ConfidencesRecord()
+    probabilities: ProbabilitiesRecord = ProbabilitiesRecord()
 
     @classmethod
     def of(cls, tally: Tally) -> "TallyRecord":
@@ -190,6 +192,8 @@ class TallyRecord(Record):
             rows=ClustersRecord.of(tally.rows),
             ranking=RankingRecord.of(tally.ranking),
             groups={format: GroupsRecord.of(one) for format, one in sorted(tally.groups.items())},
+            confidences=ConfidencesRecord.of(tally.confidences),
+            probabilities=ProbabilitiesRecord.of(tally.probabilities),
         )
 
     def tally(self) -> Tally:
@@ -203,6 +207,8 @@ class TallyRecord(Record):
             self.rows.clusters(),
             self.ranking.ranking(),
             {format: one.groups(format) for format, one in self.groups.items()},
+            self.confidences.confidences(),
+            self.probabilities.probabilities(),
         )
 
     @model_validator(mode="after")

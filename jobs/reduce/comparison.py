@@ -18,7 +18,7 @@ from savs.scores.scored import Scored
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows with a label that both jobs have; a row that failed counts as wrong.
+    """Rows with a label that both jobs have; a row that failed or abstained counts as wrong.
 
     accuracies  of the first and of the second job, `intervals` of 95 % (`savs.scores.intervals`)
     difference  the second's accuracy minus the first's, with its interval of 95 % (`paired_interval`)

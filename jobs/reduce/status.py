@@ -1,5 +1,6 @@
 """The state of a job, read from the ledger."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jobs.ledger.artifacts import artifact_of
@@ -17,7 +18,8 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
 
     "waiting" means that the job in `after` has not ended; "blocked" means that it has ended without
     success; "interrupted" means that neither a pool nor a living process runs the job. `reason` is given
-    for jobs that failed, were stopped, or are interrupted.
+    for jobs that failed, were stopped, or are interrupted; `abstained`, the number of rows without a
+    prediction that did not fail, if there are any.
     """
     state: dict[str, Any] = {
         "job_id": job.job_id,
@@ -48,6 +50,7 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
             "rows": planned.rows,
             "rows_done": sums.counts["rows"],
             "failed": sums.counts["failed"],
+            **abstained_of(sums.counts),
             "accuracy": sums.tally.accuracy if job.spec.kind == "classify" else None,
         }
     if ledger.is_cancelled(job.job_id):
@@ -73,9 +76,15 @@ def _ended(summary: dict[str, Any]) -> dict[str, Any]:
         "rows": summary["rows"],
         "rows_done": summary["rows"],
         "failed": summary["failed"],
+        **abstained_of(summary),
         "accuracy": summary.get("accuracy"),
         "reason": summary.get("reason"),
     }
+
+
+def abstained_of(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Return the field `abstained` of a state; it is left out if no row abstained."""
+    return {"abstained": counts["abstained"]} if counts["abstained"] else {}
 
 
 def _unfinished(ledger: Ledger, job: Job) -> str:

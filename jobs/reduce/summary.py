@@ -8,6 +8,8 @@ from jobs.records.job import ClassifySpec, Job
 from jobs.records.retries import Planned
 from jobs.reduce.sums import Sums
 from savs.errors import IN_MANIFEST, LedgerError
+from savs.scores.calibration import Calibration, calibrate
+from savs.scores.class_shares import class_shares
 from savs.scores.metrics import Scores, score
 
 # Stages of a shard, in order. `forward` is the time to start a forward pass, and on a CPU all of it.
@@ -53,6 +55,10 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         if scores := score(tally):
             summary |= scores_of(scores)
             summary["warnings"] += group_warnings(scores)
+        else:
+            summary |= calibration_of(calibrate(tally.confidences))
+        if class_rates := class_shares(tally.probabilities):
+            summary["class_shares"] = {name: asdict(rate) for name, rate in class_rates.items()}
         if job.spec.zero_shot is None:
             summary |= _leaks(sums)
         if sums.leaks.unchecked and job.spec.zero_shot is None:
@@ -71,7 +77,7 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         )
     elif counts["failed"] and (lost or isinstance(job.spec, ClassifySpec)):
         summary["advice"] = _advice(job, counts["failed"], rows_in_manifest(summary["errors"]))
-    summary["timings"] = timings_of(sums, counts["rows"], counts["labelled"])
+    summary["timings"] = timings_of(sums, counts["rows"], counts["rows"] - counts["failed"])
     summary["created"] = job.submitted
     return summary
 
@@ -138,14 +144,15 @@ def errors_of(sums: Sums) -> dict[str, dict[str, Any]]:
     }
 
 
-def timings_of(sums: Sums, rows: int, labelled: int) -> dict[str, Any]:
-    """Return seconds per stage over all shards; labelled rows per second of each stage alone; rows, tokens
-    and pixels per second of a worker; and the share of that time in which the device was busy."""
+def timings_of(sums: Sums, rows: int, good: int) -> dict[str, Any]:
+    """Return seconds per stage over all shards; `good` rows, which did not fail, per second of each stage
+    alone; rows, tokens and pixels per second of a worker; and the share of that time in which the device was
+    busy."""
     seconds, whole = sums.timings, sums.timings["worker"]
     timings: dict[str, Any] = {
         "seconds": {stage: round(seconds[stage], 3) for stage in STAGES if seconds[stage] > 0},
         "items_per_second": {
-            stage: round(labelled / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
+            stage: round(good / seconds[stage], 1) for stage in STAGES if seconds[stage] > 0
         },
         "worker_seconds": round(whole, 3),
     }
@@ -174,7 +181,20 @@ def scores_of(scores: Scores) -> dict[str, Any]:
         "splits": {split: asdict(rate) for split, rate in scores.splits.items()} or None,
         "groups": {format: asdict(one) for format, one in scores.groups.items()} or None,
     }
+    fields |= calibration_of(scores.calibration)
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def calibration_of(found: Calibration | None) -> dict[str, Any]:
+    """Return the scores of confidence of a summary; empty if no row has a label and a confidence."""
+    if found is None:
+        return {}
+    return {
+        "ece": found.ece,
+        "reliability": [asdict(one) for one in found.reliability],
+        "risk_coverage": [asdict(one) for one in found.risk_coverage],
+        "aurc": found.aurc,
+    }
 
 
 def group_warnings(scores: Scores) -> list[str]:

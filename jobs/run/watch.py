@@ -13,7 +13,7 @@ from jobs.queue.timeouts import Timeouts
 from jobs.records.job import Job, awaited, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.records.retries import Planned
-from jobs.reduce.status import interruption, is_due
+from jobs.reduce.status import abstained_of, interruption, is_due
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
 from jobs.run.pace import Pace
@@ -93,6 +93,7 @@ class FollowedJob:
             "rows": self.planned.rows if self.planned else 0,
             "rows_done": self.sums.counts["rows"],
             "failed": self.sums.counts["failed"],
+            **abstained_of(self.sums.counts),
             "accuracy": self.sums.tally.accuracy if self.job.spec.kind == "classify" else None,
             "items_per_second": None if rate is None else round(rate, 3),
             "eta_seconds": None if eta is None else round(eta, 1),

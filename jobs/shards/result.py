@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.records.job import ZeroShot
-from jobs.records.outcome import LeakedRow
+from jobs.records.outcome import Counts, LeakedRow
 from jobs.records.row import ExampleRow, ResultRow, RowError
 from jobs.records.scored_row import scored
 from jobs.shards.rows import ManifestRow
@@ -54,6 +54,18 @@ def notes_of(sample: Sample, digests: "Iterable[Digest]") -> tuple[str, ...] | N
     """The notes on a row's media, each after its file's name; None if there are none."""
     opened = zip(sample.media, digests, strict=False)  # fewer digests if one could not be opened
     return tuple(f"{base_name(address)}: {note}" for address, one in opened for note in one.notes) or None
+
+
+def counts_of(rows: Sequence[ResultRow | ExampleRow]) -> Counts:
+    """Return how many rows are labelled (of examples: read), abstained, and failed."""
+    good = [row for row in rows if row.error is None]
+    abstained = sum(isinstance(row, ResultRow) and row.prediction is None for row in good)
+    return Counts(
+        rows=len(rows),
+        labelled=len(good) - abstained,
+        abstained=abstained,
+        failed=len(rows) - len(good),
+    )
 
 
 def tally_of(

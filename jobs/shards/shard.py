@@ -21,7 +21,7 @@ from jobs.shards.classify import label_rows
 from jobs.shards.companions import carried_shards
 from jobs.shards.extract import read_examples
 from jobs.shards.pilot import read_vectors
-from jobs.shards.result import Progress, ShardResult
+from jobs.shards.result import Progress, ShardResult, counts_of
 from jobs.shards.rows import ShardRows, read_shard_rows
 from jobs.shards.zero_shot import answer_rows
 
@@ -92,14 +92,13 @@ def _endings(
 def _outcome(unit: ShardRows, ending: ShardResult, part: tuple[str, str, str | None]) -> Outcome:
     attempt, name, digest = part
     rows, without = ending.rows, ending.tally_without_leaks
-    failed = sum(row.error is not None for row in rows)
     return Outcome(
         shard=unit.shard.number,
         status="done",
         attempt=attempt,
         part=name,
         sha256=digest,
-        counts=Counts(rows=len(rows), labelled=len(rows) - failed, failed=failed),
+        counts=counts_of(rows),
         tally=TallyRecord.of(ending.tally),
         leaks=ending.leaks,
         tally_without_leaks=None if without is None else TallyRecord.of(without),

@@ -30,7 +30,8 @@ def estimate_prior(probabilities: "np.ndarray", prior: "np.ndarray") -> "np.ndar
         if done:
             break
     bounded: np.ndarray = np.maximum(shares, LEAST)
-    return bounded / bounded.sum()
+    bounded /= bounded.sum()
+    return bounded
 
 
 def threshold_for(confidences: "np.ndarray", precision: float) -> float | None:

@@ -34,7 +34,16 @@ def score(labels: Sequence[str | None], answers: Sequence[Answer | str]) -> Scor
             )
         label = None if label is None else str(label)  # not NumPy's text
         if isinstance(answer, Answer):
-            tally.add(Scored(index, answer.prediction, label, scores=answer.scores or shares(answer.votes)))
+            tally.add(
+                Scored(
+                    index,
+                    answer.prediction,
+                    label,
+                    scores=answer.scores or shares(answer.votes),
+                    confidence=answer.confidence,
+                    probabilistic=bool(answer.scores),
+                )
+            )
         else:
             tally.add(Scored(index, str(answer), label))
     found = metrics.score(tally)

@@ -1,1 +1,1 @@
-"""Scores that can be added up: accuracy, intervals, groups of rows, and average precision."""
+"""Scores that can be added up: accuracy, intervals, groups of rows, average precision, calibration."""

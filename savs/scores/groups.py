@@ -173,7 +173,7 @@ class GroupScores:
               mrb_individual: `pairs`, and `tied`, which are pairs of equal scores and count as wrong
     splits    the same for each split
     scored    groups
-    unscored  groups of which rows failed, have no label, or are missing
+    unscored  groups of which rows failed, abstained, have no label, or are missing
     doubled   groups, not scored either, in which several rows have the same label
     unlike    scored groups whose rows do not show the images that the format requires
     """

@@ -7,7 +7,7 @@ only as an error, so a row that is retried later only adds the missing counts.
     for sample, answer in zip(corpus.samples, answers):
         tally.add(
             Scored(sample.index, answer.prediction, sample.label,
-                   scores=shares(answer.votes), media=sample.media)
+                   scores=shares(answer.votes), media=sample.media, confidence=answer.confidence)
         )
     score(tally).accuracy_interval
 """
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from savs.data.formats import Seat
+from savs.scores.calibration import Calibration, Confidences, calibrate
+from savs.scores.class_shares import Probabilities
 from savs.scores.clusters import Cell, Clusters, RateName, RatePart
 from savs.scores.groups import GROUPINGS, MILLION, PREFERRED, Groups, GroupScores, Member, score_groups
 from savs.scores.intervals import Rate, Sizes, clustered, rate_of
@@ -34,6 +36,8 @@ class Tally:
     rows       rows with a label and a prediction, by cluster
     ranking    those of them that have scores, by their scores
     groups     format → its groups
+    confidences    rows with a label and a confidence, by their confidence
+    probabilities  rows whose scores are probabilities, with or without a label
     """
 
     predicted: Counter[str] = field(default_factory=Counter)
@@ -42,6 +46,8 @@ class Tally:
     rows: Clusters = field(default_factory=Clusters)
     ranking: Ranking = field(default_factory=Ranking)
     groups: dict[str, Groups] = field(default_factory=dict)
+    confidences: Confidences = field(default_factory=Confidences)
+    probabilities: Probabilities = field(default_factory=Probabilities)
 
     @property
     def accuracy(self) -> float | None:
@@ -56,7 +62,13 @@ class Tally:
             self._groups(row.format).see(seat.group)
         if row.error is not None:
             self.errors[row.error] += 1
-        elif row.prediction is not None:
+            return
+        if row.probabilistic:
+            self.probabilities.add(row.scores)
+        likeliest = row.prediction if row.likeliest is None else row.likeliest
+        if row.label is not None and row.confidence is not None and likeliest is not None:
+            self.confidences.add(row.confidence, likeliest == row.label)
+        if row.prediction is not None:
             self.predicted[row.prediction] += 1
             if row.label is not None:
                 self._score(row, row.label, row.prediction, seat)
@@ -87,6 +99,8 @@ class Tally:
         self.ranking.update(other.ranking)
         for format, groups in other.groups.items():
             self._groups(format).update(groups)
+        self.confidences.update(other.confidences)
+        self.probabilities.update(other.probabilities)
 
     def __add__(self, other: "Tally") -> "Tally":
         return total([self, other])
@@ -127,6 +141,7 @@ class Scores:
     confusion          label → prediction → rows
     splits             accuracy of the rows of each split
     groups             format → scores of its groups
+    calibration        scores of the confidence, also of labelled rows that abstained; None without any
     """
 
     rows: int
@@ -140,6 +155,7 @@ class Scores:
     confusion: dict[str, dict[str, int]]
     splits: dict[str, Rate]
     groups: dict[str, GroupScores]
+    calibration: Calibration | None
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -191,6 +207,7 @@ def score(tally: Tally) -> Scores | None:
             for format, groups in sorted(tally.groups.items())
             if (scores := score_groups(groups)) is not None
         },
+        calibration=calibrate(tally.confidences),
     )
 
 

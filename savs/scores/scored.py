@@ -23,6 +23,9 @@ class Scored:
     group       as in the sample: a name that rows share, if they have one
     split       name under which the row is also scored separately
     media       addresses of the media it shows
+    confidence  of the likeliest class, 0 to 1; None if it has none
+    likeliest   the class of that confidence, also if the row abstained; None if it is the prediction
+    probabilistic  whether `scores` are probabilities; then the row counts for the shares of classes
     """
 
     index: int
@@ -34,6 +37,9 @@ class Scored:
     group: str | None = None
     split: str | None = None
     media: tuple[str, ...] = ()
+    confidence: float | None = None
+    likeliest: str | None = None
+    probabilistic: bool = False
 
     @property
     def seat(self) -> Seat | None:

@@ -102,6 +102,7 @@ def run_arguments(
     return [
         *("run", "--train", str(corpus.train), "--data", str(corpus.data), "--name", name),
         *("--model", str(model), "--workspace", str(workspace), "--heads", str(HEADS)),
+        *("--readout", "reference"),
         *("--shard-size", str(shard_size), "--batch-tokens", "200"),
     ]
 

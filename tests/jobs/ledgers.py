@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
-from jobs.records.outcome import Counts, ErrorExample, LeakedRow, Outcome
+from jobs.records.outcome import ErrorExample, LeakedRow, Outcome
 from jobs.records.plan import Plan
 from jobs.records.row import ResultRow, RowError
 from jobs.records.tally import TallyRecord
@@ -79,6 +79,22 @@ def row(index: int, prediction: str | None, label: str | None = None, error: str
     )
 
 
+def probable(
+    index: int, scores: dict[str, float], label: str | None = None, abstains: bool = False
+) -> ResultRow:
+    """A row with probabilities, labelled with the likeliest class unless it abstains."""
+    likeliest = max(scores, key=scores.__getitem__)
+    return ResultRow(
+        index=index,
+        id=f"row-{index}",
+        task="pets",
+        prediction=None if abstains else likeliest,
+        confidence=scores[likeliest],
+        scores=scores,
+        label=label,
+    )
+
+
 def tally_of(rows: Iterable[ResultRow], format: str = "general") -> Tally:
     """What a worker counts of `rows`, of which the manifest says nothing else."""
     return result.tally_of(rows, {}, format)
@@ -105,7 +121,7 @@ def write_outcome(
         attempt=attempt,
         part=part,
         sha256=digest,
-        counts=Counts(rows=len(rows), labelled=len(rows) - len(failed), failed=len(failed)),
+        counts=result.counts_of(rows),
         tally=TallyRecord.of(tally_of(rows, format)),
         leaks=leaks,
         tally_without_leaks=TallyRecord.of(tally_of(unseen, format)) if leaks else None,

@@ -34,7 +34,7 @@ def calm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     result = savs_submit(
         *("run", "--train", corpus / "train.jsonl", "--data", corpus / "corpus.jsonl"),
         *("--model", "demo", "--name", "stroke", "--workspace", workspace),
-        *("--shard-size", SHARD, "--batch-tokens", BATCH),
+        *("--shard-size", SHARD, "--batch-tokens", BATCH, "--readout", "reference"),
     )
     assert result.exit_code == 0, result.output
     ledger = Ledger(str(workspace))

@@ -36,7 +36,7 @@ def run_pets(pool: Pool, place: str) -> Result:
         *("--train", write_manifest(f"{place}/train.jsonl", 12, lambda i: f"{CLASSES[i % 3]}-t{i}")),
         *("--data", write_manifest(f"{place}/data.jsonl", 40, lambda i: f"{CLASSES[i % 3]}-{i}")),
     ]
-    how = ["--model", MODEL, "--name", "pets", "--heads", "5", "--shard-size", "6"]
+    how = ["--model", MODEL, "--name", "pets", "--heads", "5", "--readout", "reference", "--shard-size", "6"]
     return savs_submit(pool, "run", *files, *how)
 
 

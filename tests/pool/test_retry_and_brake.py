@@ -23,7 +23,18 @@ def run_pets(pool: Pool, train: list[str], data: list[str], shard_size: int, *mo
         *("--train", write_manifest(f"{folder}/train.jsonl", len(train), lambda i: train[i])),
         *("--data", write_manifest(f"{folder}/data.jsonl", len(data), lambda i: data[i])),
     ]
-    how = ["--model", MODEL, "--name", "pets", "--heads", "5", "--shard-size", str(shard_size)]
+    how = [
+        "--model",
+        MODEL,
+        "--name",
+        "pets",
+        "--heads",
+        "5",
+        "--readout",
+        "reference",
+        "--shard-size",
+        str(shard_size),
+    ]
     return savs_submit(pool, "run", *files, *how, "--wait", *more)
 
 

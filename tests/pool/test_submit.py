@@ -22,7 +22,20 @@ def run_pets(pool: Pool, tmp_path: Path, *more: str) -> Result:
     data = write_manifest(f"{tmp_path}/data.jsonl", 40, lambda i: f"{('cat', 'dog', 'owl')[i % 3]}-{i}")
     files = ["--train", train, "--data", data]
     return submit(
-        pool, "run", *files, "--model", MODEL, "--name", "pets", "--heads", "5", "--shard-size", "10", *more
+        pool,
+        "run",
+        *files,
+        "--model",
+        MODEL,
+        "--name",
+        "pets",
+        "--heads",
+        "5",
+        "--readout",
+        "reference",
+        "--shard-size",
+        "10",
+        *more,
     )
 
 
@@ -75,7 +88,19 @@ def test_a_pool_runs_splits_side_by_side_and_the_table_comes_at_the_end(pool: Po
     folders = ["--train", str(tmp_path / "train"), "--data", str(tmp_path / "data")]
 
     said = submit(
-        pool, "run", *folders, "--model", MODEL, "--name", "pets", "--heads", "5", "--wait", "--json"
+        pool,
+        "run",
+        *folders,
+        "--model",
+        MODEL,
+        "--name",
+        "pets",
+        "--heads",
+        "5",
+        "--readout",
+        "reference",
+        "--wait",
+        "--json",
     )
 
     *summaries, table = json.loads(said.stdout)

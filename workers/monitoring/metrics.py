@@ -60,6 +60,7 @@ class Metrics:
         self.shards.labels(attempt.word).inc()
         for outcome in attempt.outcomes:
             self.items.labels(task, "labelled").inc(outcome.counts.labelled)
+            self.items.labels(task, "abstained").inc(outcome.counts.abstained)
             self.items.labels(task, "failed").inc(outcome.counts.failed)
             for kind, rows in outcome.tally.errors.items():
                 self.errors.labels(kind).inc(rows)

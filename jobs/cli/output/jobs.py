@@ -13,7 +13,9 @@ NOTE_WIDTH = 60  # columns after which a note is wrapped; no other column is wra
 def print_jobs(states: list[dict[str, Any]]) -> None:
     """Prints jobs as a table, then the reasons of those that have one."""
     table = Table(box=None)
-    for column in ("job", "state", "shards", "rows", "failed", "accuracy", "submitted"):
+    abstained = any(state.get("abstained") for state in states)
+    counts = ("rows", *(["abstained"] if abstained else []), "failed")
+    for column in ("job", "state", "shards", *counts, "accuracy", "submitted"):
         table.add_column(column, no_wrap=True)
     table.add_column("note", overflow="fold", max_width=NOTE_WIDTH)
     for state in states:
@@ -22,8 +24,7 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
             escape(state["job_id"]),
             state["status"],
             f"{state['shards_done']}/{state['shards']}",
-            str(state["rows"]),
-            str(state["failed"]),
+            *(str(state.get(count, 0)) for count in counts),
             "" if accuracy is None else f"{accuracy:.3f}",
             state["submitted"],
             escape(state["note"] or ""),

@@ -196,6 +196,8 @@ def _rest(state: dict[str, Any]) -> Iterator[str]:
         yield f"{state['items_per_second']:.{1 if state['items_per_second'] >= 1 else 3}f} items/s"
     if state["eta_seconds"]:
         yield f"{_time(state['eta_seconds'])} left"
+    if state.get("abstained"):
+        yield f"{state['abstained']} abstained"
     if state["failed"]:
         yield f"{state['failed']} failed"
     if state["accuracy"] is not None:

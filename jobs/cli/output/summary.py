@@ -28,6 +28,9 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
         out.print(f"  [yellow]{escape(warning)}[/yellow]")
     if "accuracy" in summary:
         _print_scores(out, summary)
+    if "ece" in summary:
+        rows = sum(one["rows"] for one in summary["reliability"])
+        out.print(f"  calibration error of the confidence (ECE) {summary['ece']:.3f}, on {rows_of(rows)}")
     if summary.get("leaks"):
         _print_leaks(out, summary)
     if summary["kind"] == "classify" and (summary["labelled"] or summary["abstained"]):
@@ -78,7 +81,8 @@ def _print_scores(out: Console, summary: dict[str, Any]) -> None:
     for format, groups in summary.get("groups", {}).items():
         rates = ", ".join(f"{escape(name)} {_rate(rate)}" for name, rate in groups["rates"].items())
         left = groups["unscored"]
-        lost = f"; {left} not scored, because their rows failed, have no label or are missing" if left else ""
+        why = "because their rows failed, abstained, have no label or are missing"
+        lost = f"; {left} not scored, {why}" if left else ""
         out.print(f"  {escape(format)}: {rates}{', ' if rates else ''}on {groups['scored']} groups{lost}")
     splits = summary.get("splits", {})
     if splits:
@@ -136,20 +140,25 @@ def _accuracy(scores: dict[str, Any]) -> str:
 
 
 def _classes(summary: dict[str, Any]) -> Table:
-    """Every class that is a label or a prediction; of many, those with the lowest recall first."""
+    """Every class that is a label or a prediction, or has a share of the corpus; of many, those with the
+    lowest recall first."""
     predicted, scored = summary["classes"], summary.get("per_class", {})
+    shares = summary.get("class_shares", {})
     table = Table(box=None, padding=(0, 2))
     table.add_column("class", no_wrap=True, max_width=CLASS_WIDTH)
-    for column in (*(["labels"] if scored else []), "predicted", *(RATES.values() if scored else ())):
+    estimated = ["share (95 %)"] if shares else []
+    rated = RATES if scored else {}
+    for column in (*(["labels"] if scored else []), "predicted", *estimated, *rated.values()):
         table.add_column(column, no_wrap=True)
-    names = sorted({*predicted, *scored}, key=lambda name: (-predicted.get(name, 0), name))
+    names = sorted({*predicted, *scored, *shares}, key=lambda name: (-predicted.get(name, 0), name))
     if scored and len(names) > CLASSES_SHOWN:
         names.sort(key=lambda name: _or(scored.get(name, {}).get("recall"), 1.0))
     for name in names[:CLASSES_SHOWN]:
         one = scored.get(name, {})
         labels = [str(one.get("rows", 0))] if scored else []
-        rates = ["" if one.get(rate) is None else f"{one[rate]:.3f}" for rate in (RATES if scored else ())]
-        table.add_row(escape(name), *labels, str(predicted.get(name, 0)), *rates)
+        share = [_rate(shares[name]) if name in shares else ""] if shares else []
+        rates = ["" if one.get(rate) is None else f"{one[rate]:.3f}" for rate in rated]
+        table.add_row(escape(name), *labels, str(predicted.get(name, 0)), *share, *rates)
     if len(names) > CLASSES_SHOWN:
         table.add_row(f"… and {len(names) - CLASSES_SHOWN} more", *[""] * (len(table.columns) - 1))
     return table

@@ -69,6 +69,12 @@ def test_a_file_has_a_line_when_something_changes_and_else_every_half_minute(
     assert len(said(workers=1, shards_done=40)) == 1
 
 
+def test_rows_that_abstained_are_shown_once_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    PoolLines(as_json=False).show([STATE | {"abstained": 7}])
+
+    assert "2:03:04 left, 7 abstained, 3 failed, accuracy 0.900" in capsys.readouterr().err
+
+
 def test_a_job_that_has_not_begun_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     nothing = {"shards_done": 0, "rows_done": 0, "failed": 0, "accuracy": None}
     unknown = {"items_per_second": None, "eta_seconds": None}

@@ -52,6 +52,23 @@ def test_one_row_is_one_row_and_nothing_is_said_of_abstaining(capsys: pytest.Cap
     assert ["1", "row:", "1", "labelled,", "0", "failed"] in lines
 
 
+def test_scores_of_confidence_are_one_line_and_shares_of_classes_a_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cat = {"rows": 6, "rate": 0.75, "interval": (0.6, 0.9)}
+    found = summary({"cat": 5, "dog": 1}, {}) | {
+        **{"abstained": 2, "rows": 8, "ece": 0.0317, "reliability": [{"rows": 3}, {"rows": 1}]},
+        "class_shares": {"cat": cat, "owl": cat | {"rate": 0.01, "interval": (0.0, 0.02)}},
+    }
+
+    lines = [" ".join(line) for line in printed(found, capsys)]
+
+    assert "8 rows: 6 labelled, 2 abstained, 0 failed" in lines
+    assert "calibration error of the confidence (ECE) 0.032, on 4 rows" in lines
+    assert "class predicted share (95 %)" in lines
+    assert {"cat 5 0.750 (0.600 to 0.900)", "dog 1", "owl 0 0.010 (0.000 to 0.020)"} <= set(lines)
+
+
 @pytest.mark.parametrize("verbose", [False, True])
 def test_the_rates_of_stages_are_for_who_asks(calm: Finished, verbose: bool) -> None:
     more = ["--verbose"] if verbose else []

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from jobs.records.tally import TallyRecord
 from savs.scores import clusters
+from savs.scores.class_shares import Probabilities, class_shares
 from savs.scores.metrics import Tally, score
 from savs.scores.scored import Scored
 from tests.jobs.cli.mutating import mutate
@@ -46,6 +48,8 @@ def some(format: str) -> Tally:
             group=f"q{index // 2}",
             split="vqa",
             media=(f"{index // 4}.jpg",) if index else (),
+            confidence=max(index, 10 - index) / 10,
+            probabilistic=True,
         )
         for index in range(9)
     ]
@@ -82,6 +86,18 @@ def test_damaged_tallies_are_refused_or_can_be_scored(format: str) -> None:
             {"groups": {"sugarcrepe": {"closed": {"cells": [{"outcome": [2]}]}}}},
             r"cannot have the outcome \(2,\)",
         ),
+        ({"confidences": {"levels": [[500, 2, 3]]}}, "3 of 2 rows of one confidence are right"),
+        ({"confidences": {"levels": [[500, 2, 1], [500, 1, 0]]}}, "its confidences do not ascend"),
+        ({"confidences": {"levels": [[1001, 1, 0]]}}, "less than or equal to 1000"),
+        ({"probabilities": {"rows": 2, "classes": {"a": [2_000_001, 0]}}}, "cannot have these prob"),
+        ({"probabilities": {"rows": 2, "classes": {"a": [1_000_000, 500_003]}}}, "cannot have these prob"),
+        ({"probabilities": {"rows": 1, "classes": {"a": [700_000, 0], "b": [302_000, 0]}}}, "more than 1"),
+        ({"probabilities": {"classes": {"a": [1, 0]}}}, "more than 1"),
+        ({"probabilities": {"rows": 1, "classes": {"a": [1, 0]}, "too_many": True}}, "there are too many"),
+        (
+            {"probabilities": {"rows": 1001, "classes": {str(n): [1, 0] for n in range(1001)}}},
+            "at most 1000 items",
+        ),
     ],
 )
 def test_a_tally_that_contradicts_itself_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -95,3 +111,27 @@ def test_a_tally_of_before_there_were_clusters_has_the_intervals_of_independent_
     found = score(TallyRecord.model_validate(old).tally())
     new = score(tally_of([Scored(0, "a", "a"), Scored(1, "a", "a"), Scored(2, "a", "b")]))
     assert found == new
+
+
+def test_a_tally_of_before_there_were_counts_of_confidence_has_no_scores_of_it() -> None:
+    data = json.loads(TallyRecord.of(some("natural_ret")).model_dump_json())
+    new = TallyRecord.model_validate(data).tally()
+    old = TallyRecord.model_validate(
+        {name: part for name, part in data.items() if name not in ("confidences", "probabilities")}
+    ).tally()
+
+    before, after = score(old), score(new)
+
+    assert before is not None and after is not None and after.calibration is not None
+    assert before == replace(after, calibration=None)
+    assert class_shares(old.probabilities) == {} and set(class_shares(new.probabilities)) == {
+        "preferred",
+        "non-preferred",
+    }
+
+
+def test_that_classes_were_too_many_survives_its_way_through_json() -> None:
+    tally = Tally()
+    tally.add(Scored(0, scores={str(n): 1 / 1001 for n in range(1001)}, probabilistic=True))
+    assert tally.probabilities == Probabilities(rows=1, too_many=True)
+    assert through_json(tally) == tally

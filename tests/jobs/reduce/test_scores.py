@@ -97,6 +97,7 @@ def test_groups_across_shards_and_retries_count_right(
         workspace = tmp_path / f"of-{shard_size}"
         result = savs_submit(
             *("run", "--train", train, "--data", manifest, "--format", format, "--heads", HEADS),
+            *("--readout", "reference"),
             *("--name", "grouped", "--model", qwen2_vl, "--workspace", workspace, "--shard-size", shard_size),
         )
         assert result.exit_code == (0 if lost.exists() else 3), result.output

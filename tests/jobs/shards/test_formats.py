@@ -23,7 +23,19 @@ ELSEWHERE = "/datasets/shapes"
 def run(corpus: Corpus, model: Path, workspace: Path, *more: str) -> Finished:
     result = savs_submit(
         *("run", "--train", corpus.train, "--data", corpus.data, "--name", "shapes", "--model", model),
-        *("--workspace", workspace, "--heads", HEADS, "--shard-size", SHARD, "--batch-tokens", 200, *more),
+        *(
+            "--workspace",
+            workspace,
+            "--heads",
+            HEADS,
+            "--readout",
+            "reference",
+            "--shard-size",
+            SHARD,
+            "--batch-tokens",
+            200,
+            *more,
+        ),
     )
     assert result.exit_code == 0, result.output
     return finished(workspace)

@@ -29,7 +29,7 @@ from tests.jobs.conftest import (
 def run(corpus: Corpus, model: Path, workspace: Path, *more: object) -> Any:
     return savs_submit(
         *("run", "--train", corpus.train, "--data", corpus.data, "--name", "shapes", "--model", model),
-        *("--workspace", workspace, "--heads", HEADS, "--batch-tokens", 200, *more),
+        *("--workspace", workspace, "--heads", HEADS, "--readout", "reference", "--batch-tokens", 200, *more),
     )
 
 
@@ -214,7 +214,7 @@ def test_hostile_ids_do_no_harm_where_they_are_printed(
 
     said = savs_submit(
         *("run", "--train", own_corpus.train, "--data", own_corpus.train, "--name", "x"),
-        *("--model", qwen2_vl, "--workspace", workspace, "--heads", HEADS),
+        *("--model", qwen2_vl, "--workspace", workspace, "--heads", HEADS, "--readout", "reference"),
     )
 
     assert said.exit_code == 0, said.output

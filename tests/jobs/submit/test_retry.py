@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from jobs.reduce.reducer import reduce_job
 from jobs.shards.shard import give_up
 from jobs.submit.retry import retry_job
 from savs.errors import JobError, LedgerError
+from savs.scores.calibration import calibrate
+from savs.scores.class_shares import class_shares
 from savs.scores.metrics import score
 from tests.jobs.conftest import (
     SHARD,
@@ -35,7 +38,7 @@ from tests.jobs.conftest import (
     savs_submit,
     tree,
 )
-from tests.jobs.ledgers import classify_job, plan_of, row, source_in, tally_of, write_outcome
+from tests.jobs.ledgers import classify_job, plan_of, probable, row, source_in, tally_of, write_outcome
 
 KINDS = ("missing_media", "unreadable_media")
 
@@ -370,7 +373,7 @@ def test_a_spoilt_retry_is_a_typed_error(workspace: Path) -> None:
 
 # What is summed up from shards is what the rows say
 
-good_or_not = st.sampled_from(["cat", "dog", *KINDS])
+good_or_not = st.sampled_from(["cat", "dog", "abstains", *KINDS])
 shard_ends = st.one_of(st.none(), st.lists(good_or_not, min_size=3, max_size=3))  # None: given up
 labels = st.lists(st.sampled_from(["cat", "dog", None]), min_size=12, max_size=12)
 
@@ -403,15 +406,7 @@ def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows
             give_up(ledger, job, ledger.planned(job.job_id).shard(shard), "it died")
             quotable &= shard < len(first)
             return
-        found = [
-            row(
-                i,
-                None if (word := ends[i % 3]) in KINDS else word,
-                labels[i],
-                word if word in KINDS else None,
-            )
-            for i in rows
-        ]
+        found = [ended(i, ends[i % 3], labels[i]) for i in rows]
         write_outcome(ledger, job, shard, found, leaks_of(found, alike))
         merged.update({one.index: one for one in found})
 
@@ -423,6 +418,13 @@ def test_whatever_is_redone_however_often_sums_and_results_are_those_of_the_rows
             _, again = ledger.planned(job.job_id).redone(number)
             end(number, list(again.indices), answers[turn % len(answers)])
         check_sums(ledger, job, merged, quotable, alike)
+
+
+def ended(index: int, word: str, label: str | None) -> ResultRow:
+    """A row that ended as `word` says: with a class, an error, or an abstention."""
+    if word == "abstains":
+        return probable(index, {"cat": 0.6, "dog": 0.4}, label, abstains=True)
+    return row(index, None, label, word) if word in KINDS else row(index, word, label)
 
 
 def leaks_of(rows: list[ResultRow], alike: set[int]) -> tuple[LeakedRow, ...]:
@@ -447,8 +449,10 @@ def check_sums(
     assert missing == dead
     lost = not any(one is not None and one.error is None for one in merged.values())
     assert summary["status"] == ("failed" if lost else "incomplete" if dead else "done")
-    labelled = sum(one.error is None for one in done)
-    assert (summary["labelled"], summary["failed"]) == (labelled, len(merged) - labelled)
+    labelled = sum(one.prediction is not None for one in done)
+    abstained = sum(one.prediction is None and one.error is None for one in done)
+    failed = len(merged) - labelled - abstained
+    assert (summary["labelled"], summary["abstained"], summary["failed"]) == (labelled, abstained, failed)
     assert {k: n for k, n in summary["classes"].items() if n} == dict(sorted(tally.predicted.items()))
     assert {kind: one["rows"] for kind, one in summary["errors"].items()} == dict(
         sorted(tally.errors.items())
@@ -456,6 +460,12 @@ def check_sums(
     scores = score(tally)
     assert summary.get("accuracy") == (scores and scores.accuracy)
     assert summary.get("confusion") == (scores and scores.confusion)
+    calibration = calibrate(tally.confidences)
+    assert (summary.get("ece"), summary.get("aurc")) == (
+        (calibration.ece, calibration.aurc) if calibration else (None, None)
+    )
+    shares = {name: asdict(rate) for name, rate in class_shares(tally.probabilities).items()}
+    assert summary.get("class_shares", {}) == shares
     leaks = leaks_of(done, alike)
     assert summary["leaks"]["rows"] == [one.model_dump() for one in leaks]
     assert summary["leaks"]["unverified"] == sum(not one.verified for one in leaks)

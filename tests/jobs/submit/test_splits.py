@@ -49,7 +49,7 @@ def run(corpus: Corpus, model: Path, workspace: Path, *files: object) -> Any:
             "--media-root",
             corpus.folder,
         ),
-        *("--heads", HEADS, "--shard-size", 8, "--batch-tokens", 200, *files),
+        *("--heads", HEADS, "--readout", "reference", "--shard-size", 8, "--batch-tokens", 200, *files),
     )
 
 

@@ -22,9 +22,27 @@ LABELS = ["cat", "dog", "dog", None]
 def test_answers_are_scored_as_their_rows_are_in_a_tally() -> None:
     tally = Tally()
     for index, (label, answer) in enumerate(zip(LABELS, ANSWERS, strict=True)):
-        tally.add(Scored(index, answer.prediction, label, scores=shares(answer.votes)))
+        tally.add(
+            Scored(
+                index,
+                answer.prediction,
+                label,
+                scores=shares(answer.votes),
+                confidence=answer.confidence,
+            )
+        )
 
     assert savs.score(LABELS, ANSWERS) == score_tally(tally)
+
+
+def test_the_confidence_of_answers_is_scored_and_class_names_have_none() -> None:
+    found = savs.score(LABELS, ANSWERS).calibration
+
+    # one row of each confidence: 0.5 and wrong, 0.75 and right, 1.0 and right
+    assert found is not None
+    assert (found.rows, found.ece) == (3, pytest.approx((0.5 + 0.25 + 0) / 3))
+    assert [point.error for point in found.risk_coverage] == [0] * 6 + [pytest.approx(1 / 3)] * 4
+    assert savs.score(LABELS, [answer.prediction for answer in ANSWERS]).calibration is None
 
 
 def test_an_item_without_a_label_does_not_count() -> None:

@@ -17,21 +17,25 @@ HEADS = 20
 
 @st.composite
 def answered(draw: st.DrawFn, format: str, index: int) -> Scored:
-    """A row that did not fail. Some have no label, some no prediction, and some no scores."""
+    """A row that did not fail. Some have no label, some no scores, some no confidence, and some abstained."""
     names = LABELS[format]
     label = draw(st.sampled_from(names))
     first = draw(st.integers(0, HEADS))
     votes = {names[0]: first, names[1]: HEADS - first}
     prediction = max(votes, key=lambda name: votes[name])
     scores = {name: count / HEADS for name, count in votes.items() if count}
+    said = draw(st.sampled_from([prediction] * 8 + [None, "never a label"]))
     row = Scored(
         index=index,
-        prediction=draw(st.sampled_from([prediction] * 8 + [None, "never a label"])),
+        prediction=said,
         label=draw(st.sampled_from([label] * 9 + [None])),
         scores=draw(st.sampled_from([scores] * 5 + [{}])),
         format=format,
         split=draw(st.sampled_from(["swap", "add", None])) if format == "general" else None,
         media=draw(st.sampled_from([("a.jpg",), ("b.jpg",), ("c.jpg", "d.jpg"), ()])),
+        confidence=draw(st.sampled_from([max(votes.values()) / HEADS] * 5 + [None])),
+        likeliest=prediction if said is None else None,
+        probabilistic=draw(st.booleans()),
     )
     if format == "sugarcrepe":
         pair = index // 2
@@ -50,6 +54,7 @@ def manifests(draw: st.DrawFn, max_rows: int = 24) -> list[tuple[Scored, Scored 
     rows: list[tuple[Scored, Scored | None]] = []
     for index in range(draw(st.integers(1, max_rows))):
         good = draw(answered(format, index))
-        failed = replace(good, prediction=None, scores={}, error="missing_media")
+        nothing = Scored(index, label=good.label, error="missing_media")
+        failed = replace(nothing, format=format, group=good.group, split=good.split, media=good.media)
         rows.append(draw(st.sampled_from([(good, None)] * 4 + [(good, failed), (failed, None)])))
     return rows
