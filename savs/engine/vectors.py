@@ -37,8 +37,8 @@ class HeadVectors:
 
     @staticmethod
     def concat(parts: "Sequence[HeadVectors]") -> "HeadVectors":
-        """Return the vectors of all parts, in order. Raises FitError if there is no part, or if the parts come
-        from models with other heads."""
+        """Return the vectors of all parts, in order. Raises FitError if there is no part, or if the parts
+        come from models with other heads."""
         import numpy as np
 
         layouts = {part.layout for part in parts}

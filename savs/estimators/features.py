@@ -13,9 +13,8 @@ from savs.estimators.ridge import HEAD_PENALTIES, loo_explained
 if TYPE_CHECKING:
     import numpy as np
 
-FLOOR = (
-    0.01  # of a head's root mean square number, added to its spread: some heads are constant up to rounding
-)
+# Of a head's root mean square number, added to its spread: some heads are constant up to rounding.
+FLOOR = 0.01
 LEAST_WEIGHT = 0.05  # of the best head's, added to each head's weight
 ROWS_AT_ONCE = 256  # rows that are converted at a time, to bound memory
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-PENALTIES = tuple(
-    10 ** (step / 2) for step in range(-8, 5)
-)  # times rows, for features of mean squared length 1
+# Times rows, for features of mean squared length 1.
+PENALTIES = tuple(10 ** (step / 2) for step in range(-8, 5))
 HEAD_PENALTIES = (0.01, 0.1, 1.0)  # times the mean eigenvalue of a head's scatter
 MOST_LEVERAGE = 0.999  # of a row: it would be divided by zero
 

@@ -60,9 +60,9 @@ def vote_without(
 def head_scores(
     values: "np.ndarray", numbers: "np.ndarray", classes: int, spans: Sequence[tuple[int, int]]
 ) -> "np.ndarray":
-    """Return int32 [heads]: how many of n rows each head alone names right, by centroids of all rows, as published.
-    Cosines that are equal up to rounding may be decided in another way than there. Arguments as in `vote_without`.
-    """
+    """Return int32 [heads]: how many of n rows each head alone names right, by centroids of all rows, as
+    published. Cosines that are equal up to rounding may be decided in another way than there. Arguments as in
+    `vote_without`."""
     import numpy as np
 
     onehot = np.eye(classes)[numbers]

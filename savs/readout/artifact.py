@@ -1,8 +1,9 @@
 """Artifacts: fitted heads on disk or S3, with everything needed to use them again.
 
-An artifact is a folder of three objects: `savs.safetensors` is the readout; `examples.safetensors` are the head
-vectors of the examples, from which it can be fitted again without the model; `manifest.json` is written last
-and never replaced, so an artifact with a manifest is complete and immutable.
+An artifact is a folder of three objects: `savs.safetensors` is the readout; `examples.safetensors` are the
+head vectors of the examples, from which it can be fitted again without the model (artifacts of schema 1 have
+none); `manifest.json` is written last and never replaced, so an artifact with a manifest is complete and
+immutable.
 """
 
 import json

@@ -55,9 +55,10 @@ def fit(
 
     vectors     n rows
     labels      n class names, as text
-    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for others
-    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from `unlabelled`;
-                or "auto", which chooses
+    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for
+                others
+    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from
+                `unlabelled`; or "auto", which chooses
     classes     order of the classes; by default as they first appear in `labels`
     unlabelled  vectors of rows of the corpus, 200 or more
 
@@ -78,7 +79,8 @@ def fit_readout(
     classes: Sequence[str] | None = None,
     unlabelled: HeadVectors | None = None,
 ) -> Fitted:
-    """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, unlabelled ones.
+    """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, on unlabelled
+    ones.
 
     heads       how many heads it may use; by default 20 for the vote, all for others
     unlabelled  vectors of rows of the corpus

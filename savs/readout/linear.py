@@ -1,4 +1,4 @@
-"""Linear readouts: each class's score is one inner product with the head vectors, and its probability follows.
+"""Linear readouts: each class's score is an inner product with the head vectors; its probability follows.
 
 `ridge` and `corpus` are fitted by `savs.estimators`. On the device a readout is one matrix product over the
 heads that it needs.
