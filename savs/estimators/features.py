@@ -108,4 +108,5 @@ def _standardisation(groups: "Sequence[np.ndarray]", spans: Sequence[tuple[int, 
     spread = np.maximum(squares / count - mean * mean, 0.0)
     for start, stop in spans:
         spread[start:stop] += FLOOR**2 * squares[start:stop].mean() / count
-    return Scaling(tuple(spans), mean, 1 / np.sqrt(np.maximum(spread, np.finfo(np.float64).tiny)))
+    spread[spread == 0] = 1.0  # of a head of zeros
+    return Scaling(tuple(spans), mean, 1 / np.sqrt(spread))
