@@ -79,6 +79,9 @@ class LinearFit:
     weights      float64 [heads]: of each head
     ridge_loo    float64 [n, classes]: scores of each labelled row by the ridge fitted on the others
     corpus_loo   the same of the mean of both, each row without its own target
+
+    Features, head weights and the unlabelled rows' targets are those of all rows, so that both are slightly
+    optimistic; `hold_out` is not.
     """
 
     weights: "np.ndarray"

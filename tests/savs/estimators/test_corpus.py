@@ -29,8 +29,8 @@ def weighted(targets: np.ndarray, kept: np.ndarray, penalty: float) -> Ridge:
 
 
 def by_refits(penalty: float) -> tuple[np.ndarray, Ridge]:
-    """The scores of all rows in the last round, and its ridge: each row is scored by a fit in which it does not
-    count and the others keep their weights."""
+    """The scores of all rows in the last round, and its ridge: each row is scored by a fit in which it does
+    not count and the others keep their weights."""
     rows = np.arange(N + M)
     guess = start_of()
     for _ in range(ROUNDS):
@@ -86,7 +86,7 @@ def test_the_same_rows_give_the_same_fit() -> None:
 
 
 def test_a_guess_that_is_wrong_at_first_is_corrected() -> None:
-    """Unlabelled rows far apart, of which the start says nothing, take the class of their labelled neighbours."""
+    """Unlabelled rows of which the start says nothing take the class of their labelled neighbours."""
     numbers = numbers_of(6)
     hidden = numbers_of(300)
     features = np.concatenate([rows_of(numbers, noise=0.3), rows_of(hidden, seed=1, noise=0.3)]).astype(float)
