@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from savs.estimators.ridge import MOST_LEVERAGE
 from savs.estimators.temperature import fit_temperature, softmax
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ LEAST_ROWS = 200  # unlabelled rows from which on it is better than the ridge
 PENALTY = 1e-4
 PENALTY_ROWS = 800  # unlabelled rows for which PENALTY is meant; fewer need more
 ROUNDS = 4
+MOST_LEVERAGE = 0.999  # of a row
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def fit_corpus(
 
     Labelled rows share half of the weight, unlabelled ones the other half. K̃ = √ω Z_c Z_cᵀ √ω,
     H = K̃ (K̃ + λI)⁻¹. In each round the unlabelled rows' targets are their probabilities, and every row is
-    scored without its own target: (F − hY)/(1 − h) with h_i = H_ii + ω_i.
+    scored without its own target: (F − hY)/(1 − h) with h_i = H_ii + ω_i, at most 0.999.
     """
     import numpy as np
 

@@ -13,9 +13,8 @@ from savs.estimators.ridge import HEAD_PENALTIES, loo_explained
 if TYPE_CHECKING:
     import numpy as np
 
-FLOOR = (
-    0.01  # of a head's root mean square number, added to its spread: some heads are constant up to rounding
-)
+# Of a head's root mean square number, added to its spread: some heads are constant up to rounding.
+FLOOR = 0.01
 LEAST_WEIGHT = 0.05  # of the best head's, added to each head's weight
 ROWS_AT_ONCE = 256  # rows that are converted at a time, to bound memory
 
@@ -109,4 +108,5 @@ def _standardisation(groups: "Sequence[np.ndarray]", spans: Sequence[tuple[int, 
     spread = np.maximum(squares / count - mean * mean, 0.0)
     for start, stop in spans:
         spread[start:stop] += FLOOR**2 * squares[start:stop].mean() / count
-    return Scaling(tuple(spans), mean, 1 / np.sqrt(np.maximum(spread, np.finfo(np.float64).tiny)))
+    spread[spread == 0] = 1.0  # of a head of zeros
+    return Scaling(tuple(spans), mean, 1 / np.sqrt(spread))

@@ -1,7 +1,8 @@
-"""Linear readouts of head vectors: the ridge, and the mean of it and the ridge that learns from the corpus."""
+"""Linear readouts of head vectors: the ridge, and its mean with the ridge that learns from the corpus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from savs.estimators.corpus import fit_corpus
@@ -66,7 +67,7 @@ class Problem:
         return replace(
             self,
             labelled=self.labelled[:, columns],
-            spans=tuple(zip(ends[:-1], ends[1:], strict=True)),
+            spans=tuple(pairwise(ends)),
             unlabelled=others,
         )
 
@@ -78,6 +79,9 @@ class LinearFit:
     weights      float64 [heads]: of each head
     ridge_loo    float64 [n, classes]: scores of each labelled row by the ridge fitted on the others
     corpus_loo   the same of the mean of both, each row without its own target
+
+    Features, head weights and the unlabelled rows' targets are those of all rows, so that both are slightly
+    optimistic; `hold_out` is not.
     """
 
     weights: "np.ndarray"
@@ -89,8 +93,8 @@ class LinearFit:
 
 def fit_linear(problem: Problem, for_labelled: bool = False) -> LinearFit:
     """Return both readouts, for rows of the corpus, or for rows like the labelled ones: this makes a
-    difference only if they are standardised apart. The one called `corpus` is the mean of the scores of the ridge and of
-    `savs.estimators.corpus`: it is as accurate as the latter, and its confidence is better."""
+    difference only if they are standardised apart. The one called `corpus` is the mean of the scores of the
+    ridge and of `savs.estimators.corpus`: it is as accurate as the latter, and its confidence is better."""
     import numpy as np
 
     targets = np.eye(problem.classes)[problem.numbers]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-PENALTIES = tuple(
-    10 ** (step / 2) for step in range(-8, 5)
-)  # times rows, for features of mean squared length 1
+# Times rows, for features of mean squared length 1.
+PENALTIES = tuple(10 ** (step / 2) for step in range(-8, 5))
 HEAD_PENALTIES = (0.01, 0.1, 1.0)  # times the mean eigenvalue of a head's scatter
-MOST_LEVERAGE = 0.999  # of a row: it would be divided by zero
+# Of a row: it would be divided by zero. A lower bound would hide errors: with few rows 1 − leverage is 10⁻⁴.
+MOST_LEVERAGE = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,9 @@ class RidgeFit:
     """A ridge in its dual form.
 
     penalty  the chosen λ
-    dual     float64 [n, classes]: scores are (z − z̄) Z_cᵀ dual + intercept
-    centre   float64 [width]: z̄, the features' mean
+    dual     float64 [n, classes]: scores are (z − z̄) Z_cᵀ dual + intercept, with z̄ the mean
     intercept  float64 [classes]
-    loo      float64 [n, classes]: each row's scores by the ridge that is fitted on the others
+    loo      float64 [n, classes]: each row's scores by the ridge fitted on the others, at the same λn
     """
 
     penalty: float

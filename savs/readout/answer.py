@@ -29,7 +29,7 @@ class Answer:
     @property
     def entropy(self) -> float | None:
         """The entropy of the probabilities in nats, 0 to log(classes); None without probabilities."""
-        return -sum(p * math.log(p) for p in self.scores.values() if p > 0) if self.scores else None
+        return sum(-p * math.log(p) for p in self.scores.values() if p > 0) if self.scores else None
 
 
 def answer_of(classes: Sequence[str], probabilities: Sequence[float]) -> Answer:

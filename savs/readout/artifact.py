@@ -1,8 +1,9 @@
 """Artifacts: fitted heads on disk or S3, with everything needed to use them again.
 
-An artifact is a folder of three objects: `savs.safetensors` is the readout; `examples.safetensors` are the head
-vectors of the examples, from which it can be fitted again without the model; `manifest.json` is written last
-and never replaced, so an artifact with a manifest is complete and immutable.
+An artifact is a folder of three objects: `savs.safetensors` is the readout; `examples.safetensors` are the
+head vectors of the examples, from which it can be fitted again without the model (artifacts of schema 1 have
+none); `manifest.json` is written last and never replaced, so an artifact with a manifest is complete and
+immutable.
 """
 
 import json
@@ -20,9 +21,9 @@ from savs.model.pixels import sizes_of, with_sizes
 from savs.readout.choice import Fitted
 from savs.readout.classify import AnyReadout
 from savs.readout.fit import readout_of
-from savs.readout.linear import LinearReadout
+from savs.readout.linear import LinearReadout, linear_of
 from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
-from savs.readout.stored import Description, linear_from_bytes, linear_to_bytes, tensors_to_bytes
+from savs.readout.stored import Description, linear_to_bytes, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
 
@@ -191,23 +192,11 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
 
 
 def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout:
-    description, heads, weights, intercept = linear_from_bytes(data, name)
-    layout = manifest.origin.layout
-    if (description.mode, description.classes, description.layout) != (
-        manifest.readout,
-        manifest.classes,
-        layout,
-    ):
+    readout = linear_of(data, name)
+    said = manifest.readout, manifest.classes, manifest.origin.head_layout()
+    if (readout.mode, readout.classes, readout.layout) != said:
         raise ArtifactError(f"{name} does not match its manifest")
-    return LinearReadout(
-        mode=description.mode,
-        classes=description.classes,
-        heads=heads,
-        weights=weights,
-        intercept=intercept,
-        temperature=description.temperature,
-        layout=manifest.origin.head_layout(),
-    )
+    return readout
 
 
 def load_examples(url: str, inside: Sequence[str] | None = None) -> Artifact:
@@ -244,7 +233,7 @@ def _read_manifest(store: Store) -> Manifest:
         found = row.get("schema_version") if isinstance(row, dict) else None
         if isinstance(found, int) and found > SCHEMA:
             raise ArtifactMismatch(
-                f"{store.url} has schema {found}; this savs reads schema {SCHEMA}. Use a newer savs"
+                f"{store.url} has schema {found}; this savs reads schemas up to {SCHEMA}. Use a newer savs"
             )
         return Manifest.model_validate_json(data)
     except (ValueError, RecursionError) as error:

@@ -55,9 +55,10 @@ def fit(
 
     vectors     n rows
     labels      n class names, as text
-    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for others
-    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from `unlabelled`;
-                or "auto", which chooses
+    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for
+                others
+    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from
+                `unlabelled`; or "auto", which chooses
     classes     order of the classes; by default as they first appear in `labels`
     unlabelled  vectors of rows of the corpus, 200 or more
 
@@ -78,7 +79,8 @@ def fit_readout(
     classes: Sequence[str] | None = None,
     unlabelled: HeadVectors | None = None,
 ) -> Fitted:
-    """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, unlabelled ones.
+    """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, on unlabelled
+    ones.
 
     heads       how many heads it may use; by default 20 for the vote, all for others
     unlabelled  vectors of rows of the corpus
@@ -89,11 +91,9 @@ def fit_readout(
         raise FitError(f"{asked!r} is not a readout; use one of {', '.join(READOUTS)}")
     labels = texts(labels)
     check_vectors(vectors)
-    order = check_fit(vectors, labels, heads or 1, classes)
-    if unlabelled is not None and unlabelled.layout != vectors.layout:
-        raise FitError(
-            f"the unlabelled vectors have {unlabelled.layout.counts}; the others {vectors.layout.counts}"
-        )
+    order = check_fit(vectors, labels, 1 if heads is None else heads, classes)
+    if unlabelled is not None:
+        _check_unlabelled(unlabelled, vectors.layout)
     mean = len(labels) / len(order)
     if asked == "reference" or (asked == "auto" and mean < LEAST_EXAMPLES):
         why = "asked for" if asked != "auto" else f"fewer than {LEAST_EXAMPLES} examples per class"
@@ -107,6 +107,16 @@ def fit_readout(
     if asked == "ridge" or count < LEAST_UNLABELLED:
         unlabelled = None
     return _fit_linear(vectors, labels, order, asked, heads, unlabelled, count)
+
+
+def _check_unlabelled(unlabelled: HeadVectors, layout: HeadLayout) -> None:
+    import numpy as np
+
+    check_vectors(unlabelled)
+    if unlabelled.layout != layout:
+        raise FitError(f"the unlabelled vectors have {unlabelled.layout.counts}; the others {layout.counts}")
+    if not np.isfinite(unlabelled.values).all():
+        raise FitError("unlabelled vectors with NaN or infinity cannot be learned from")
 
 
 def _fit_linear(
@@ -175,7 +185,7 @@ def _fit_linear(
         table=tuple(table),
         unlabelled=offered if chosen == "corpus" else 0,
         difference=None if told is None else round(max(told, -1.0), 4),
-        apart=apart and chosen == "corpus",
+        apart=apart,
     )
     readout = _readout(chosen, order, layout, places, kept, ranked, linear, temperature)
     scores = head_scores(values, numbers, len(order), spans)
@@ -221,13 +231,13 @@ def _votes_alone(
     """The published vote's accuracy on the examples, leaving one out."""
     import numpy as np
 
-    from savs.estimators.vote_loo import vote_without
+    from savs.estimators.vote_loo import vote_without, winners
 
     numbers = np.array([order.index(label) for label in labels])
     spans = [(columns.start, columns.stop) for columns in vectors.layout.slices().values()]
     count = min(heads or DEFAULT_HEADS, len(spans))
-    votes = vote_without(vectors.values, numbers, len(order), spans, count)
-    accuracy = float(np.mean(votes.argmax(1) == numbers))
+    named = vote_without(vectors.values, numbers, len(order), spans, count)
+    accuracy = float(np.mean(winners(named) == numbers))
     return (ReadoutScore(readout="vote", how="leave-one-out", rows=len(labels), accuracy=accuracy),)
 
 

@@ -1,4 +1,4 @@
-"""Linear readouts: each class's score is one inner product with the head vectors, and its probability follows.
+"""Linear readouts: each class's score is an inner product with the head vectors; its probability follows.
 
 `ridge` and `corpus` are fitted by `savs.estimators`. On the device a readout is one matrix product over the
 heads that it needs.
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs.engine.vectors import HeadVectors
-from savs.errors import ArtifactMismatch, FitError
+from savs.errors import ArtifactMismatch, ArtifactNotFound, FitError, NotFound
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, answer_of
-from savs.readout.manifest import layer_entries
-from savs.readout.stored import LinearDescription, linear_to_bytes
+from savs.readout.manifest import head_layout, layer_entries
+from savs.readout.stored import LinearDescription, linear_from_bytes, linear_to_bytes
 from savs.storage import open_parent
 
 if TYPE_CHECKING:
@@ -82,6 +82,20 @@ class LinearReadout:
         store, key = open_parent(path)
         store.write(key, linear_to_bytes(self.heads, self.weights, self.intercept, self.described()))
 
+    @staticmethod
+    def load(path: str | Path) -> "LinearReadout":
+        """Return the readout that `save` wrote to `path`, with the same values.
+
+        Raises ArtifactNotFound, ArtifactError if the file is damaged or something else, and StorageError
+        if it cannot be read.
+        """
+        store, key = open_parent(path)
+        try:
+            data = store.read(key)
+        except NotFound as error:
+            raise ArtifactNotFound(f"no readout at {path}") from error
+        return linear_of(data, str(path))
+
     def described(self) -> LinearDescription:
         return LinearDescription(
             mode=self.mode,
@@ -89,6 +103,20 @@ class LinearReadout:
             temperature=self.temperature,
             layout=layer_entries(self.layout),
         )
+
+
+def linear_of(data: bytes, name: str) -> LinearReadout:
+    """Return the readout in a file called `name`. Raises ArtifactError."""
+    description, heads, weights, intercept = linear_from_bytes(data, name)
+    return LinearReadout(
+        mode=description.mode,
+        classes=description.classes,
+        heads=heads,
+        weights=weights,
+        intercept=intercept,
+        temperature=description.temperature,
+        layout=head_layout(description.layout),
+    )
 
 
 @dataclass(frozen=True)

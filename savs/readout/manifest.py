@@ -76,9 +76,10 @@ class Origin(ManifestEntry):
 
 
 class ReadoutScore(ManifestEntry):
-    """The score of a readout on the examples, each without the fit having seen it.
+    """The score of a readout on the examples, each without the fit having seen its label.
 
-    how       "leave-one-out", or "five folds"
+    how       "leave-one-out", where linear readouts weigh heads by all examples; or "five folds", where only
+              the choice of heads, if their number was limited, has seen all
     log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities
     """
 
@@ -93,7 +94,8 @@ class Choice(ManifestEntry):
     """Which readout was fitted, and why.
 
     unlabelled  rows of the corpus that it learned from
-    difference  0 to 1: how well the examples can be told from the corpus (`savs.estimators.shift`)
+    difference  how well the examples can be told from the corpus (`savs.estimators.shift`): at most 1;
+                about 0 or below if they cannot
     apart       whether both were therefore standardised by their own statistics
     """
 

@@ -1,16 +1,19 @@
 """Fitted heads as the bytes of a safetensors file, and back, with a check of everything that is read."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from savs.engine.vectors import metadata_of
 from savs.errors import ArtifactError
 from savs.readout.manifest import LayerEntry, head_layout
 from savs.readout.training_row import ManifestEntry
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_HEADS = 2**20  # of a model; a damaged count may be too large to iterate over
+MOST_LOGIT = 1e30  # float32 ends at 3e38
 
 
 class Description(ManifestEntry):
@@ -48,34 +51,32 @@ def linear_to_bytes(
 def linear_from_bytes(
     data: bytes, name: str
 ) -> "tuple[LinearDescription, np.ndarray, np.ndarray, np.ndarray]":
-    """Return the description, heads, weights and intercept in a file called `name`. Raises ArtifactError."""
+    """Return the description, heads, weights and intercept in a file called `name`. The logits of what is
+    returned are finite for all finite vectors. Raises ArtifactError, which quotes nothing of the file."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        description = LinearDescription.model_validate_json(metadata_in(data)["readout"])
+        description = LinearDescription.model_validate_json(metadata_of(data)["readout"])
         tensors = load(data)
         heads, weights, intercept = (tensors[part] for part in ("heads", "weights", "intercept"))
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise ArtifactError(f"{name} is not usable: {error}") from error
-    places = head_layout(description.layout).slices()
+        raise ArtifactError(f"{name} is not a linear readout, or it is damaged") from error
+    counted = sum(layer.heads for layer in description.layout) <= MOST_HEADS
+    places = head_layout(description.layout).slices() if counted else {}
     sound = heads.dtype == np.int32 and heads.shape[1:] == (2,) and len(heads) > 0
     known = [places.get((int(layer), int(head))) for layer, head in heads] if sound else [None]
     width = sum(place.stop - place.start for place in known if place is not None)
     sound &= None not in known and len({*map(tuple, heads.tolist())}) == len(heads)
     sound &= weights.dtype == np.float32 and weights.shape == (width, len(description.classes))
     sound &= intercept.dtype == np.float32 and intercept.shape == (len(description.classes),)
-    if not sound or not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+    if sound:  # NaN is not less than anything
+        most = np.abs(weights.astype(np.float64)).sum(0) + np.abs(intercept)
+        sound = bool((most < MOST_LOGIT * min(description.temperature, 1.0)).all())
+    if not sound:
         raise ArtifactError(f"{name} does not match its description")
     return description, heads, weights, intercept
-
-
-def metadata_in(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file. Raises ValueError, KeyError or TypeError if it has none."""
-    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
-    found: dict[str, str] = json.loads(data[8:end])["__metadata__"]
-    return found
 
 
 def tensors_to_bytes(
@@ -105,7 +106,7 @@ def tensors_to_bytes(
 def description_in(data: bytes, name: str) -> Description:
     """Return the description in a file called `name`. Raises ArtifactError if there is none."""
     try:
-        return Description.model_validate_json(metadata_in(data)["readout"])
+        return Description.model_validate_json(metadata_of(data)["readout"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{name} is not a file that Readout.save wrote; artifacts are read by load_artifact"

@@ -140,7 +140,7 @@ def test_the_files_are_what_the_format_says(tmp_path: Path) -> None:
         "ranks.6": (2,),
     }
     manifest = json.loads((tmp_path / "two" / "manifest.json").read_bytes())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["classes"] == ["größer", "smaller", "equal"]
     assert manifest["created"] == "2026-05-04T03:02:01Z"
 
@@ -176,8 +176,8 @@ def test_a_manifest_without_tensors_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_artifact_of_a_newer_schema_asks_for_a_newer_savs(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactMismatch, match=r"schema 2; this savs reads schema 1\. Use a newer savs"):
-        load_changed(tmp_path, manifest=manifest_with(schema_version=2, news="unknown here"))
+    with pytest.raises(ArtifactMismatch, match=r"schema 3; this savs reads schemas up to 2\. Use a newer"):
+        load_changed(tmp_path, manifest=manifest_with(schema_version=3, news="unknown here"))
 
 
 def test_an_artifact_fits_the_model_that_made_it(qwen2: savs.Model) -> None:

@@ -178,7 +178,7 @@ def test_another_number_of_labels_than_vectors_is_refused(labels: list[str]) -> 
 
 
 def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(FitError, match="'best' is not a readout; use 'reference'"):
+    with pytest.raises(FitError, match="'best' is not a readout; use one of auto, reference, ridge, corpus"):
         fit(random_vectors(2, (1, 2)), ["a", "b"], heads=1, mode="best")
 
 
