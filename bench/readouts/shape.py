@@ -40,7 +40,11 @@ def main() -> None:
         began = time.perf_counter()
         device.answers(device.read(batch))
         times.append(time.perf_counter() - began)
-    print(json.dumps({"fit_seconds": seconds, "peak_gb": peak, "label_seconds": float(np.median(times)) / ITEMS}))
+    print(
+        json.dumps(
+            {"fit_seconds": seconds, "peak_gb": peak, "label_seconds": float(np.median(times)) / ITEMS}
+        )
+    )
 
 
 def _noise(rng: np.random.Generator, rows: int) -> np.ndarray:

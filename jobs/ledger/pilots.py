@@ -106,11 +106,11 @@ def write_answers(
     """Store `values` float32 [n, width of the readout] of a pilot's rows, before the rule is applied."""
     from safetensors.numpy import save
 
+    from savs.engine.vectors import sorted_metadata
+
     described = ROWS.dump_json(list(rows), exclude_defaults=True).decode()
-    ledger.store.write(
-        f"jobs/{job_id}/{ANSWERS}",
-        save({"values": values}, {"rows": described, "rule": rule.model_dump_json()}),
-    )
+    data = save({"values": values}, {"rows": described, "rule": rule.model_dump_json()})
+    ledger.store.write(f"jobs/{job_id}/{ANSWERS}", sorted_metadata(data))
 
 
 def known_of(ledger: Ledger, job_id: str) -> Known:

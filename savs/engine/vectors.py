@@ -83,7 +83,8 @@ def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = 
         scales[number] = most if most > 0 else 1.0
         small[:, columns] = block / scales[number]
     layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
-    return save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+    data = save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+    return sorted_metadata(data)
 
 
 def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
@@ -112,6 +113,17 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
     for columns, scale in zip(layout.slices().values(), scales, strict=True):
         values[:, columns] *= scale
     return HeadVectors(layout, values)
+
+
+def sorted_metadata(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: the library writes them in a random one, so that two
+    files of the same content would differ."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def metadata_of(data: bytes) -> dict[str, str]:

@@ -36,23 +36,31 @@ class Scaling:
         """Return features float32 [n, width] of raw head vectors [n, width]."""
         import numpy as np
 
+        mean, scale = self.mean.astype(np.float32), self.scale.astype(np.float32)
         out = np.empty(values.shape, np.float32)
         for rows, unit in unit_rows(values, self.spans):
-            out[rows] = (unit - self.mean) * self.scale
+            np.subtract(unit, mean, out=out[rows])
+            out[rows] *= scale
         return out
 
 
 def unit_rows(values: "np.ndarray", spans: Sequence[tuple[int, int]]) -> "Iterator[tuple[slice, np.ndarray]]":
-    """Yield blocks of rows as float64 with each head's vector at length 1; a vector of zeros stays so."""
+    """Yield blocks of rows as float32 with each head's vector at length 1; a vector of zeros stays so."""
     import numpy as np
 
     starts = np.array([start for start, _ in spans])
     widths = np.array([stop - start for start, stop in spans])
+    even = len(set(widths.tolist())) == 1
     for first in range(0, len(values), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        block = values[rows].astype(np.float64)
-        lengths = np.sqrt(np.add.reduceat(block * block, starts, axis=1))
-        block /= np.repeat(np.where(lengths > 0, lengths, 1.0), widths, axis=1)
+        block = values[rows].astype(np.float32)
+        if even:  # many times faster than adding up pieces of a row
+            heads = block.reshape(len(block), len(widths), -1)
+            lengths = np.sqrt(np.einsum("nhd,nhd->nh", heads, heads, dtype=np.float64))
+            heads /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)[:, :, None]
+        else:
+            lengths = np.sqrt(np.add.reduceat(block.astype(np.float64) ** 2, starts, axis=1))
+            block /= np.repeat(np.where(lengths > 0, lengths, 1.0), widths, axis=1).astype(np.float32)
         yield rows, block
 
 
@@ -78,8 +86,8 @@ def fit_scaling(
     import numpy as np
 
     others = [] if unlabelled is None else [unlabelled]
-    ours = _standardisation([labelled, *([] if apart else others)], spans)
-    theirs = _standardisation(others, spans) if apart and others else ours
+    ours = standardise([labelled, *([] if apart else others)], spans)
+    theirs = standardise(others, spans) if apart and others else ours
     plain = ours.apply(labelled)
     explained = np.array([loo_explained(plain[:, a:b], targets, HEAD_PENALTIES) for a, b in spans])
     weights = np.ones(len(spans))
@@ -87,7 +95,7 @@ def fit_scaling(
         weights = np.maximum(explained, 0) + LEAST_WEIGHT * explained.max()
     weights = weights / weights.mean()
     factors = np.repeat(np.sqrt(weights), [b - a for a, b in spans])
-    plain *= factors
+    plain *= factors.astype(np.float32)
     plain -= plain.mean(0)
     length = float(np.einsum("nd,nd->", plain, plain, dtype=np.float64)) / len(plain)
     factors /= np.sqrt(length) if length > 0 else 1.0
@@ -95,15 +103,16 @@ def fit_scaling(
     return ours, theirs, weights
 
 
-def _standardisation(groups: "Sequence[np.ndarray]", spans: Sequence[tuple[int, int]]) -> Scaling:
+def standardise(groups: "Sequence[np.ndarray]", spans: Sequence[tuple[int, int]]) -> Scaling:
+    """Return the scaling by the statistics of all rows of `groups` [n, width], with every head of weight 1."""
     import numpy as np
 
     count, width = sum(map(len, groups)), groups[0].shape[1]
     total, squares = np.zeros(width), np.zeros(width)
     for group in groups:
         for _, unit in unit_rows(group, spans):
-            total += unit.sum(0)
-            squares += (unit * unit).sum(0)
+            total += unit.sum(0, dtype=np.float64)
+            squares += np.einsum("nd,nd->d", unit, unit, dtype=np.float64)
     mean = total / count
     spread = np.maximum(squares / count - mean * mean, 0.0)
     for start, stop in spans:

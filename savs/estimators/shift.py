@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from savs.estimators.features import fit_scaling
+from savs.estimators.features import standardise
 from savs.estimators.ridge import fit_ridge, gram
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def difference(first: "np.ndarray", second: "np.ndarray", spans: Sequence[tuple[
     mark = np.concatenate([np.ones(len(first)), np.zeros(len(second))])
     targets = np.stack([mark, 1 - mark], axis=1)
     rows = np.concatenate([first, second])
-    scaling, _, _ = fit_scaling(rows, targets, spans)
-    errors = mark - fit_ridge(gram(scaling.apply(rows)), targets).loo[:, 0]
+    features = standardise([rows], spans).apply(rows)
+    features /= np.sqrt(features.shape[1])
+    errors = mark - fit_ridge(gram(features), targets).loo[:, 0]
     return 1 - float((errors**2).sum() / ((mark - mark.mean()) ** 2).sum())

@@ -160,8 +160,8 @@ def test_every_model_that_no_worker_serves_is_named(pool: Pool) -> None:
 class CancelledMeanwhile(Ledger):
     """A ledger whose job is cancelled while it is planned."""
 
-    def create_plan(self, job_id: str, plan: Plan) -> None:
-        super().create_plan(job_id, plan)
+    def create_plan(self, job_id: str, plan: Plan, sample: bytes | None = None) -> None:
+        super().create_plan(job_id, plan, sample)
         self.cancel(job_id)
 
 

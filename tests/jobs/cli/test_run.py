@@ -93,7 +93,11 @@ def test_the_summary_says_what_the_rows_say(calm: Finished) -> None:
 
 def test_the_artifact_lies_there_as_the_contract_says(calm: Finished, corpus: Corpus) -> None:
     folder = calm.workspace / "artifacts" / "shapes" / calm.extract.job_id
-    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "savs.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "examples.safetensors",
+        "manifest.json",
+        "savs.safetensors",
+    ]
 
     tensors = load_tensors(calm.tensors)
     manifest = json.loads((folder / "manifest.json").read_bytes())
@@ -102,7 +106,7 @@ def test_the_artifact_lies_there_as_the_contract_says(calm: Finished, corpus: Co
         "heads": ("int32", (HEADS, 2)),
         "centroids": ("float32", (len(CLASSES), HEADS, 16)),
     }
-    assert manifest["schema_version"] == 1 and manifest["classes"] == list(CLASSES)
+    assert manifest["schema_version"] == 2 and manifest["classes"] == list(CLASSES)
     assert (manifest["name"], manifest["version"]) == ("shapes", calm.extract.job_id)
     assert manifest["question"] == QUESTION and manifest["readout"] == "reference"
     model = manifest["origin"]["model"]
@@ -165,7 +169,7 @@ def test_extract_and_then_classify_give_what_run_gives(
 ) -> None:
     result = savs_submit(
         *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl),
-        *("--workspace", workspace, *EXTRACT, "--json"),
+        *("--workspace", workspace, *EXTRACT, "--readout", "reference", "--json"),
     )
     assert result.exit_code == 0, result.output
     [summary] = json.loads(result.stdout)
@@ -271,7 +275,7 @@ def test_another_number_of_heads_is_another_job(corpus: Corpus, qwen2_vl: Path, 
     def extract(heads: int) -> dict[str, Any]:
         result = savs_submit(
             *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl),
-            *("--workspace", workspace, "--heads", heads, "--json"),
+            *("--workspace", workspace, "--heads", heads, "--readout", "reference", "--json"),
         )
         assert result.exit_code == 0, result.output
         summary: dict[str, Any] = json.loads(result.stdout)[0]
@@ -307,6 +311,7 @@ def test_how_examples_are_cut_does_not_change_what_is_fitted(
     result = savs_submit(
         *("extract", "--train", corpus.train, "--name", "shapes", "--model", qwen2_vl),
         *("--workspace", workspace, "--heads", HEADS, "--shard-size", 12, "--batch-tokens", 200),
+        *("--readout", "reference"),
     )
     assert result.exit_code == 0, result.output
     [path] = workspace.glob("artifacts/shapes/*/savs.safetensors")

@@ -49,7 +49,7 @@ def test_a_shard_whose_rows_are_cut_gets_the_same_rows(faulty: FaultyS3, tmp_pat
     job = classify_job()
     spec = job.spec.model_copy(update={"data": make_source(WHERE, "--data")})
     job = job.model_copy(update={"spec": spec})
-    shard = plan_job(ledger, job).shard(0)
+    shard = plan_job(ledger, job)[0].shard(0)
     calm = read_shard_rows(ledger, job, shard, None).entries
     faulty.choose = first(2, "cut", "GET", "rows.jsonl")
 

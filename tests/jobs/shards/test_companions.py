@@ -60,7 +60,17 @@ def options(model: Path, workspace: Path) -> list[object]:
 
 def extract(files: dict[str, Path], tasks: tuple[str, ...], model: Path, workspace: Path, name: str) -> Any:
     trains = [part for task in tasks for part in ("--train", files[task])]
-    said = savs_submit("extract", *trains, "--name", name, "--heads", HEADS, *options(model, workspace))
+    said = savs_submit(
+        "extract",
+        *trains,
+        "--name",
+        name,
+        "--heads",
+        HEADS,
+        "--readout",
+        "reference",
+        *options(model, workspace),
+    )
     assert said.exit_code == 0, said.output
     return said
 

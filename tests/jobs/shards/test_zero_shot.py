@@ -329,7 +329,7 @@ def test_the_rate_of_reading_heads_is_neither_used_nor_forgotten(two_labels: Pat
     ledger.write_rates(gpu_queue("demo"), rates)
     # if a job that asks it is planned, and took an hour
     job = zero_shot(two_labels, "greedy")
-    plan = plan_job(ledger, job)
+    plan, _ = plan_job(ledger, job)
     ledger.create_job(job, plan)
     ledgers.write_outcome(
         ledger,
