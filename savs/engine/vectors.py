@@ -83,7 +83,18 @@ def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = 
         scales[number] = most if most > 0 else 1.0
         small[:, columns] = block / scales[number]
     layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
-    return save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+    said = {**(metadata or {}), "layout": json.dumps(layout)}
+    return _ordered(save({"vectors": small, "scales": scales}, said))
+
+
+def _ordered(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names: safetensors writes them in a
+    random order, and the same vectors should be the same bytes."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    header = text.encode()
+    header += b" " * (-len(header) % 8)  # the numbers begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
