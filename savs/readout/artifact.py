@@ -20,7 +20,7 @@ from savs.model.model import Model
 from savs.model.pixels import sizes_of, with_sizes
 from savs.readout.choice import Fitted
 from savs.readout.classify import AnyReadout
-from savs.readout.fit import readout_of
+from savs.readout.fit import Readout, readout_of
 from savs.readout.linear import LinearReadout, linear_of
 from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
 from savs.readout.stored import Description, linear_to_bytes, tensors_to_bytes
@@ -123,7 +123,8 @@ def make_artifact(
     fitted    how `readout` came about, if `fit_readout` made it
     examples  in the order of `training`, to be stored beside it
     """
-    scores = fitted.scores if fitted is not None else getattr(readout, "scores", None)
+    own = readout.scores if isinstance(readout, Readout) else None
+    scores = own if fitted is None else fitted.scores
     suspects = () if fitted is None else fitted.suspects
     manifest = Manifest(
         name=name,

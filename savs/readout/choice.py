@@ -257,7 +257,7 @@ def _folds_prefer_ridge(held: "HeldOut", true: "np.ndarray") -> bool:
 
     assert held.corpus is not None
     gain = (held.ridge.argmax(1) == true).astype(float) - (held.corpus.argmax(1) == true)
-    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def _suspects(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from savs.engine.vectors import HeadVectors, vectors_from_bytes, vectors_to_bytes
+from savs.engine.vectors import HeadVectors, metadata_of, vectors_from_bytes, vectors_to_bytes
 from savs.errors import ArtifactError, ArtifactNotFound, FitError, StorageError
 from tests.savs.data.drawing import head_vectors
 
@@ -67,6 +67,17 @@ def test_a_head_loses_less_than_a_thousandth_whatever_the_size_of_its_numbers(si
     for place in columns:
         lost = np.linalg.norm(after[:, place] - before[:, place], axis=1)
         assert (lost / np.linalg.norm(before[:, place], axis=1)).max() < 1e-3
+
+
+def test_the_same_vectors_are_the_same_bytes_with_their_metadata_in_order() -> None:
+    said = dict.fromkeys("abcdefgh", "größer")
+
+    one, *others = (vectors_to_bytes(vectors_of(), said) for _ in range(5))
+
+    assert set(others) == {one}
+    assert list(metadata_of(one)) == [*"abcdefgh", "layout"]
+    assert int.from_bytes(one[:8], "little") % 8 == 0
+    assert sorted(load(one)) == ["scales", "vectors"]
 
 
 def test_the_file_has_two_bytes_per_number() -> None:

@@ -50,6 +50,9 @@ def test_the_only_example_of_a_class_gets_no_vote_for_it() -> None:
     named = vote_without(drawn(numbers).values, numbers, 3, SPANS, 12)
 
     assert 2 not in named[4] and 2 in named[numbers != 2]
+    # nor if it points away from all others
+    rows = np.array([[-1, 0.1], [-1, -0.1], [-1, 0.1], [-1, -0.1], [1, 0]], np.float32)
+    assert vote_without(rows, np.array([0, 1, 0, 1, 2]), 3, [(0, 2)], 1)[4, 0] != 2
 
 
 def test_a_head_of_zeros_names_a_class_and_nothing_breaks() -> None:
