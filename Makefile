@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint format kill chaos attack bench bench-queue evaluate clean
+.PHONY: demo test lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -22,6 +22,10 @@ demo: $(VENV)/installed
 		--train $(DEMO)/stroke/train.jsonl --data $(DEMO)/stroke/corpus.jsonl
 	$(BIN)/savs-submit run --model demo --name movements --workspace $(DEMO)/results \
 		--train $(DEMO)/movement/train.jsonl --data $(DEMO)/movement/corpus.jsonl
+	$(BIN)/savs-submit run --model demo --name strokes-vote --readout reference --workspace $(DEMO)/results \
+		--train $(DEMO)/stroke/train.jsonl --data $(DEMO)/stroke/corpus.jsonl
+	$(BIN)/savs-submit run --model demo --name movements-vote --readout reference --workspace $(DEMO)/results \
+		--train $(DEMO)/movement/train.jsonl --data $(DEMO)/movement/corpus.jsonl
 	$(BIN)/savs-submit classify --zero-shot constrained --model demo --name strokes-zero-shot \
 		--data $(DEMO)/stroke/corpus.jsonl --workspace $(DEMO)/results
 	$(BIN)/savs-submit classify --zero-shot constrained --model demo --name movements-zero-shot \
@@ -29,13 +33,14 @@ demo: $(VENV)/installed
 	$(BIN)/savs-submit results strokes --workspace $(DEMO)/results --out $(DEMO)/strokes.jsonl
 	$(BIN)/savs-submit results movements --workspace $(DEMO)/results --out $(DEMO)/movements.jsonl
 	@echo
-	$(BIN)/savs-submit compare strokes-zero-shot strokes movements-zero-shot movements \
-		--workspace $(DEMO)/results
-	@echo
 	@echo "Labels:     $(DEMO)/strokes.jsonl and $(DEMO)/movements.jsonl"
 	@echo "Summaries:  $$(echo $(DEMO)/results/jobs/*-classify-*/summary.json)"
 	@echo "Artifacts:  $(DEMO)/results/artifacts"
 	@head -n 1 $(DEMO)/strokes.jsonl $(DEMO)/movements.jsonl
+	@echo
+	@echo "Zero-shot, the published vote (-vote), and savs, on the same rows:"
+	$(BIN)/savs-submit compare strokes-zero-shot strokes strokes-vote strokes \
+		movements-zero-shot movements movements-vote movements --workspace $(DEMO)/results
 
 # More processes than cores: most tests wait for workers to start, or for time to pass. Who is done takes tests
 # of the others, so that no process is idle at the end.
@@ -72,6 +77,11 @@ bench: $(VENV)/installed
 # Compares the queue's measurements with their bars; takes about eight minutes. The last line is JSON.
 bench-queue: $(VENV)/installed
 	$(BIN)/python -m bench.queue
+
+# Compares the readouts' accuracy and calibration with their bars; takes about half an hour. The last line is JSON.
+bench-readouts: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[worker,bench]'
+	$(BIN)/python -m bench.readouts
 
 # Computes the two tables of the demo model in the README.
 evaluate: $(VENV)/installed

@@ -1,9 +1,9 @@
-"""Measures the readouts: `python -m bench.readouts`; about fifteen minutes on two cores.
+"""Measures the readouts: `make bench-readouts`; about half an hour on two cores.
 
-For each of ten sets, draws of 5, 10, 20 and 50 examples per class: the published vote, and what `auto` makes of the
-same examples without and with 800 unlabelled rows of the corpus, all on the same test rows. Then the time and memory
-of a fit with the heads of a 7-billion model. Prints the tables of `docs/method.md`; the last line is JSON, and the
-exit code is 1 if a bar is missed.
+For each of ten sets, draws of 5, 10, 20 and 50 examples per class: the published vote, and what `auto` makes of
+the same examples without and with 800 unlabelled rows of the corpus, all on the same test rows. Then the time and
+memory of a fit with the heads of a 7-billion model. Prints the tables of `docs/method.md`; the last line is JSON,
+and the exit code is 1 if a bar is missed.
 """
 
 import argparse

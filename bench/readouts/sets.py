@@ -55,7 +55,7 @@ def load_sets(model: Model, cache: Path | None = None, names: Sequence[str] = NA
                 name, HeadVectors(model.layout, found["vectors"]), tuple(found["labels"].tolist())
             )
             continue
-        prompts, labels = _items(name)
+        prompts, labels = items_of(name)
         vectors = read(model, prompts)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def load_sets(model: Model, cache: Path | None = None, names: Sequence[str] = NA
         yield LabelledSet(name, vectors, tuple(labels))
 
 
-def _items(name: str) -> tuple[list[Prompt], list[str]]:
+def items_of(name: str) -> tuple[list[Prompt], list[str]]:
     """Return the prompts and labels of a set, shuffled: rounding may depend on what shares a batch."""
     if name == "digits":
         pairs = list(_digits())
