@@ -106,10 +106,12 @@ def write_answers(
     """Store `values` float32 [n, width of the readout] of a pilot's rows, before the rule is applied."""
     from safetensors.numpy import save
 
+    from savs.engine.vectors import in_order
+
     described = ROWS.dump_json(list(rows), exclude_defaults=True).decode()
     ledger.store.write(
         f"jobs/{job_id}/{ANSWERS}",
-        save({"values": values}, {"rows": described, "rule": rule.model_dump_json()}),
+        in_order(save({"values": values}, {"rows": described, "rule": rule.model_dump_json()})),
     )
 
 

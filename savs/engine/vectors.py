@@ -76,10 +76,13 @@ def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = 
     for number, columns in enumerate(vectors.layout.slices().values()):
         block = vectors.values[:, columns]
         most = float(np.abs(block).max()) if block.size else 0.0
-        scales[number] = most if most > 0 and np.isfinite(most) else 1.0
+        # A power of two, so that rounding does not depend on which other rows are stored with a row.
+        scales[number] = np.exp2(np.floor(np.log2(most))) if most > 0 and np.isfinite(most) else 1.0
         small[:, columns] = block / scales[number]
     layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
-    return save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+    return in_order(
+        save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
+    )
 
 
 def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
@@ -103,6 +106,15 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
         raise ArtifactError(f"{name} does not match the heads that it names")
     widths = [layer.head_dim for layer in layout.layers for _ in range(layer.heads)]
     return HeadVectors(layout, small.astype(np.float32) * np.repeat(scales, widths))
+
+
+def in_order(data: bytes) -> bytes:
+    """Return a safetensors file with the fields of its header in alphabetical order. The library writes several
+    fields of metadata in random order; the same content is to be the same bytes."""
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors are aligned
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(data)[end:]])
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
