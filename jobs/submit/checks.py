@@ -38,7 +38,10 @@ def folder_of(model: str) -> Path | None:
 
 
 def check_spec(spec: AnySpec) -> None:
-    """Raises as `check_against_model`, as far as files on this machine tell. Loads no model."""
+    """Raises as `check_against_model`, as far as files on this machine tell, and ArtifactMismatch if a pilot's
+    artifact cannot be fitted again. Loads no model."""
+    if isinstance(spec, PilotSpec) and spec.after is None:
+        _check_stored(spec.artifact)
     folder = folder_of(spec.model)
     if folder is None:
         return
@@ -48,17 +51,21 @@ def check_spec(spec: AnySpec) -> None:
             raise _too_many_heads(spec, has)
     elif spec.artifact is not None and spec.after is None:
         card = read_card(spec.artifact)
-        if isinstance(spec, PilotSpec) and not card.stored:
-            raise ArtifactMismatch(
-                f"--adapt: artifact {card.name!r} was made by an earlier savs, which stored no vectors of its "
-                "examples; extract it again, or leave out --adapt"
-            )
         # A model of the same name is compared by the worker: hashing a large one may take a minute.
         if card.model != spec.model and card.fingerprint != fingerprint(folder):
             raise ArtifactMismatch(
                 f"artifact {card.name!r} was made with {card.model}, and --model is {spec.model}; leave out "
                 "--model, or extract again with this one"
             )
+
+
+def _check_stored(artifact: str) -> None:
+    card = read_card(artifact)
+    if not card.stored:
+        raise ArtifactMismatch(
+            f"--adapt: artifact {card.name!r} was made by an earlier savs, which stored no vectors of its "
+            "examples; extract it again, or leave out --adapt"
+        )
 
 
 def check_against_model(spec: AnySpec, model: "Model") -> None:

@@ -240,7 +240,7 @@ def submit(
     check_questions(jobs, surveys, tell)
     check_labels(jobs, surveys, tell)
     for job in jobs:
-        if job.job_id in surveys:
+        if job.job_id in surveys or job.job_id in pilots:
             check_spec(job.spec)
     ready()
     samples: dict[str, tuple[Plan, bytes | None]] = {}
