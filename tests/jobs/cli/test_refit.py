@@ -84,6 +84,10 @@ def test_the_same_command_twice_writes_nothing_the_second_time(
 
     assert refit(fitted, workspace, "--train", corrected, "--readout", "ridge") == first
     assert tree(workspace) == before
+    # nor if the artifact is given by its name, whose newest version is the new one
+    again = refit("shapes", workspace, "--train", corrected, "--readout", "ridge")
+    assert again["artifact"] == first["artifact"] and again["relabelled"] == 0
+    assert tree(workspace) == before
 
 
 def test_fewer_rows_of_the_examples_are_a_smaller_artifact(
@@ -195,6 +199,30 @@ def test_new_examples_go_through_the_model_and_only_those(
     [first] = [s for s in workspace.glob("jobs/*/summary.json") if summary["job_id"] not in str(s)]
     all_of_them = json.loads(first.read_bytes())["timings"]
     assert tokens(summary["timings"]) < tokens(all_of_them) / 6
+
+
+def test_new_examples_are_fitted_and_shown_as_the_stored_ones_were(
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
+    # given a vote of few heads on pictures that are shown smaller
+    how = ("--readout", "reference", "--heads", "3", "--max-pixels", "3136")
+    extract(own_corpus, own_corpus.train, qwen2_vl, workspace, "shapes", *how)
+    new = [row | {"label": "star"} for row in read_jsonl(own_corpus.data)[3:5]]
+    train = write_jsonl(own_corpus.folder / "longer.jsonl", [*read_jsonl(own_corpus.train), *new])
+
+    result = savs_submit("refit", "shapes", "--train", train, "--workspace", workspace, "--json")
+
+    assert result.exit_code == 0, result.output
+    [summary] = json.loads(result.stdout)
+    assert summary["readout"]["chosen"] == "reference" and len(summary["heads"]) == 3
+
+
+def test_a_version_of_a_long_name_is_found(own_corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
+    name = "n" * 60
+    extract(own_corpus, own_corpus.train, qwen2_vl, workspace, name)
+    version = refit(name, workspace, "--readout", "reference")["artifact"].rpartition("/")[2]
+
+    assert savs_submit("show", f"{name}/{version}", "--workspace", workspace).exit_code == 0
 
 
 def tokens(timings: dict[str, Any]) -> float:
