@@ -1,4 +1,4 @@
-"""Head vectors as the bytes of a file: the same rows are the same values and the same bytes wherever they are."""
+"""Head vectors as bytes: the same rows are the same values and the same bytes wherever they are."""
 
 import subprocess
 import sys
