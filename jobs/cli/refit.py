@@ -62,7 +62,7 @@ def refit(
     others = tuple(find_artifact(ledger, one) for one in merged)
     found = fit_again(ledger, url, Changes(source, others, heads, readout, dropped))
     if isinstance(found, NewExamples):
-        _read_new(ledger, url, found, train, others, dropped, heads, readout, how)
+        _read_new(ledger, url, found, train, others, dropped, how)
     else:
         _print(found, how.as_json)
 
@@ -88,8 +88,6 @@ def _read_new(
     train: str | None,
     others: tuple[str, ...],
     dropped: tuple[str, ...],
-    heads: int | None,
-    readout: Any,
     how: How,
 ) -> None:
     """Submits a job that reads the new examples and fits all."""
@@ -109,7 +107,6 @@ def _read_new(
         err=True,
     )
     assert train is not None
-    job = extract_job(
-        card.name, card.model, train, heads=heads, readout=readout or "auto", reuse=(url, *others), **how.job
-    )
+    asked: dict[str, Any] = {"heads": found.heads, "readout": found.readout, "prompt": found.prompt}
+    job = extract_job(card.name, card.model, train, reuse=(url, *others), **asked, **how.job)
     submit_and_hand(ledger, [job], how)

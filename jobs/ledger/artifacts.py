@@ -1,7 +1,7 @@
 """Where the artifact of a job is now: the workspace may have been moved or copied since its submission."""
 
 from jobs.ledger.ledger import Ledger
-from jobs.records.job import NAME, ClassifySpec, ExtractSpec, Job, PilotSpec
+from jobs.records.job import NAME, VERSION, ClassifySpec, ExtractSpec, Job, PilotSpec
 
 
 def artifact_of(ledger: Ledger, spec: ClassifySpec | PilotSpec) -> str | None:
@@ -15,7 +15,7 @@ def artifact_of(ledger: Ledger, spec: ClassifySpec | PilotSpec) -> str | None:
     if spec.artifact is None:
         return None
     folder, *called = ["", "", "", *spec.artifact.rstrip("/").split("/")][-3:]
-    if folder != "artifacts" or not all(map(NAME.fullmatch, called)):
+    if folder != "artifacts" or not (NAME.fullmatch(called[0]) and VERSION.fullmatch(called[1])):
         return spec.artifact
     here = ledger.artifact_url(*called)
     if here == spec.artifact or spec.after == called[1]:

@@ -106,11 +106,11 @@ def write_answers(
     """Store `values` float32 [n, width of the readout] of a pilot's rows, before the rule is applied."""
     from safetensors.numpy import save
 
-    from savs.engine.vectors import sorted_metadata
+    from savs.engine.vectors import in_order
 
     described = ROWS.dump_json(list(rows), exclude_defaults=True).decode()
     data = save({"values": values}, {"rows": described, "rule": rule.model_dump_json()})
-    ledger.store.write(f"jobs/{job_id}/{ANSWERS}", sorted_metadata(data))
+    ledger.store.write(f"jobs/{job_id}/{ANSWERS}", in_order(data))
 
 
 def known_of(ledger: Ledger, job_id: str) -> Known:

@@ -18,6 +18,9 @@ from savs.errors import SettingsError
 from savs.readout.decision import Decision
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+VERSION = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+)  # of an artifact: a job's id, and more if fitted again
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 HASH_DIGITS = 8
 JobId = Annotated[str, Field(pattern=rf"^{NAME.pattern}-(extract|pilot|classify)-[0-9a-f]{{{HASH_DIGITS}}}$")]

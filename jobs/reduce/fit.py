@@ -163,10 +163,14 @@ def _decision_warnings(decision: Decision, rule: Rule, examples: int, classes: i
 
 
 def _heads_of(base: "Artifact") -> int | None:
-    """Return how many heads were asked for; None if a linear readout uses all of them, or a vote was fitted."""
-    readout = base.readout
-    whole = len(readout.layout.heads())
-    return None if readout.mode == "reference" or len(readout.heads) == whole else len(readout.heads)
+    """Return how many heads were asked for; None if a linear readout uses all of them, or follows a vote."""
+    from savs.readout.choice import LEAST_EXAMPLES
+
+    readout, manifest = base.readout, base.manifest
+    if readout.mode == "reference":
+        votes_again = len(manifest.training) < LEAST_EXAMPLES * len(manifest.classes)
+        return len(readout.heads) if votes_again else None
+    return len(readout.heads) if len(readout.heads) < len(readout.layout.heads()) else None
 
 
 def _values(fitted: "Fitted", vectors: Any) -> Any:

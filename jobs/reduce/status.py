@@ -17,9 +17,9 @@ def job_state(ledger: Ledger, job: Job) -> dict[str, Any]:
     "interrupted" or "cancelled".
 
     "waiting" means that the job in `after` has not ended; "blocked" means that it has ended without
-    success; "interrupted" means that neither a pool nor a living process runs the job. `reason` is given
-    for jobs that failed, were stopped, or are interrupted; `abstained`, the number of rows without a
-    prediction that did not fail, if there are any.
+    success, or is blocked itself; "interrupted" means that neither a pool nor a living process runs the job.
+    `reason` is given for jobs that failed, were stopped, or are interrupted; `abstained`, the number of rows
+    without a prediction that did not fail, if there are any.
     """
     state: dict[str, Any] = {
         "job_id": job.job_id,
@@ -90,9 +90,17 @@ def abstained_of(counts: Mapping[str, Any]) -> dict[str, int]:
 def _unfinished(ledger: Ledger, job: Job) -> str:
     if is_due(ledger, job) or is_carried(ledger, job):
         return "running"
+    return "blocked" if _is_blocked(ledger, job) else "waiting"
+
+
+def _is_blocked(ledger: Ledger, job: Job) -> bool:
+    """Return whether the job in `after`, or one that this waits for, has ended without success."""
     first = awaited(job.spec)
-    assert first is not None
-    return "waiting" if ledger.summary(first) is None else "blocked"
+    if first is None or is_due(ledger, job):
+        return False
+    if ledger.summary(first) is not None:
+        return True
+    return ledger.is_there(first) and _is_blocked(ledger, ledger.job(first))
 
 
 def is_due(ledger: Ledger, job: Job) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.paths import check_path
-from jobs.records.job import NAME
+from jobs.records.job import NAME, VERSION
 from savs.errors import ArtifactError, ArtifactNotFound, NotFound, SavsError, StorageError, why_invalid
 from savs.storage import join, open_store
 
@@ -167,7 +167,7 @@ def find_artifact(ledger: Ledger, artifact: str) -> str:
     if check_path((Path(artifact) / "manifest.json").is_file):
         return str(Path(artifact).resolve())
     name, _, version = artifact.partition("/")
-    inside = NAME.fullmatch(name) and NAME.fullmatch(version)
+    inside = NAME.fullmatch(name) and VERSION.fullmatch(version)
     if inside and ledger.store.exists(f"artifacts/{artifact}/manifest.json"):
         return ledger.artifact_url(name, version)
     made = [] if version or not NAME.fullmatch(name) else list(artifact_cards(ledger, name))

@@ -38,7 +38,10 @@ def folder_of(model: str) -> Path | None:
 
 
 def check_spec(spec: AnySpec) -> None:
-    """Raises as `check_against_model`, as far as files on this machine tell. Loads no model."""
+    """Raises as `check_against_model`, as far as files on this machine tell, and ArtifactMismatch if the
+    artifact of a pilot cannot be fitted again. Loads no model."""
+    if isinstance(spec, PilotSpec) and spec.after is None:
+        _check_stored(spec.artifact)
     folder = folder_of(spec.model)
     if folder is None:
         return
@@ -48,17 +51,21 @@ def check_spec(spec: AnySpec) -> None:
             raise _too_many_heads(spec, has)
     elif spec.artifact is not None and spec.after is None:
         card = read_card(spec.artifact)
-        if isinstance(spec, PilotSpec) and not card.stored:
-            raise ArtifactMismatch(
-                f"--adapt: artifact {card.name!r} was made by an earlier savs, which stored no vectors of its "
-                "examples; extract it again, or leave out --adapt"
-            )
         # A model of the same name is compared by the worker: hashing a large one may take a minute.
         if card.model != spec.model and card.fingerprint != fingerprint(folder):
             raise ArtifactMismatch(
                 f"artifact {card.name!r} was made with {card.model}, and --model is {spec.model}; leave out "
                 "--model, or extract again with this one"
             )
+
+
+def _check_stored(artifact: str) -> None:
+    card = read_card(artifact)
+    if not card.stored:
+        raise ArtifactMismatch(
+            f"--adapt: artifact {card.name!r} was made by an earlier savs, which stored no vectors of its "
+            "examples; extract it again, or leave out --adapt"
+        )
 
 
 def check_against_model(spec: AnySpec, model: "Model") -> None:
@@ -141,6 +148,43 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
                 f"{spec.data.url}: the labels of {rows} of {survey.rows} rows are not classes, so the rows "
                 f"will count as wrong: {shown}"
             )
+
+
+def check_decisions(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> None:
+    """Raises SettingsError if a decision of a classify job does not fit the classes or the readout of its
+    artifact, as far as they are known. The arguments are those of `check_questions`."""
+    from savs.readout.decision import Decision, check_decision
+
+    for job in jobs:
+        spec = job.spec
+        if not isinstance(spec, ClassifySpec) or spec.zero_shot is not None or spec.decision == Decision():
+            continue
+        after, artifact = _before(spec, jobs)
+        if after is not None:
+            known = surveys.get(after)
+            if known is not None and len(known.labels) < Survey.MAX_LABELS:
+                [asked] = [
+                    one.spec.readout
+                    for one in jobs
+                    if isinstance(one.spec, ExtractSpec) and one.job_id == after
+                ]
+                check_decision(spec.decision, known.labels, _votes(asked, known.labels))
+            continue
+        assert artifact is not None
+        try:
+            card = read_card(artifact)
+        except ArtifactNotFound:
+            continue  # the job itself says so
+        chosen = "reference" if card.choice is None else card.choice["chosen"]
+        check_decision(spec.decision, card.classes, _votes("auto" if spec.after else chosen, card.classes))
+
+
+def _votes(asked: str, examples: Mapping[str, int]) -> bool:
+    """Return whether a readout that is asked for is a vote on these numbers of examples per class."""
+    from savs.readout.choice import LEAST_EXAMPLES
+
+    few = sum(examples.values()) < LEAST_EXAMPLES * len(examples)
+    return asked == "reference" or (asked == "auto" and few)
 
 
 def _corpora(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Iterator[tuple[ClassifySpec, Survey]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.pilots import pilot_vectors
-from jobs.records.job import HASH_DIGITS, Source, is_pilot
+from jobs.records.job import HASH_DIGITS, ExtractSpec, PilotSpec, PromptOptions, Source, is_pilot
 from jobs.shards.reuse import Reused, find_stored
 from savs.data.samples import Sample, read_samples
 from savs.errors import SettingsError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from savs.engine.vectors import HeadVectors
     from savs.readout.artifact import Artifact
     from savs.readout.choice import Asked
+    from savs.readout.classify import AnyReadout
     from savs.readout.training_row import TrainingRow
 
 
@@ -53,10 +54,18 @@ class Refit:
 
 @dataclass(frozen=True)
 class NewExamples:
-    """Examples that are not stored: the model has to read them first."""
+    """Examples that are not stored: the model has to read them first.
+
+    known           how many are stored
+    heads, readout  what to fit then, as in `Changes`
+    prompt          how the stored examples were shown
+    """
 
     samples: tuple[Sample, ...]
     known: int
+    heads: int | None
+    readout: "Asked"
+    prompt: PromptOptions
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     """Write a new version of the artifact at `url` and return it; or return the examples of `changes.train` that
     no artifact has stored, and write nothing.
 
-    Repeating it changes nothing. Raises ArtifactError, SettingsError, ManifestError, and FitError if the examples
+    An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises ArtifactError, SettingsError, ManifestError, and FitError if the examples
     cannot be fitted.
     """
     from savs.readout.artifact import StoredExamples, load_examples, make_artifact, save_artifact
@@ -85,27 +94,24 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
                 f"{base.manifest.name!r}; their examples cannot be fitted together"
             )
     stored = _joined([base, *others])
+    asked = changes.readout or _asked(base)
+    heads = changes.heads or _heads(base, asked)
     if changes.train is None:
         chosen = _all_of(stored)
     else:
         samples = _read(changes.train)
         found = find_stored([stored], samples)
         if missing := [sample for sample in samples if sample.index not in found]:
-            return NewExamples(tuple(missing), len(found))
+            return NewExamples(tuple(missing), len(found), heads, asked, _prompt(ledger, base))
         chosen = _of_samples(stored, samples, found)
     chosen = _without(chosen, changes.dropped)
     assert stored.examples is not None
     vectors = stored.examples.vectors[chosen.numbers]
     shown = tuple(stored.examples.shown[number] for number in chosen.numbers)
-    asked = changes.readout or _asked(base)
-    fitted = fit_readout(
-        vectors,
-        chosen.labels,
-        asked,
-        changes.heads or _heads(base, asked),
-        None,
-        _corpus(ledger, base),
-    )
+    fitted = fit_readout(vectors, chosen.labels, asked, heads, None, _corpus(ledger, base))
+    unchanged = tuple(chosen.rows) == base.manifest.training and fitted.choice == base.manifest.choice
+    if unchanged and _same(fitted.readout, base.readout):
+        return Refit(url, 0)
     version = _version(base, changes)
     questions = {one.question for one in shown}
     artifact = make_artifact(
@@ -191,6 +197,22 @@ def _heads(base: "Artifact", asked: str) -> int | None:
     limited = len(base.readout.heads) < len(base.readout.layout.heads())
     same = (base.readout.mode == "reference") == (asked == "reference")
     return len(base.readout.heads) if limited and same else None
+
+
+def _prompt(ledger: Ledger, base: "Artifact") -> PromptOptions:
+    """Return how the examples were shown, if the job that read them is in the workspace."""
+    job_id = base.manifest.version.partition(REFIT)[0]
+    if is_pilot(job_id) and ledger.is_there(job_id):
+        pilot = ledger.job(job_id).spec
+        assert isinstance(pilot, PilotSpec)
+        job_id = pilot.artifact.rstrip("/").rpartition("/")[2].partition(REFIT)[0]
+    spec = ledger.job(job_id).spec if ledger.is_there(job_id) else None
+    return spec.prompt if isinstance(spec, ExtractSpec) else PromptOptions()
+
+
+def _same(one: "AnyReadout", other: "AnyReadout") -> bool:
+    """Return whether two readouts on the same examples are the same, but for their vectors' rounding."""
+    return (one.mode, one.classes, one.heads.tolist()) == (other.mode, other.classes, other.heads.tolist())
 
 
 def _corpus(ledger: Ledger, base: "Artifact") -> "HeadVectors | None":

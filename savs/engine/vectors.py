@@ -80,11 +80,12 @@ def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = 
     for number, columns in enumerate(vectors.layout.slices().values()):
         block = vectors.values[:, columns]
         most = float(np.abs(block).max(initial=0.0, where=np.isfinite(block)))
-        scales[number] = most if most > 0 else 1.0
+        # A power of two, so that rounding does not depend on which other rows are stored with a row.
+        scales[number] = np.exp2(np.floor(np.log2(most))) if most > 0 else 1.0
         small[:, columns] = block / scales[number]
     layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
-    data = save({"vectors": small, "scales": scales}, {**(metadata or {}), "layout": json.dumps(layout)})
-    return sorted_metadata(data)
+    said = {**(metadata or {}), "layout": json.dumps(layout)}
+    return in_order(save({"vectors": small, "scales": scales}, said))
 
 
 def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
@@ -115,15 +116,13 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
     return HeadVectors(layout, values)
 
 
-def sorted_metadata(data: bytes) -> bytes:
-    """Return a safetensors file with its metadata in order: the library writes them in a random one, so that two
-    files of the same content would differ."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+def in_order(data: bytes) -> bytes:
+    """Return a safetensors file with the fields of its header in alphabetical order. The library writes several
+    fields of metadata in random order; the same content is to be the same bytes."""
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors are aligned
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(data)[end:]])
 
 
 def metadata_of(data: bytes) -> dict[str, str]:

@@ -13,6 +13,7 @@ def softmax(scores: "np.ndarray") -> "np.ndarray":
     """Return float64 [n, classes]: probabilities of scores [n, classes]."""
     import numpy as np
 
+    scores = np.asarray(scores, np.float64)
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
     return shares

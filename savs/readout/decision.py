@@ -1,6 +1,6 @@
 """From probabilities to predictions: another prior than that of the examples, and rows left without a label."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -52,6 +52,17 @@ class Rule(ManifestEntry):
     kept: float | None = None
 
 
+def check_decision(decision: Decision, classes: Collection[str], votes: bool) -> None:
+    """Raise SettingsError if a prior names other classes, or a vote is asked for what needs probabilities."""
+    if votes and (decision.prior != "examples" or decision.target_precision is not None):
+        raise SettingsError(
+            "--prior and --target-precision need probabilities, and this artifact's readout is a vote; fit it "
+            "with --readout ridge, corpus or auto, from 3 examples per class on"
+        )
+    if isinstance(decision.prior, dict) and (odd := sorted(decision.prior.keys() ^ set(classes))):
+        raise SettingsError(f"--prior: needs a share for each class, and for no other; see {odd[0]!r}")
+
+
 def rule_of(
     decision: Decision, counts: Mapping[str, int], logits: "np.ndarray | None" = None, votes: bool = False
 ) -> Rule:
@@ -61,25 +72,23 @@ def rule_of(
     logits  float [n, classes] of rows of the corpus, if the decision needs them
     votes   whether the readout is a vote, which has no probabilities
 
-    Raises SettingsError if a prior names other classes, or a vote is asked for what needs probabilities.
+    Raises SettingsError as `check_decision`, and if it needs rows of the corpus and has none.
     """
     import numpy as np
 
     from savs.estimators.prior import threshold_for
     from savs.estimators.temperature import softmax
 
-    if votes and (decision.prior != "examples" or decision.target_precision is not None):
-        raise SettingsError(
-            "--prior and --target-precision need probabilities, and this artifact's readout is a vote; fit it "
-            "with --readout ridge, corpus or auto, from 3 examples per class on"
-        )
+    check_decision(decision, counts.keys(), votes)
     if decision.needs_corpus and logits is None:
         raise SettingsError("--target-precision and --prior estimated need rows of the corpus: use --adapt")
     ratio = None if decision.prior == "examples" else _log_ratio(decision, counts, logits)
     threshold, kept = decision.abstain_below or 0.0, None
     if decision.target_precision is not None:
         assert logits is not None
-        confidences = softmax(logits if ratio is None else logits + ratio).max(axis=1)
+        # In the precision of the rows' own logits, or the row at the threshold may be on the wrong side of it.
+        shifted = logits if ratio is None else logits + ratio.astype(logits.dtype)
+        confidences = softmax(shifted).max(axis=1)
         found = threshold_for(confidences, decision.target_precision)
         threshold = NEVER if found is None else found
         kept = float(np.mean(confidences >= threshold))
@@ -95,9 +104,6 @@ def _log_ratio(decision: Decision, counts: Mapping[str, int], logits: "np.ndarra
     examples = np.array([*counts.values()], float)
     examples /= examples.sum()
     if isinstance(decision.prior, dict):
-        if decision.prior.keys() != counts.keys():
-            odd = sorted(decision.prior.keys() ^ counts.keys())
-            raise SettingsError(f"--prior: needs a share for each class, and for no other; see {odd[0]!r}")
         new = np.array([decision.prior[name] for name in counts])
     elif decision.prior == "uniform":
         new = np.ones(len(counts))
