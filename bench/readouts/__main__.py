@@ -1,9 +1,9 @@
 """Measures the readouts: `make bench-readouts`; about half an hour on two cores.
 
-For each of ten sets, draws of 5, 10, 20 and 50 examples per class: the published vote, and what `auto` makes of
-the same examples without and with 800 unlabelled rows of the corpus, all on the same test rows. Then the time and
-memory of a fit with the heads of a 7-billion model. Prints the tables of `docs/method.md`; the last line is JSON,
-and the exit code is 1 if a bar is missed.
+For each of ten sets, draws of 5, 10, 20 and 50 examples per class: the published vote, and what `auto` makes
+of the same examples without and with 800 unlabelled rows of the corpus, all on the same test rows. Then the
+time and memory of a fit with the heads of a 7-billion model. Prints the tables of `docs/method.md`; the last
+line is JSON, and the exit code is 1 if a bar is missed.
 """
 
 import argparse
@@ -132,7 +132,8 @@ def shape_figures(folder: Path) -> list[Figure]:
 
 
 def forward_seconds(folder: Path) -> float:
-    """Return the seconds of one item in a forward pass of the model "tenth", the median of several batches."""
+    """Return the seconds of one item in a forward pass of the model "tenth", the median of several
+    batches."""
     model = savs.load_model(workloads.checkpoint("tenth", folder), device="cpu")
     image = Image.new("RGB", (workloads.SIDE, workloads.SIDE), "white")
     prompts, times = [Prompt((image,), "What is it?")] * 8, []

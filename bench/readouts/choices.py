@@ -1,7 +1,9 @@
-"""What the settings of the readouts rest on: `python -m bench.readouts.choices`; about three minutes on two cores.
+"""What the settings of the readouts rest on: `python -m bench.readouts.choices`; about three minutes on two
+cores.
 
-On the development sets, of which none is in `bench.readouts`: how many unlabelled rows help, whether an estimated
-prior does, and how well examples are told from corpora like and unlike them. Prints the figures of `docs/method.md`.
+On the development sets, of which none is in `bench.readouts`: how many unlabelled rows help, whether an
+estimated prior does, and how well examples are told from corpora like and unlike them. Prints the figures of
+`docs/method.md`.
 """
 
 import argparse
@@ -29,7 +31,8 @@ OTHER_ITEMS = 1000
 
 
 def draw(given: LabelledSet, number: int) -> tuple[np.ndarray, Problem, np.ndarray, np.random.Generator]:
-    """Return the classes of all rows, the problem of a draw without unlabelled rows, and the shuffled test rows."""
+    """Return the classes of all rows, the problem of a draw without unlabelled rows, and the shuffled test
+    rows."""
     names = sorted(set(given.labels))
     classes = np.array([names.index(label) for label in given.labels])
     rng = np.random.default_rng([number, *given.name.encode()])
@@ -112,9 +115,7 @@ if __name__ == "__main__":
     for count, accuracy in accuracy_by_unlabelled(measured).items():
         print(f"{count} unlabelled rows: accuracy {accuracy:.3f}", flush=True)
     for name, skewed in (("balanced", False), (f"skewed {SKEW}:1", True)):
-        print(
-            f"{name} corpus: an estimated prior changes the accuracy by {gain_by_prior(measured, skewed):+.3f}",
-            flush=True,
-        )
+        gain = gain_by_prior(measured, skewed)
+        print(f"{name} corpus: an estimated prior changes the accuracy by {gain:+.3f}", flush=True)
     for kind, (least, most) in differences(demo, measured).items():
         print(f"{kind}: examples told from the corpus with R² {least:.3f} to {most:.3f}", flush=True)

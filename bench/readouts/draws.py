@@ -34,8 +34,9 @@ class Result:
 
 
 def run_draw(given: LabelledSet, shots: int, draw: int) -> list[Result]:
-    """Return the results of the vote, and of `auto` without and with a corpus, on the same examples. All rows that
-    are not examples are test rows; the unlabelled ones are drawn from them, as the rows of a pilot are."""
+    """Return the results of the vote, and of `auto` without and with a corpus, on the same examples. All
+    rows that are not examples are test rows; the unlabelled ones are drawn from them, as the rows of a pilot
+    are."""
     labels = np.array(given.labels)
     classes = list(dict.fromkeys(given.labels))
     rng = np.random.default_rng([draw, shots, *given.name.encode()])

@@ -46,7 +46,8 @@ class LabelledSet:
 
 
 def load_sets(model: Model, cache: Path | None = None, names: Sequence[str] = NAMES) -> Iterator[LabelledSet]:
-    """Yield the sets called `names`: of NAMES or DEVELOPMENT. Vectors are kept in the folder `cache`, if one is given, and not read again."""
+    """Yield the sets called `names`: of NAMES or DEVELOPMENT. Vectors are kept in the folder `cache`, if one
+    is given, and not read again."""
     for name in names:
         path = None if cache is None else cache / f"{name}.npz"
         if path is not None and path.exists():

@@ -105,17 +105,17 @@ def fit_options(readout: str | None = "auto") -> Callable[[Command], Command]:
         click.option(
             "--heads",
             type=click.IntRange(min=1),
-            help="Number of attention heads that the readout uses. Default: 20 for `reference`, as published, "
-            "else all. Layers above the last of them are not run.",
+            help="Number of attention heads that the readout uses. Default: 20 for `reference`, as "
+            "published, else all. Layers above the last of them are not run.",
         ),
         click.option(
             "--readout",
             type=click.Choice(["auto", "reference", "ridge", "corpus"]),
             default=readout,
             show_default=readout is not None,
-            help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a ridge "
-            "that also learns from unlabelled rows of the corpus; `auto`: `corpus` for `run`, `ridge` without a "
-            "corpus, `reference` with fewer than 3 examples per class.",
+            help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a "
+            "ridge that also learns from unlabelled rows of the corpus; `auto`: `corpus` for `run`, `ridge` "
+            "without a corpus, `reference` with fewer than 3 examples per class.",
         ),
     )
 
@@ -155,16 +155,16 @@ decision_options = options(
         "--target-precision",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="P",
-        help="Leave the least certain rows without a prediction, so that this share of the others is right, as "
-        "far as their confidence tells.",
+        help="Leave the least certain rows without a prediction, so that this share of the others is right, "
+        "as far as their confidence tells.",
     ),
     click.option(
         "--prior",
         default="examples",
         show_default=True,
         metavar="NAME|FILE",
-        help="Class shares of the corpus: as in the `examples`, `uniform`, `estimated` from the corpus, or a JSON "
-        'file, for example {"cat": 0.9, "dog": 0.1}.',
+        help="Class shares of the corpus: as in the `examples`, `uniform`, `estimated` from the corpus, or a "
+        'JSON file, for example {"cat": 0.9, "dog": 0.1}.',
     ),
 )
 

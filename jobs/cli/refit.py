@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "--train",
     metavar="FILE",
-    help="Examples to fit in place of the stored ones, for example with corrected labels. Only examples that are "
-    "new go through the model.",
+    help="Examples to fit in place of the stored ones, for example with corrected labels. Only examples that "
+    "are new go through the model.",
 )
 @click.option(
     "--with",
@@ -45,8 +45,8 @@ def refit(
 ) -> None:
     """Make a new version of an ARTIFACT from the stored vectors of its examples, without a model or a GPU.
 
-    Without options it lists the examples that the others contradict. A version that learned from a corpus does so
-    again, as long as its pilot is in the workspace.
+    Without options it lists the examples that the others contradict. A version that learned from a corpus
+    does so again, as long as its pilot is in the workspace.
 
     Example: savs-submit refit pets --train corrected.jsonl --workspace results
     """

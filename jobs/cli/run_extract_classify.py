@@ -50,8 +50,8 @@ def run(
 ) -> None:
     """Fit on --train, then label --data.
 
-    Before the corpus is labelled, a pilot reads up to 800 of its rows, and the readout learns from them. These rows
-    are not read again.
+    Before the corpus is labelled, a pilot reads up to 800 of its rows, and the readout learns from them.
+    These rows are not read again.
 
     If both are folders, each pair of files with the same name is a split: NAME.<split> is fitted and
     labelled for each, and a table of all splits is printed at the end.

@@ -91,8 +91,8 @@ class Ledger:
             self.store.delete(key)
 
     def create_plan(self, job_id: str, plan: Plan, sample: bytes | None = None) -> None:
-        """Write the plan, unless there is one. The plan of a pilot is of the rows in `sample`, which is written
-        first."""
+        """Write the plan, unless there is one. The plan of a pilot is of the rows in `sample`, which is
+        written first."""
         if sample is not None:
             self._create(_key(job_id, SAMPLE), sample)
         self._create(_key(job_id, "shards.json"), plan.to_json())

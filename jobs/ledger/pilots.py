@@ -1,5 +1,5 @@
-"""A pilot's rows: those that were drawn from the corpus, and the answers to them, which its corpus is not asked
-again."""
+"""A pilot's rows: those that were drawn from the corpus, and the answers to them, which its corpus is not
+asked again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -64,8 +64,8 @@ def sample_rows(ledger: Ledger, job_id: str, shard: Shard) -> list[Line]:
 
 
 def pilot_vectors(ledger: Ledger, job_id: str) -> "tuple[list[ExampleRow], HeadVectors | None]":
-    """Return a pilot's rows that have vectors, in the order of the corpus, and these vectors; None without any.
-    Raises LedgerError if its shards were run with different models."""
+    """Return a pilot's rows that have vectors, in the order of the corpus, and these vectors; None without
+    any. Raises LedgerError if its shards were run with different models."""
     from savs.engine.vectors import HeadVectors, vectors_from_bytes
     from savs.errors import ArtifactError, FitError
 

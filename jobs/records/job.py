@@ -97,9 +97,9 @@ def family(name: str, split: str | None) -> str:
 
 
 class ExtractSpec(Record):
-    """Fit an artifact on labelled examples. Those whose vectors an artifact of `reuse` has stored are not read
-    again. The job of one of several splits is named `<family>.<split>`. So
-    is each of several jobs that share a pass through the model, and these have the same `together`."""
+    """Fit an artifact on labelled examples. Those whose vectors an artifact of `reuse` has stored are not
+    read again. The job of one of several splits is named `<family>.<split>`. So is each of several jobs that
+    share a pass through the model, and these have the same `together`."""
 
     kind: Literal["extract"] = "extract"
     name: Name
@@ -124,7 +124,8 @@ class ExtractSpec(Record):
 
 
 class PilotSpec(Record):
-    """Read the vectors of rows drawn evenly from a corpus, and fit an artifact again that also learns from them.
+    """Read the vectors of rows drawn evenly from a corpus, and fit an artifact again that also learns from
+    them.
 
     artifact  whose examples are fitted again; `after` is the job that makes it, if it does not exist yet
     rows      at most how many rows are drawn
@@ -186,8 +187,8 @@ class ZeroShot(Record):
 
 class ClassifySpec(Record):
     """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, if
-    it does not exist yet; if that is a pilot, its rows are not read again. `split` and `together` are as in an
-    `ExtractSpec`."""
+    it does not exist yet; if that is a pilot, its rows are not read again. `split` and `together` are as in
+    an `ExtractSpec`."""
 
     kind: Literal["classify"] = "classify"
     name: Name

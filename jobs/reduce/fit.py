@@ -88,7 +88,8 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     """Fit the artifact of a pilot: that of its examples, which also learns from its rows. Store it, and the
     answers to these rows. Return the fields that this adds to the summary.
 
-    A corpus is labelled even if too few rows of the pilot could be read: by a readout that did not learn from them.
+    A corpus is labelled even if too few rows of the pilot could be read: by a readout that did not learn
+    from them.
     """
     from savs.readout.artifact import load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
@@ -151,8 +152,8 @@ def _decision_warnings(decision: Decision, rule: Rule, examples: int, classes: i
     warnings = []
     if rule.threshold > 1:
         warnings.append(
-            f"--target-precision {decision.target_precision}: no part of the corpus is that certain, so no row has a "
-            "prediction; lower it, or give more examples"
+            f"--target-precision {decision.target_precision}: no part of the corpus is that certain, so no "
+            "row has a prediction; lower it, or give more examples"
         )
     if examples < ROUGH_EXAMPLES * classes:
         warnings.append(
@@ -193,8 +194,8 @@ def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> lis
     warnings = []
     if other and None not in known:
         warnings.append(
-            f"{len(other)} of {len(rows)} rows of the pilot are asked another question than the examples, for "
-            f"example {other[0].question!r}: labels are better if both are asked the same"
+            f"{len(other)} of {len(rows)} rows of the pilot are asked another question than the examples, "
+            f"for example {other[0].question!r}: labels are better if both are asked the same"
         )
     if (told := fitted.choice.difference) is not None and told >= UNLIKE:
         what = (
@@ -203,7 +204,7 @@ def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> lis
             else "its statistics are its own"
         )
         warnings.append(
-            f"the corpus looks unlike the examples (they can be told apart with R² {told:.2f}); {what}. Check some "
-            "labels, or take examples from the corpus"
+            f"the corpus looks unlike the examples (they can be told apart with R² {told:.2f}); {what}. "
+            "Check some labels, or take examples from the corpus"
         )
     return warnings

@@ -61,8 +61,8 @@ def _without_stored(
     digests: "dict[int, tuple[Digest, ...]]",
     model: "Model",
 ) -> ShardRows:
-    """Fill in what an artifact has stored of the unit's examples, and return the unit without them as rows that
-    are to be read. Raises ArtifactMismatch if the artifact shows items in another way."""
+    """Fill in what an artifact has stored of the unit's examples, and return the unit without them as rows
+    that are to be read. Raises ArtifactMismatch if the artifact shows items in another way."""
     from savs.readout.artifact import load_examples
 
     assert isinstance(unit.job.spec, ExtractSpec)

@@ -8,8 +8,8 @@ LEARNING = ("auto", "corpus")  # those that learn from a corpus
 
 
 def with_pilot(ledger: Ledger, job: Job) -> list[Job]:
-    """Return a pilot for the corpus of a classify job that is not written yet, and the job, which now waits for
-    the pilot and labels with the artifact that it makes."""
+    """Return a pilot for the corpus of a classify job that is not written yet, and the job, which now waits
+    for the pilot and labels with the artifact that it makes."""
     spec = job.spec
     assert isinstance(spec, ClassifySpec) and spec.artifact is not None
     same = ("name", "split", "model", "data", "after", "batch_tokens", "decision")

@@ -1,5 +1,5 @@
-"""Fits an artifact again from the vectors of its examples: other labels, fewer classes, another readout. Neither
-a model nor a GPU is needed, unless there are new examples."""
+"""Fits an artifact again from the vectors of its examples: other labels, fewer classes, another readout.
+Neither a model nor a GPU is needed, unless there are new examples."""
 
 import hashlib
 import json
@@ -76,11 +76,11 @@ class _Examples:
 
 
 def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
-    """Write a new version of the artifact at `url` and return it; or return the examples of `changes.train` that
-    no artifact has stored, and write nothing.
+    """Write a new version of the artifact at `url` and return it; or return the examples of `changes.train`
+    that no artifact has stored, and write nothing.
 
-    An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises ArtifactError, SettingsError, ManifestError, and FitError if the examples
-    cannot be fitted.
+    An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises
+    ArtifactError, SettingsError, ManifestError, and FitError if the examples cannot be fitted.
     """
     from savs.readout.artifact import StoredExamples, load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
@@ -90,8 +90,8 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     for other in others:
         if other.manifest.origin != base.manifest.origin:
             raise SettingsError(
-                f"--with: {other.manifest.name!r} was made with another model, or shows items in another way, than "
-                f"{base.manifest.name!r}; their examples cannot be fitted together"
+                f"--with: {other.manifest.name!r} was made with another model, or shows items in another "
+                f"way, than {base.manifest.name!r}; their examples cannot be fitted together"
             )
     stored = _joined([base, *others])
     asked = changes.readout or _asked(base)

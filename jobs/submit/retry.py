@@ -60,8 +60,8 @@ def check_retriable(ledger: Ledger, job: Job) -> None:
 
 
 def _has_artifact(ledger: Ledger, job: Job) -> bool:
-    """Return whether the job has made its artifact, which is never fitted again. The rows of a pilot that failed
-    are read again with its corpus."""
+    """Return whether the job has made its artifact, which is never fitted again. The rows of a pilot that
+    failed are read again with its corpus."""
     summary = ledger.summary(job.job_id)
     return job.spec.kind != "classify" and summary is not None and summary["status"] == "done"
 

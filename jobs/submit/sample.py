@@ -21,8 +21,8 @@ def plan_pilot(spec: PilotSpec, corpus: Plan, inside: Sequence[str] | None = Non
     corpus  the plan of its manifest
     inside  folders that links to the manifest may not lead out of; None if they may lead anywhere
 
-    Of n rows, the i-th of k is row floor((i + u) · n / k), with u from 0 to 1 by the seed. Raises NotFound if the
-    manifest is gone.
+    Of n rows, the i-th of k is row floor((i + u) · n / k), with u from 0 to 1 by the seed. Raises NotFound
+    if the manifest is gone.
     """
     count = min(spec.rows, corpus.rows)
     shift = random.Random(spec.seed).random()

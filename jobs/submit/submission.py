@@ -257,9 +257,9 @@ def submit(
 def plan_job(
     ledger: Ledger, job: Job, survey: Survey | None = None, inside: Sequence[str] | None = None
 ) -> tuple[Plan, bytes | None]:
-    """Return the plan of a job and, if it is a pilot, the sample of which it is the plan. A companion with the same manifest has the plan of the job whose pass it
-    shares, so that their shards have the same rows. Raises as `plan_manifest`, and Changed if the
-    manifest is no longer the one that was submitted.
+    """Return the plan of a job and, if it is a pilot, the sample of which it is the plan. A companion with
+    the same manifest has the plan of the job whose pass it shares, so that their shards have the same rows.
+    Raises as `plan_manifest`, and Changed if the manifest is no longer the one that was submitted.
 
     inside  as in `plan_manifest`
     """

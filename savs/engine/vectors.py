@@ -117,8 +117,8 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
 
 
 def in_order(data: bytes) -> bytes:
-    """Return a safetensors file with the fields of its header in alphabetical order. The library writes several
-    fields of metadata in random order; the same content is to be the same bytes."""
+    """Return a safetensors file with the fields of its header in alphabetical order. The library writes
+    several fields of metadata in random order; the same content is to be the same bytes."""
     end = 8 + int.from_bytes(data[:8], "little")  # of the header, whose length comes first
     header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors are aligned

@@ -104,7 +104,8 @@ def fit_scaling(
 
 
 def standardise(groups: "Sequence[np.ndarray]", spans: Sequence[tuple[int, int]]) -> Scaling:
-    """Return the scaling by the statistics of all rows of `groups` [n, width], with every head of weight 1."""
+    """Return the scaling by the statistics of all rows of `groups` [n, width], with every head of weight
+    1."""
     import numpy as np
 
     count, width = sum(map(len, groups)), groups[0].shape[1]

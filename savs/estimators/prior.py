@@ -16,8 +16,8 @@ def estimate_prior(probabilities: "np.ndarray", prior: "np.ndarray") -> "np.ndar
     probabilities  [n, classes], of a classifier that was fitted under `prior`
     prior          float64 [classes], sums to 1
 
-    Expectation maximisation of Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a
-    priori probabilities" (Neural Computation 14, 2002).
+    Expectation maximisation of Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to
+    new a priori probabilities" (Neural Computation 14, 2002).
     """
     import numpy as np
 
@@ -36,7 +36,8 @@ def estimate_prior(probabilities: "np.ndarray", prior: "np.ndarray") -> "np.ndar
 
 def threshold_for(confidences: "np.ndarray", precision: float) -> float | None:
     """Return the least confidence so that rows of at least this confidence have a mean confidence of at least
-    `precision`; None if no row reaches it. `confidences` [n] are calibrated probabilities of the predictions."""
+    `precision`; None if no row reaches it. `confidences` [n] are calibrated probabilities of the
+    predictions."""
     import numpy as np
 
     ranked = np.sort(confidences)[::-1]

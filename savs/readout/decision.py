@@ -1,4 +1,5 @@
-"""From probabilities to predictions: another prior than that of the examples, and rows left without a label."""
+"""From probabilities to predictions: another prior than that of the examples, and rows left without a
+label."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -56,8 +57,8 @@ def check_decision(decision: Decision, classes: Collection[str], votes: bool) ->
     """Raise SettingsError if a prior names other classes, or a vote is asked for what needs probabilities."""
     if votes and (decision.prior != "examples" or decision.target_precision is not None):
         raise SettingsError(
-            "--prior and --target-precision need probabilities, and this artifact's readout is a vote; fit it "
-            "with --readout ridge, corpus or auto, from 3 examples per class on"
+            "--prior and --target-precision need probabilities, and this artifact's readout is a vote; fit "
+            "it with --readout ridge, corpus or auto, from 3 examples per class on"
         )
     if isinstance(decision.prior, dict) and (odd := sorted(decision.prior.keys() ^ set(classes))):
         raise SettingsError(f"--prior: needs a share for each class, and for no other; see {odd[0]!r}")
@@ -86,7 +87,7 @@ def rule_of(
     threshold, kept = decision.abstain_below or 0.0, None
     if decision.target_precision is not None:
         assert logits is not None
-        # In the precision of the rows' own logits, or the row at the threshold may be on the wrong side of it.
+        # In the rows' own precision, or the row at the threshold may be on the wrong side of it.
         shifted = logits if ratio is None else logits + ratio.astype(logits.dtype)
         confidences = softmax(shifted).max(axis=1)
         found = threshold_for(confidences, decision.target_precision)

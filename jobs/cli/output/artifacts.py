@@ -65,8 +65,8 @@ def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequ
 
 
 def print_choice(card: ArtifactCard) -> None:
-    """Prints the readout of an artifact, why it was chosen, how right each readout is on the examples, and the
-    suspects; nothing if an earlier savs made it."""
+    """Prints the readout of an artifact, why it was chosen, how right each readout is on the examples, and
+    the suspects; nothing if an earlier savs made it."""
     if card.choice is None:
         return
     out, choice, suspects = console(), Choice.model_validate(card.choice), card.suspects
