@@ -79,8 +79,8 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     """Write a new version of the artifact at `url` and return it; or return the examples of `changes.train` that
     no artifact has stored, and write nothing.
 
-    An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises ArtifactError, SettingsError, ManifestError, and FitError if the examples
-    cannot be fitted.
+    An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises
+    ArtifactError, SettingsError, ManifestError, and FitError if the examples cannot be fitted.
     """
     from savs.readout.artifact import StoredExamples, load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout

@@ -86,7 +86,7 @@ def rule_of(
     threshold, kept = decision.abstain_below or 0.0, None
     if decision.target_precision is not None:
         assert logits is not None
-        # In the precision of the rows' own logits, or the row at the threshold may be on the wrong side of it.
+        # In the precision of the rows' logits, or the row at the threshold may be on its wrong side.
         shifted = logits if ratio is None else logits + ratio.astype(logits.dtype)
         confidences = softmax(shifted).max(axis=1)
         found = threshold_for(confidences, decision.target_precision)
