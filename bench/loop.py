@@ -28,7 +28,6 @@ from savs.data.video.sampling import FrameSampling
 from savs.engine.extract import stream
 from savs.engine.windows import Request
 from savs.model.model import Model
-from savs.readout.classify import answers
 from savs.readout.fit import Readout
 from savs.readout.votes import DeviceReadout
 from savs.timings import Timings
@@ -106,9 +105,9 @@ def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) 
     ballot = DeviceReadout.of(readout, model.layout.only(layers), model.device)
     requests = [Request(sample.index, sample, sample.question) for sample in rows]
     found = {}
-    for part in stream(model, requests, timings, layers=layers, read=ballot.named):
+    for part in stream(model, requests, timings, layers=layers, read=ballot.read):
         if part.values is not None:
-            said = answers(readout, part.values)
+            said = ballot.answers(part.values)
             found |= {n: a.prediction for n, a in zip(part.numbers, said, strict=True)}
     return found
 

@@ -83,24 +83,52 @@ def gain_by_prior(sets: Sequence[LabelledSet], skewed: bool) -> float:
     return float(np.mean(gains))
 
 
-def differences(model: Model, sets: Sequence[LabelledSet]) -> dict[str, tuple[float, float]]:
-    """Return the least and the largest R² with which examples are told from a corpus, by kind of corpus."""
+def asked_differently(model: Model, given: LabelledSet) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors of some items of a set under OTHER_QUESTION, and their classes."""
+    prompts, labels = items_of(given.name)
+    asked = [replace(prompt, question=OTHER_QUESTION) for prompt in prompts[:OTHER_ITEMS]]
+    names = sorted(set(given.labels))
+    return read(model, asked).values, np.array([names.index(label) for label in labels[:OTHER_ITEMS]])
+
+
+def differences(sets: Sequence[LabelledSet], others: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest R² with which examples are told from a corpus, by kind of corpus.
+
+    others  per set, vectors under another question
+    """
     found: dict[str, list[float]] = {"same question": [], "skewed": [], "a class without examples": []}
     found["another question"] = []
-    for given in sets:
+    for given, other in zip(sets, others, strict=True):
         classes, problem, test, _ = draw(given, 0)
         values, spans = given.vectors.values, problem.spans
-        rows = {"same question": test[:800]}
         counts = [int(300 * SKEW ** (-n / max(1, problem.classes - 1))) for n in range(problem.classes)]
-        rows["skewed"] = np.concatenate([test[classes[test] == n][:count] for n, count in enumerate(counts)])
-        for kind, chosen in rows.items():
-            found[kind].append(difference(problem.labelled, values[chosen], spans))
+        skewed = [test[classes[test] == n][:count] for n, count in enumerate(counts)]
+        for kind, corpus in (
+            ("same question", values[test[:800]]),
+            ("skewed", values[np.concatenate(skewed)]),
+            ("another question", other),
+        ):
+            found[kind].append(difference(problem.labelled, corpus, spans))
         few = problem.labelled[problem.numbers > 0]
         found["a class without examples"].append(difference(few, values[test[:800]], spans))
-        prompts, _ = items_of(given.name)
-        asked = [replace(prompt, question=OTHER_QUESTION) for prompt in prompts[:OTHER_ITEMS]]
-        found["another question"].append(difference(problem.labelled, read(model, asked).values, spans))
     return {kind: (min(values), max(values)) for kind, values in found.items()}
+
+
+def accuracy_apart(
+    sets: Sequence[LabelledSet], others: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[float, float]:
+    """Return the accuracy of `corpus` under another question, with common statistics and with its own."""
+    found = []
+    for given, (values, classes) in zip(sets, others, strict=True):
+        _, problem, _, _ = draw(given, 0)
+        right = []
+        for apart in (False, True):
+            fit = fit_linear(replace(problem, unlabelled=values[:800], apart=apart))
+            assert fit.corpus is not None
+            right.append(float(np.mean(fit.corpus.scores(values).argmax(1) == classes)))
+        found.append(right)
+    common, own = np.mean(found, axis=0)
+    return float(common), float(own)
 
 
 if __name__ == "__main__":
@@ -117,5 +145,9 @@ if __name__ == "__main__":
     for name, skewed in (("balanced", False), (f"skewed {SKEW}:1", True)):
         gain = gain_by_prior(measured, skewed)
         print(f"{name} corpus: an estimated prior changes the accuracy by {gain:+.3f}", flush=True)
-    for kind, (least, most) in differences(demo, measured).items():
+    others = [asked_differently(demo, given) for given in measured]
+    told = differences(measured, [values for values, _ in others])
+    for kind, (least, most) in told.items():
         print(f"{kind}: examples told from the corpus with R² {least:.3f} to {most:.3f}", flush=True)
+    common, own = accuracy_apart(measured, others)
+    print(f"another question: accuracy {common:.3f} with common statistics, {own:.3f} with its own")

@@ -4,7 +4,7 @@ The rule is not a tournament: choosing among many readouts by cross-validation l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from savs.engine.vectors import HeadVectors
@@ -18,7 +18,7 @@ from savs.readout.manifest import Choice, ReadoutScore, Suspect
 if TYPE_CHECKING:
     import numpy as np
 
-    from savs.estimators.linear import HeldOut, LinearMap
+    from savs.estimators.linear import HeldOut, LinearFit, LinearMap, Problem
 
 Asked = Literal["auto", "reference", "ridge", "corpus"]
 READOUTS: tuple[Asked, ...] = get_args(Asked)
@@ -119,6 +119,22 @@ def _check_unlabelled(unlabelled: HeadVectors, layout: HeadLayout) -> None:
         raise FitError("unlabelled vectors with NaN or infinity cannot be learned from")
 
 
+@dataclass(frozen=True)
+class _Pick:
+    """The readout that is taken of a fit, why, and what its confidence rests on.
+
+    free   float64 [n, classes]: scores of the examples, each without its own target
+    table  the score of each readout on the examples
+    """
+
+    chosen: str
+    why: str
+    linear: "LinearMap"
+    temperature: float
+    free: "np.ndarray"
+    table: tuple[ReadoutScore, ...]
+
+
 def _fit_linear(
     vectors: HeadVectors,
     labels: list[str],
@@ -130,13 +146,12 @@ def _fit_linear(
 ) -> Fitted:
     import numpy as np
 
-    from savs.estimators.linear import Problem, fit_linear, hold_out
+    from savs.estimators.linear import Problem, fit_linear
     from savs.estimators.shift import UNLIKE, difference
-    from savs.estimators.temperature import fit_temperature, softmax
+    from savs.estimators.temperature import softmax
     from savs.estimators.vote_loo import head_scores
 
-    layout = vectors.layout
-    places = list(layout.slices().items())
+    places = list(vectors.layout.slices().items())
     spans = [(columns.start, columns.stop) for _, columns in places]
     numbers = np.array([order.index(label) for label in labels])
     values = np.asarray(vectors.values, np.float32)
@@ -150,46 +165,59 @@ def _fit_linear(
         ranked = ranked[:heads]
         problem = problem.only(np.sort(ranked))
         found = fit_linear(problem)
-    kept = np.sort(ranked)
-    table = [*_votes_alone(vectors, labels, order, heads)]
-    ridge_t = fit_temperature(found.ridge_loo, numbers)
-    table.append(_scored("ridge", "leave-one-out", found.ridge_loo, numbers, ridge_t))
-    chosen, why, linear, temperature, free = (
-        "ridge",
-        _why_ridge(asked, offered),
-        found.ridge,
-        ridge_t,
-        found.ridge_loo,
-    )
-    if found.corpus is not None and found.corpus_loo is not None:
-        held = hold_out(problem)
-        takes_corpus = True
-        if held.corpus is not None and len(held.rows):
-            true = numbers[held.rows]
-            corpus_t, held_t = fit_temperature(held.corpus, true), fit_temperature(held.ridge, true)
-            table.append(_scored("ridge", "five folds", held.ridge, true, held_t))
-            table.append(_scored("corpus", "five folds", held.corpus, true, corpus_t))
-            few = len(labels) <= FEW_EXAMPLES * len(order)
-            takes_corpus = asked == "corpus" or not (few and _folds_prefer_ridge(held, true))
-        else:
-            corpus_t = fit_temperature(found.corpus_loo, numbers)
-        why = "asked for" if asked == "corpus" else f"{offered} rows of the corpus to learn from"
-        if takes_corpus:
-            chosen, linear, temperature, free = "corpus", found.corpus, corpus_t, found.corpus_loo
-        else:
-            why = f"at most {FEW_EXAMPLES} examples per class, and five folds prefer it to the corpus readout"
+    pick = _ridge(found, numbers, _why_ridge(asked, offered))
+    if found.corpus is not None:
+        pick = _corpus_or(pick, found, problem, asked, offered)
     choice = Choice(
         asked=asked,
-        chosen=chosen,
-        why=why,
-        table=tuple(table),
-        unlabelled=offered if chosen == "corpus" else 0,
+        chosen=pick.chosen,
+        why=pick.why,
+        table=(*_votes_alone(vectors, labels, order, heads), *pick.table),
+        unlabelled=offered if pick.chosen == "corpus" else 0,
         difference=None if told is None else round(max(told, -1.0), 4),
         apart=apart,
     )
-    readout = _readout(chosen, order, layout, places, kept, ranked, linear, temperature)
+    kept = np.sort(ranked)
+    readout = _readout(
+        pick.chosen, order, vectors.layout, places, kept, ranked, pick.linear, pick.temperature
+    )
     scores = head_scores(values, numbers, len(order), spans)
-    return Fitted(readout, scores, choice, _suspects(softmax(free / temperature), numbers, labels, order))
+    probabilities = softmax(pick.free / pick.temperature)
+    return Fitted(readout, scores, choice, _suspects(probabilities, numbers, labels, order))
+
+
+def _ridge(found: "LinearFit", numbers: "np.ndarray", why: str) -> _Pick:
+    from savs.estimators.temperature import fit_temperature
+
+    temperature = fit_temperature(found.ridge_loo, numbers)
+    table = (_scored("ridge", "leave-one-out", found.ridge_loo, numbers, temperature),)
+    return _Pick("ridge", why, found.ridge, temperature, found.ridge_loo, table)
+
+
+def _corpus_or(ridge: _Pick, found: "LinearFit", problem: "Problem", asked: Asked, offered: int) -> _Pick:
+    """Return the readout that learned from the corpus, or the ridge if there are few examples and folds
+    prefer it. Its temperature is that of the folds: with leave-one-out scores it would be too certain."""
+    from savs.estimators.linear import hold_out
+    from savs.estimators.temperature import fit_temperature
+
+    assert found.corpus is not None and found.corpus_loo is not None
+    why = "asked for" if asked == "corpus" else f"{offered} rows of the corpus to learn from"
+    held, numbers = hold_out(problem), problem.numbers
+    if held.corpus is None or not len(held.rows):  # each class has one example
+        temperature = fit_temperature(found.corpus_loo, numbers)
+        return _Pick("corpus", why, found.corpus, temperature, found.corpus_loo, ridge.table)
+    true = numbers[held.rows]
+    temperature = fit_temperature(held.corpus, true)
+    table = (
+        *ridge.table,
+        _scored("ridge", "five folds", held.ridge, true, fit_temperature(held.ridge, true)),
+        _scored("corpus", "five folds", held.corpus, true, temperature),
+    )
+    few = len(numbers) <= FEW_EXAMPLES * problem.classes
+    if asked != "corpus" and few and _folds_prefer_ridge(held, true):
+        why = f"at most {FEW_EXAMPLES} examples per class, and five folds prefer it to the corpus readout"
+        return replace(ridge, why=why, table=table)
+    return _Pick("corpus", why, found.corpus, temperature, found.corpus_loo, table)
 
 
 def _why_ridge(asked: Asked, offered: int) -> str:

@@ -109,7 +109,8 @@ def description_in(data: bytes, name: str) -> Description:
         return Description.model_validate_json(metadata_of(data)["readout"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
-            f"{name} is not a file that Readout.save wrote; artifacts are read by load_artifact"
+            f"{name} is not a file that Readout.save wrote; artifacts are read by load_artifact, linear "
+            "readouts by LinearReadout.load"
         ) from error
 
 

@@ -39,7 +39,7 @@ def test_the_example_in_the_readme_labels_the_corpus(
     prediction, accuracy = capsys.readouterr().out.splitlines()
     assert prediction.split()[0] in STROKE.classes and 0 <= float(accuracy) <= 1
     assert isinstance(names["answers"], list) and len(names["answers"]) == 6
-    assert savs.Readout.load("demo-run/stroke.safetensors").classes == STROKE.classes
+    assert savs.LinearReadout.load("demo-run/stroke.safetensors").classes == STROKE.classes
 
 
 def test_the_example_in_the_docstring_labels_the_corpus(
