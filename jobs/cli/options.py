@@ -282,7 +282,9 @@ def decision_of(given: dict[str, Any]) -> "Decision":
         fields = {name: given.pop(name) for name in ("abstain_below", "target_precision")}
         return Decision(**fields, prior=prior)
     except ValidationError as error:
-        raise SettingsError(why_invalid(error, Decision.model_fields)) from error
+        raise SettingsError(
+            why_invalid(error, Decision.model_fields).removeprefix("Value error, ")
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(
             f"--prior: {prior} is neither examples, uniform nor estimated, nor a file of JSON: {error}"

@@ -45,8 +45,8 @@ def refit(
 ) -> None:
     """Make a new version of an ARTIFACT from the stored vectors of its examples, without a model or a GPU.
 
-    Without options it lists the examples that the others contradict. A version that learned from a corpus
-    does so again, as long as its pilot is in the workspace.
+    `show` lists the examples that the others contradict; correct those that are wrong, and give them with
+    --train. A version that learned from a corpus does so again, as long as its pilot is in the workspace.
 
     Example: savs-submit refit pets --train corrected.jsonl --workspace results
     """
@@ -59,7 +59,8 @@ def refit(
     ledger = ledger_of(how.workspace)
     url = find_artifact(ledger, artifact)
     source = None if train is None else make_source(train, "--train", how.job["rows"])
-    others = tuple(find_artifact(ledger, one) for one in merged)
+    given = dict.fromkeys(find_artifact(ledger, one) for one in merged)
+    others = tuple(one for one in given if one != url)  # or its examples would count twice
     found = fit_again(ledger, url, Changes(source, others, heads, readout, dropped))
     if isinstance(found, NewExamples):
         _read_new(ledger, url, found, train, others, dropped, how)

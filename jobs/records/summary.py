@@ -95,6 +95,11 @@ class Timings(Part):
     device_busy: Speed | None = None
 
 
+class Readout(Part):
+    chosen: str
+    why: str
+
+
 class Summary(Scores):
     """`summary.json`, as far as commands print it."""
 
@@ -113,6 +118,8 @@ class Summary(Scores):
     reason: str = ""
     advice: str = ""
     artifact: str | None = None
+    readout: Readout | None = None
+    suspects: Count = 0
     per_class: dict[str, ClassScore] = {}
     splits: dict[str, RateOfRows] = {}
     groups: dict[str, GroupScore] = {}

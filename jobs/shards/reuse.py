@@ -45,7 +45,7 @@ def find_stored(artifacts: "Sequence[Artifact]", samples: Iterable[Sample]) -> M
         except ItemError:
             return None
         hashes = tuple(digest.sha256 for digest in digests if digest.sha256 is not None)
-        known = digests and {one.size for one in digests} <= sizes
+        known = {one.size for one in digests} <= sizes
         number = stored.get((hashes, sample.question)) if known else None
         return None if number is None else (sample.index, Reused(number, values[number], digests))
 
@@ -62,7 +62,7 @@ def _stored(artifacts: "Sequence[Artifact]") -> dict[Key, int]:
             continue
         rows = zip(artifact.manifest.training, artifact.examples.shown, strict=True)
         for row, shown in rows:
-            if row.sizes and len(row.sha256) == len(shown.media):
+            if len(row.sizes) == len(row.sha256) == len(shown.media):
                 found.setdefault((row.sha256, shown.question), number)
             number += 1
     return found

@@ -26,6 +26,8 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
     out.print(f"  {_counts(summary)}")
     for warning in summary.get("warnings", []):
         out.print(f"  [yellow]{escape(warning)}[/yellow]")
+    if "readout" in summary:
+        _print_readout(out, summary)
     if "accuracy" in summary:
         _print_scores(out, summary)
     if "ece" in summary:
@@ -54,6 +56,15 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
             f"  labels: savs-submit results {escape(summary['name'])} --workspace {escape(quote(workspace))}"
         )
     out.print()
+
+
+def _print_readout(out: Console, summary: dict[str, Any]) -> None:
+    readout, doubtful = summary["readout"], summary.get("suspects", 0)
+    out.print(f"  readout: {escape(readout['chosen'])} ({escape(readout['why'])})")
+    if doubtful and summary.get("artifact"):
+        examples = "1 example" if doubtful == 1 else f"{doubtful} examples"
+        show = f"savs-submit show {quote(summary['artifact'])}"
+        out.print(f"  {examples} may have a wrong label, as the others say: {escape(show)}")
 
 
 def _counts(summary: dict[str, Any]) -> str:

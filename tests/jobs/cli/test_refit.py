@@ -90,6 +90,18 @@ def test_the_same_command_twice_writes_nothing_the_second_time(
     assert tree(workspace) == before
 
 
+def test_examples_without_media_are_found_by_their_question(qwen2_vl: Path, workspace: Path) -> None:
+    place = workspace.parent
+    rows = [{"question": f"Is {n} even?", "label": ("yes", "no")[n % 2]} for n in range(8)]
+    train = write_jsonl(place / "text.jsonl", rows)
+    how = ("--name", "even", "--model", qwen2_vl, "--workspace", workspace)
+    assert savs_submit("extract", "--train", train, *how).exit_code == 0
+
+    said = refit("even", workspace, "--train", write_jsonl(train, [*rows[:7], rows[7] | {"label": "yes"}]))
+
+    assert (said["examples"], said["relabelled"]) == (8, 1)
+
+
 def test_fewer_rows_of_the_examples_are_a_smaller_artifact(
     own_corpus: Corpus, fitted: Path, workspace: Path
 ) -> None:
@@ -152,6 +164,7 @@ def test_the_examples_of_artifacts_are_merged(
     said = refit("shapes", workspace, "--with", "more")
 
     assert said["examples"] == 28
+    assert refit(fitted, workspace, "--with", "more", "--with", "more", "--with", fitted)["examples"] == 28
     assert manifest_of(said["artifact"])["classes"] == [*CLASSES, "new 0", "new 1"]
 
 

@@ -52,6 +52,18 @@ def test_one_row_is_one_row_and_nothing_is_said_of_abstaining(capsys: pytest.Cap
     assert ["1", "row:", "1", "labelled,", "0", "failed"] in lines
 
 
+def test_a_fit_says_its_readout_and_how_many_labels_are_doubtful(capsys: pytest.CaptureFixture[str]) -> None:
+    why = {"chosen": "corpus", "why": "300 rows of the corpus to learn from"}
+    fitted = summary({}, {}) | {"kind": "pilot", "artifact": "/w/artifacts/pets/1", "readout": why}
+
+    print_summary(fitted | {"suspects": 0}, "/w/jobs/pets-pilot-1a2b3c4d")
+    print_summary(fitted | {"suspects": 2}, "/w/jobs/pets-pilot-1a2b3c4d")
+
+    said = capsys.readouterr().out
+    assert said.count("readout: corpus (300 rows of the corpus to learn from)") == 2
+    assert said.count("2 examples may have a wrong label") == 1 == said.count("show /w/artifacts/pets/1")
+
+
 def test_scores_of_confidence_are_one_line_and_shares_of_classes_a_column(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
