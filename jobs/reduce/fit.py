@@ -1,6 +1,7 @@
 """Fits the artifacts of extract jobs and of pilots, from what their shards have stored."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.ledger.ledger import Ledger
@@ -14,6 +15,7 @@ from savs.readout.decision import Decision, Rule, rule_of
 if TYPE_CHECKING:
     from savs.readout.artifact import Artifact
     from savs.readout.choice import Fitted
+    from savs.readout.training_row import TrainingRow
 
 
 def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
@@ -61,7 +63,35 @@ def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     save_artifact(artifact, url)
     count = len(rows) - len(good)
     warnings = [f"{count} of {len(rows)} examples could not be read and were left out"] if count else []
-    return _described(url, artifact, fitted) | {"warnings": warnings}
+    return _described(url, artifact, fitted) | {"warnings": [*warnings, *_copies(training)]}
+
+
+def _copies(training: "Sequence[TrainingRow]") -> list[str]:
+    """Return warnings of examples that show what another one shows, by the bytes of their media and their
+    question. Before the model is run, only their addresses can be compared (`jobs.submit.label_checks`)."""
+    first: dict[tuple[Any, ...], TrainingRow] = {}
+    copies: list[tuple[TrainingRow, TrainingRow]] = []
+    others: list[tuple[TrainingRow, TrainingRow]] = []
+    for row in training:
+        if row.question_sha256 is None or not row.sha256:
+            continue
+        seen = first.setdefault((row.sha256, row.question_sha256), row)
+        if seen is not row:
+            (copies if seen.label == row.label else others).append((seen, row))
+    warnings = []
+    if others:
+        one, other = others[0]
+        warnings.append(
+            f"examples that show the same as another one, with another label: {len(others)}, for example "
+            f"{other.id!r} ({other.label!r}) and {one.id!r} ({one.label!r}); correct and refit them"
+        )
+    if copies:
+        one, other = copies[0]
+        warnings.append(
+            f"examples that are copies of another one, and count twice: {len(copies)}, for example "
+            f"{other.id!r} of {one.id!r}"
+        )
+    return warnings
 
 
 def _label(row: ExampleRow) -> str:
@@ -137,7 +167,7 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     save_artifact(artifact, url)
     warnings = [
         *_warnings(base, rows, fitted),
-        *_decision_warnings(spec.decision, rule, len(labels), len(counts)),
+        *([] if votes else _decision_warnings(spec.decision, rule, len(labels), len(counts))),
     ]
     return _described(url, artifact, fitted) | {
         "status": "done",
@@ -198,13 +228,8 @@ def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> lis
             f"for example {other[0].question!r}: labels are better if both are asked the same"
         )
     if (told := fitted.choice.difference) is not None and told >= UNLIKE:
-        what = (
-            "it was standardised by its own statistics"
-            if fitted.choice.apart
-            else "its statistics are its own"
-        )
         warnings.append(
-            f"the corpus looks unlike the examples (they can be told apart with R² {told:.2f}); {what}. "
-            "Check some labels, or take examples from the corpus"
+            f"the corpus looks unlike the examples (they can be told apart with R² {told:.2f}), so each was "
+            "standardised by its own statistics. Check some labels, or take examples from the corpus"
         )
     return warnings
