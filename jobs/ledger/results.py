@@ -10,6 +10,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.records.job import Job
 from jobs.records.outcome import Outcome
 from jobs.records.row import ExampleRow
+from savs.engine.vectors import metadata_of
 from savs.errors import LedgerError, why_invalid
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, s
         try:
             vectors = iter(load(data)["vectors"])
             found |= {row.index: (row, None if row.error else next(vectors)) for row in rows}
-            origins.add(part_metadata(data)["origin"])
+            origins.add(metadata_of(data)["origin"])
         except (SafetensorError, KeyError, ValueError, StopIteration) as error:
             raise LedgerError(
                 f"job {job.job_id}: part {outcome.part} is not usable: {_why(error)}"
@@ -114,13 +115,6 @@ def examples(ledger: Ledger, job: Job) -> "tuple[list[ExampleRow], np.ndarray, s
 def example_rows(data: bytes, outcome: Outcome) -> list[ExampleRow]:
     """Return the examples that are stored with the vectors in an extract job's part."""
     try:
-        return EXAMPLES.validate_json(part_metadata(data)["rows"])
+        return EXAMPLES.validate_json(metadata_of(data)["rows"])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"part {outcome.part} is not usable: {_why(error)}") from error
-
-
-def part_metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file: JSON after 8 bytes that hold its length."""
-    length = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
-    return metadata

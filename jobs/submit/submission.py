@@ -243,15 +243,15 @@ def submit(
     for job in jobs:
         if job.job_id in surveys or job.job_id in pilots:
             check_spec(job.spec)
-    ready()
-    samples: dict[str, tuple[Plan, bytes | None]] = {}
+    planned: dict[str, tuple[Plan, bytes | None]] = {}
     for job in jobs:
         plan = plans.get((job.job_id, job.spec.source))
         if plan is not None:
-            samples[job.job_id] = plan, None
+            planned[job.job_id] = plan, None
             if isinstance(job.spec, ClassifySpec) and job.spec.after in pilots:
-                samples[job.spec.after] = plan_pilot(pilots[job.spec.after], plan)
-    return [ledger.create_job(job, *samples.get(job.job_id, (None, None))) for job in jobs]
+                planned[job.spec.after] = plan_pilot(pilots[job.spec.after], plan)
+    ready()
+    return [ledger.create_job(job, *planned.get(job.job_id, (None, None))) for job in jobs]
 
 
 def plan_job(

@@ -1,5 +1,7 @@
 """Labels head vectors with a fitted readout."""
 
+from typing import TYPE_CHECKING
+
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, FitError
 from savs.model.heads import HeadLayout
@@ -7,6 +9,9 @@ from savs.readout.answer import Answer
 from savs.readout.fit import Readout, check_vectors
 from savs.readout.linear import DeviceLinear, LinearReadout
 from savs.readout.votes import DeviceReadout
+
+if TYPE_CHECKING:
+    import torch
 
 AnyReadout = Readout | LinearReadout
 OnDevice = DeviceReadout | DeviceLinear
@@ -36,8 +41,9 @@ def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
     return device.answers(device.read(torch.from_numpy(np.ascontiguousarray(vectors.values))))
 
 
-def on_device(readout: AnyReadout, layout: HeadLayout, device: "object" = "cpu") -> OnDevice:
+def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | str" = "cpu") -> OnDevice:
     """Return the readout on a device, for vectors of `layout`: `read` computes its `width` values per item on
     the device, and `answers` turns them into answers on the CPU. Raises KeyError if `layout` lacks a head."""
-    kind = DeviceLinear if isinstance(readout, LinearReadout) else DeviceReadout
-    return kind.of(readout, layout, device)  # type: ignore[arg-type]
+    if isinstance(readout, LinearReadout):
+        return DeviceLinear.of(readout, layout, device)
+    return DeviceReadout.of(readout, layout, device)
