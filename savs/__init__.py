@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from savs.readout.choice import fit
     from savs.readout.classify import classify
     from savs.readout.fit import Readout
+    from savs.readout.hec import HecReadout
     from savs.readout.leaks import Leak, TrainingSet, find_leaks
     from savs.readout.linear import LinearReadout
     from savs.readout.scoring import score
@@ -67,6 +68,7 @@ _HOMES = {
     "FrameSampling": "data.video.sampling",
     "HeadLayout": "model.heads",
     "HeadVectors": "engine.vectors",
+    "HecReadout": "readout.hec",
     "ItemError": "errors",
     "LayerHeads": "model.heads",
     "Leak": "readout.leaks",
@@ -112,6 +114,7 @@ __all__ = [
     "FrameSampling",
     "HeadLayout",
     "HeadVectors",
+    "HecReadout",
     "ItemError",
     "LayerHeads",
     "Leak",

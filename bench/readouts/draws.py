@@ -34,9 +34,9 @@ class Result:
 
 
 def run_draw(given: LabelledSet, shots: int, draw: int) -> list[Result]:
-    """Return the results of the vote, and of `auto` without and with a corpus, on the same examples. All
-    rows that are not examples are test rows; the unlabelled ones are drawn from them, as the rows of a pilot
-    are."""
+    """Return the results of the vote, of `hec`, and of `auto` without and with a corpus, on the same
+    examples. All rows that are not examples are test rows; the unlabelled ones are drawn from them, as the
+    rows of a pilot are."""
     labels = np.array(given.labels)
     classes = list(dict.fromkeys(given.labels))
     rng = np.random.default_rng([draw, shots, *given.name.encode()])
@@ -46,6 +46,7 @@ def run_draw(given: LabelledSet, shots: int, draw: int) -> list[Result]:
     corpus = rng.choice(test, UNLABELLED, replace=False)
     runs: list[tuple[str, Asked, Any]] = [
         ("vote", "reference", None),
+        ("hec", "hec", None),
         ("ridge", "auto", None),
         ("corpus", "auto", given.vectors[corpus]),
     ]

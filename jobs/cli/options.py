@@ -105,17 +105,18 @@ def fit_options(readout: str | None = "auto") -> Callable[[Command], Command]:
         click.option(
             "--heads",
             type=click.IntRange(min=1),
-            help="Number of attention heads that the readout uses. Default: 20 for `reference`, as "
-            "published, else all. Layers above the last of them are not run.",
+            help="Number of attention heads that the readout uses. Default: 20 for `reference` and `hec`, "
+            "else all. Layers above the last of them are not run.",
         ),
         click.option(
             "--readout",
-            type=click.Choice(["auto", "reference", "ridge", "corpus"]),
+            type=click.Choice(["auto", "reference", "ridge", "corpus", "hec"]),
             default=readout,
             show_default=readout is not None,
             help="How labels follow from the heads: `reference`, the published vote; `ridge`; `corpus`, a "
             "ridge that also learns from unlabelled rows of the corpus; `auto`: `corpus` for `run`, `ridge` "
-            "without a corpus, `reference` with fewer than 3 examples per class.",
+            "without a corpus, `reference` with fewer than 3 examples per class; `hec`: Gaussian "
+            "discriminants of the best heads.",
         ),
     )
 

@@ -109,7 +109,7 @@ class ExtractSpec(Record):
     train: Source
     prompt: PromptOptions = PromptOptions()
     heads: Annotated[int, Field(ge=1)] | None  # None: by the readout
-    readout: Literal["auto", "reference", "ridge", "corpus"]
+    readout: Literal["auto", "reference", "ridge", "corpus", "hec"]
     reuse: tuple[str, ...] = ()
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device

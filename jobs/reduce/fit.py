@@ -194,10 +194,13 @@ def _decision_warnings(decision: Decision, rule: Rule, examples: int, classes: i
 
 
 def _heads_of(base: "Artifact") -> int | None:
-    """Return how many heads were asked for; None if a linear readout uses all of them, or follows a vote."""
+    """Return how many heads were asked for; None if a linear readout uses all of them, or follows another
+    kind."""
     from savs.readout.choice import LEAST_EXAMPLES
 
     readout, manifest = base.readout, base.manifest
+    if readout.mode == "hec":
+        return None
     if readout.mode == "reference":
         votes_again = len(manifest.training) < LEAST_EXAMPLES * len(manifest.classes)
         return len(readout.heads) if votes_again else None

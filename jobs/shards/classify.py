@@ -74,10 +74,10 @@ class Task:
     @property
     def readout(self) -> "AnyReadout":
         """The artifact's readout under the prior of the corpus."""
-        from savs.readout.linear import LinearReadout
+        from savs.readout.fit import Readout
 
         readout = self.artifact.readout
-        if self.rule.log_ratio is None or not isinstance(readout, LinearReadout):
+        if self.rule.log_ratio is None or isinstance(readout, Readout):
             return readout
         return readout.with_log_prior(self.rule.log_ratio)
 

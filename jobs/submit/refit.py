@@ -195,7 +195,8 @@ def _asked(base: "Artifact") -> "Asked":
 def _heads(base: "Artifact", asked: str) -> int | None:
     """Return how many heads the artifact was limited to; None for the readout's default."""
     limited = len(base.readout.heads) < len(base.readout.layout.heads())
-    same = (base.readout.mode == "reference") == (asked == "reference")
+    limited_by_default = {"reference", "hec"}  # of these each has its own number, others share theirs
+    same = base.readout.mode == asked or not limited_by_default & {base.readout.mode, asked}
     return len(base.readout.heads) if limited and same else None
 
 

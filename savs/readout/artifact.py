@@ -21,9 +21,10 @@ from savs.model.pixels import sizes_of, with_sizes
 from savs.readout.choice import Fitted
 from savs.readout.classify import AnyReadout
 from savs.readout.fit import Readout, readout_of
+from savs.readout.hec import HecReadout, hec_of
 from savs.readout.linear import LinearReadout, linear_of
 from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
-from savs.readout.stored import Description, linear_to_bytes, tensors_to_bytes
+from savs.readout.stored import HEC, Description, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
 
@@ -164,9 +165,9 @@ def save_artifact(artifact: Artifact, url: str) -> None:
 
 
 def _readout_bytes(readout: AnyReadout) -> bytes:
-    if isinstance(readout, LinearReadout):
-        return linear_to_bytes(readout.heads, readout.weights, readout.intercept, readout.described())
-    return tensors_to_bytes(readout.heads, readout.centroids)
+    if isinstance(readout, Readout):
+        return tensors_to_bytes(readout.heads, readout.centroids)
+    return readout.to_bytes()
 
 
 def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
@@ -192,8 +193,8 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
     return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"))
 
 
-def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout:
-    readout = linear_of(data, name)
+def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout | HecReadout:
+    readout = hec_of(data, name) if manifest.readout == HEC else linear_of(data, name)
     said = manifest.readout, manifest.classes, manifest.origin.head_layout()
     if (readout.mode, readout.classes, readout.layout) != said:
         raise ArtifactError(f"{name} does not match its manifest")

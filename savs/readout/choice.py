@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from savs.estimators.linear import HeldOut, LinearFit, LinearMap, Problem
 
-Asked = Literal["auto", "reference", "ridge", "corpus"]
+Asked = Literal["auto", "reference", "ridge", "corpus", "hec"]
 READOUTS: tuple[Asked, ...] = get_args(Asked)
 LEAST_EXAMPLES = 3  # per class on average, from which on `auto` does not vote
 FEW_EXAMPLES = 5  # per class on average, up to which folds may prefer the ridge to the corpus
@@ -55,10 +55,10 @@ def fit(
 
     vectors     n rows
     labels      n class names, as text
-    heads       how many heads it may use; by default the best 20 for the vote, as published, and all for
-                others
+    heads       how many heads it may use; by default the best 20 for the vote, as published, and for "hec",
+                and all for others
     mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from
-                `unlabelled`; or "auto", which chooses
+                `unlabelled`; "hec", Gaussian discriminants of the best heads; or "auto", which chooses
     classes     order of the classes; by default as they first appear in `labels`
     unlabelled  vectors of rows of the corpus, 200 or more
 
@@ -82,7 +82,7 @@ def fit_readout(
     """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, on unlabelled
     ones.
 
-    heads       how many heads it may use; by default 20 for the vote, all for others
+    heads       how many heads it may use; by default 20 for the vote and hec, all for others
     unlabelled  vectors of rows of the corpus
 
     Raises FitError as `savs.readout.fit.fit_vote`.
@@ -103,6 +103,8 @@ def fit_readout(
         count = heads or min(DEFAULT_HEADS, len(vectors.layout.heads()))
         voted = fit_vote(vectors, labels, count, order)
         return Fitted(voted, voted.scores, choice, ())
+    if asked == "hec":
+        return _fit_hec(vectors, labels, order, heads)
     count = 0 if unlabelled is None else len(unlabelled)
     if asked == "ridge" or count < LEAST_UNLABELLED:
         unlabelled = None
@@ -117,6 +119,30 @@ def _check_unlabelled(unlabelled: HeadVectors, layout: HeadLayout) -> None:
         raise FitError(f"the unlabelled vectors have {unlabelled.layout.counts}; the others {layout.counts}")
     if not np.isfinite(unlabelled.values).all():
         raise FitError("unlabelled vectors with NaN or infinity cannot be learned from")
+
+
+def _fit_hec(vectors: HeadVectors, labels: list[str], order: list[str], heads: int | None) -> Fitted:
+    import numpy as np
+
+    from savs.estimators.hec import fit_hec
+    from savs.estimators.temperature import fit_temperature, softmax
+    from savs.estimators.vote_loo import head_scores
+    from savs.readout.hec import readout_of_fit
+
+    spans = [(columns.start, columns.stop) for columns in vectors.layout.slices().values()]
+    numbers = np.array([order.index(label) for label in labels])
+    found = fit_hec(vectors.values, numbers, len(order), spans, heads or min(DEFAULT_HEADS, len(spans)))
+    true = numbers[found.rows]
+    temperature = fit_temperature(found.loo, true) if len(true) else 1.0
+    table = _votes_alone(vectors, labels, order, heads)
+    if len(true):
+        table = (*table, _scored("hec", "leave-one-out", found.loo, true, temperature))
+    choice = Choice(asked="hec", chosen="hec", why="asked for", table=table)
+    readout = readout_of_fit(found, temperature, order, vectors.layout)
+    scores = head_scores(vectors.values, numbers, len(order), spans)
+    return Fitted(
+        readout, scores, choice, _suspects(softmax(found.loo / temperature), found.rows, numbers, order)
+    )
 
 
 @dataclass(frozen=True)
@@ -183,7 +209,7 @@ def _fit_linear(
     )
     scores = head_scores(values, numbers, len(order), spans)
     probabilities = softmax(pick.free / pick.temperature)
-    return Fitted(readout, scores, choice, _suspects(probabilities, numbers, labels, order))
+    return Fitted(readout, scores, choice, _suspects(probabilities, np.arange(len(labels)), numbers, order))
 
 
 def _ridge(found: "LinearFit", numbers: "np.ndarray", why: str) -> _Pick:
@@ -289,17 +315,23 @@ def _folds_prefer_ridge(held: "HeldOut", true: "np.ndarray") -> bool:
 
 
 def _suspects(
-    probabilities: "np.ndarray", numbers: "np.ndarray", labels: list[str], order: list[str]
+    probabilities: "np.ndarray", rows: "np.ndarray", numbers: "np.ndarray", order: list[str]
 ) -> tuple[Suspect, ...]:
-    likely = probabilities.argmax(1)
-    wrong = [row for row in range(len(labels)) if likely[row] != numbers[row]]
-    wrong.sort(key=lambda row: (probabilities[row, numbers[row]] - probabilities[row, likely[row]], row))
+    """Return the suspects among the examples `rows`, whose `probabilities` are given; `numbers` are the
+    classes of all examples."""
+    import numpy as np
+
+    likely, true = probabilities.argmax(1), numbers[rows]
+    wrong = np.flatnonzero(likely != true).tolist()
+    wrong.sort(
+        key=lambda place: (probabilities[place, true[place]] - probabilities[place, likely[place]], place)
+    )
     return tuple(
         Suspect(
-            row=row,
-            label=labels[row],
-            likelier=order[int(likely[row])],
-            probability=round(float(probabilities[row, likely[row]]), 6),
+            row=int(rows[place]),
+            label=order[int(true[place])],
+            likelier=order[int(likely[place])],
+            probability=round(float(probabilities[place, likely[place]]), 6),
         )
-        for row in wrong[:SHOWN_SUSPECTS]
+        for place in wrong[:SHOWN_SUSPECTS]
     )

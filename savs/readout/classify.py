@@ -7,14 +7,15 @@ from savs.errors import ArtifactMismatch, FitError
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer
 from savs.readout.fit import Readout, check_vectors
+from savs.readout.hec import DeviceHec, HecReadout
 from savs.readout.linear import DeviceLinear, LinearReadout
 from savs.readout.votes import DeviceReadout
 
 if TYPE_CHECKING:
     import torch
 
-AnyReadout = Readout | LinearReadout
-OnDevice = DeviceReadout | DeviceLinear
+AnyReadout = Readout | LinearReadout | HecReadout
+OnDevice = DeviceReadout | DeviceLinear | DeviceHec
 
 
 def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
@@ -46,4 +47,6 @@ def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | s
     the device, and `answers` turns them into answers on the CPU. Raises KeyError if `layout` lacks a head."""
     if isinstance(readout, LinearReadout):
         return DeviceLinear.of(readout, layout, device)
+    if isinstance(readout, HecReadout):
+        return DeviceHec.of(readout, layout, device)
     return DeviceReadout.of(readout, layout, device)

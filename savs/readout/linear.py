@@ -7,7 +7,7 @@ heads that it needs.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, ArtifactNotFound, FitError, NotFound
@@ -53,20 +53,7 @@ class LinearReadout:
     def scores(self, vectors: HeadVectors) -> "np.ndarray":
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
         come from a model with other heads, and FitError if they contain NaN or infinity."""
-        import numpy as np
-        import torch
-
-        from savs.estimators.temperature import softmax
-
-        if vectors.layout != self.layout:
-            raise ArtifactMismatch(
-                f"the vectors have {vectors.layout.counts}; the readout was fitted on {self.layout.counts}"
-            )
-        if not np.isfinite(vectors.values).all():
-            raise FitError("vectors with NaN or infinity cannot be classified")
-        device = DeviceLinear.of(self, vectors.layout)
-        values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
-        return softmax(values.double().numpy())
+        return probabilities(DeviceLinear.of(self, self.layout), self.layout, vectors)
 
     def with_log_prior(self, log_ratio: Sequence[float]) -> "LinearReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""
@@ -80,7 +67,7 @@ class LinearReadout:
         """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the
         file if there is one. Raises StorageError."""
         store, key = open_parent(path)
-        store.write(key, linear_to_bytes(self.heads, self.weights, self.intercept, self.described()))
+        store.write(key, self.to_bytes())
 
     @staticmethod
     def load(path: str | Path) -> "LinearReadout":
@@ -96,13 +83,15 @@ class LinearReadout:
             raise ArtifactNotFound(f"no readout at {path}") from error
         return linear_of(data, str(path))
 
-    def described(self) -> LinearDescription:
-        return LinearDescription(
+    def to_bytes(self) -> bytes:
+        """Return the file that `save` writes."""
+        said = LinearDescription(
             mode=self.mode,
             classes=self.classes,
             temperature=self.temperature,
             layout=layer_entries(self.layout),
         )
+        return linear_to_bytes(self.heads, self.weights, self.intercept, said)
 
 
 def linear_of(data: bytes, name: str) -> LinearReadout:
@@ -119,13 +108,63 @@ def linear_of(data: bytes, name: str) -> LinearReadout:
     )
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The heads of one width: their columns in the vectors [heads, width], and their weights
-    [heads · width, classes]."""
+class _OnDevice(Protocol):
+    def read(self, vectors: "torch.Tensor") -> "torch.Tensor": ...
 
+
+def probabilities(device: _OnDevice, layout: HeadLayout, vectors: HeadVectors) -> "np.ndarray":
+    """Return float64 [n, classes]: the probabilities of a readout that was fitted on vectors of `layout` and
+    is on the CPU. Raises ArtifactMismatch if the vectors come from a model with other heads, and FitError if
+    they contain NaN or infinity."""
+    import numpy as np
+    import torch
+
+    from savs.estimators.temperature import softmax
+
+    if vectors.layout != layout:
+        raise ArtifactMismatch(
+            f"the vectors have {vectors.layout.counts}; the readout was fitted on {layout.counts}"
+        )
+    if not np.isfinite(vectors.values).all():
+        raise FitError("vectors with NaN or infinity cannot be classified")
+    values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
+    return softmax(values.double().numpy())
+
+
+@dataclass(frozen=True)
+class Group:
+    """The heads of one width: their ranks, their columns in the vectors [heads, width], and their weights
+    [heads, width, classes]."""
+
+    ranks: "torch.Tensor"
     columns: "torch.Tensor"
     weights: "torch.Tensor"
+
+
+def groups_of(
+    heads: "np.ndarray",
+    weights: "np.ndarray",
+    own: HeadLayout,
+    layout: HeadLayout,
+    device: "torch.device | str",
+) -> tuple[Group, ...]:
+    """Return the heads [k, 2] of a readout on `device`, for vectors of `layout`; the readout was fitted on
+    vectors of layout `own`, and has weights [width of the heads, classes]. Raises KeyError if `layout` lacks
+    a head."""
+    import numpy as np
+    import torch
+
+    places, fitted = layout.slices(), own.slices()
+    ranked = [(int(layer), int(head)) for layer, head in heads]
+    sizes = [fitted[head].stop - fitted[head].start for head in ranked]
+    ends = np.cumsum([0, *sizes])
+    groups = []
+    for width in sorted(set(sizes)):
+        ranks = [rank for rank, size in enumerate(sizes) if size == width]
+        columns = torch.tensor([[*range(places[ranked[r]].start, places[ranked[r]].stop)] for r in ranks])
+        parts = torch.from_numpy(np.stack([weights[ends[r] : ends[r + 1]] for r in ranks]))
+        groups.append(Group(torch.tensor(ranks).to(device), columns.to(device), parts.to(device)))
+    return tuple(groups)
 
 
 @dataclass(frozen=True)
@@ -133,7 +172,7 @@ class DeviceLinear:
     """A linear readout on a device, for vectors of a layout."""
 
     readout: LinearReadout
-    groups: tuple[_Group, ...]
+    groups: tuple[Group, ...]
     intercept: "torch.Tensor"
 
     @classmethod
@@ -144,19 +183,10 @@ class DeviceLinear:
         import numpy as np
         import torch
 
-        places, own = layout.slices(), readout.layout.slices()
-        ranked = [(int(layer), int(head)) for layer, head in readout.heads]
-        sizes = [own[head].stop - own[head].start for head in ranked]
-        ends = np.cumsum([0, *sizes])
-        groups = []
-        for width in sorted(set(sizes)):
-            ranks = [rank for rank, size in enumerate(sizes) if size == width]
-            columns = torch.tensor([[*range(places[ranked[r]].start, places[ranked[r]].stop)] for r in ranks])
-            weights = np.concatenate([readout.weights[ends[r] : ends[r + 1]] for r in ranks])
-            scaled = torch.from_numpy(weights / np.float32(readout.temperature))
-            groups.append(_Group(columns.to(device), scaled.to(device)))
+        scaled = readout.weights / np.float32(readout.temperature)
+        groups = groups_of(readout.heads, scaled, readout.layout, layout, device)
         intercept = torch.from_numpy(readout.intercept / np.float32(readout.temperature))
-        return cls(readout, tuple(groups), intercept.to(device))
+        return cls(readout, groups, intercept.to(device))
 
     @property
     def width(self) -> int:
@@ -170,7 +200,7 @@ class DeviceLinear:
         logits = self.intercept.expand(len(vectors), -1)
         for group in self.groups:
             unit = torch.nn.functional.normalize(vectors[:, group.columns].float(), dim=-1)
-            logits = logits + unit.flatten(1) @ group.weights
+            logits = logits + unit.flatten(1) @ group.weights.flatten(0, 1)
         return logits
 
     def answers(self, values: "torch.Tensor") -> list[Answer]:

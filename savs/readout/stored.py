@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_HEADS = 2**20  # of a model; a damaged count may be too large to iterate over
 MOST_LOGIT = 1e30  # float32 ends at 3e38
+HEC = "hec"  # the mode whose heads have an intercept each
 
 
 class Description(ManifestEntry):
@@ -39,7 +40,8 @@ class LinearDescription(ManifestEntry):
 def linear_to_bytes(
     heads: "np.ndarray", weights: "np.ndarray", intercept: "np.ndarray", description: LinearDescription
 ) -> bytes:
-    """Return a file of a linear readout; the arrays are those of `savs.readout.linear.LinearReadout`."""
+    """Return a file of a linear readout; the arrays are those of `savs.readout.linear.LinearReadout`, or of
+    `savs.readout.hec.HecReadout` with its intercepts."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -49,10 +51,13 @@ def linear_to_bytes(
 
 
 def linear_from_bytes(
-    data: bytes, name: str
+    data: bytes, name: str, hec: bool = False
 ) -> "tuple[LinearDescription, np.ndarray, np.ndarray, np.ndarray]":
     """Return the description, heads, weights and intercept in a file called `name`. The logits of what is
-    returned are finite for all finite vectors. Raises ArtifactError, which quotes nothing of the file."""
+    returned are finite for all finite vectors. Raises ArtifactError, which quotes nothing of the file.
+
+    hec  whether it is to be a readout of mode "hec", or of another one
+    """
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -63,6 +68,9 @@ def linear_from_bytes(
         heads, weights, intercept = (tensors[part] for part in ("heads", "weights", "intercept"))
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ArtifactError(f"{name} is not a linear readout, or it is damaged") from error
+    if (description.mode == HEC) != hec:
+        raise ArtifactError(f"{name} is {'not ' if hec else ''}a readout of mode {HEC!r}")
+    classes = (len(description.classes),)
     counted = sum(layer.heads for layer in description.layout) <= MOST_HEADS
     places = head_layout(description.layout).slices() if counted else {}
     sound = heads.dtype == np.int32 and heads.shape[1:] == (2,) and len(heads) > 0
@@ -70,9 +78,9 @@ def linear_from_bytes(
     width = sum(place.stop - place.start for place in known if place is not None)
     sound &= None not in known and len({*map(tuple, heads.tolist())}) == len(heads)
     sound &= weights.dtype == np.float32 and weights.shape == (width, len(description.classes))
-    sound &= intercept.dtype == np.float32 and intercept.shape == (len(description.classes),)
+    sound &= intercept.dtype == np.float32 and intercept.shape == ((len(heads), *classes) if hec else classes)
     if sound:  # NaN is not less than anything
-        most = np.abs(weights.astype(np.float64)).sum(0) + np.abs(intercept)
+        most = np.abs(weights.astype(np.float64)).sum(0) + np.abs(intercept.reshape(-1, *classes)).sum(0)
         sound = bool((most < MOST_LOGIT * min(description.temperature, 1.0)).all())
     if not sound:
         raise ArtifactError(f"{name} does not match its description")

@@ -89,6 +89,35 @@ def test_rows_that_are_less_certain_have_no_prediction_and_keep_their_scores(
         assert without == {k: v for k, v in before.items() if k not in ("prediction", "task")}
 
 
+def test_discriminants_have_priors_and_thresholds_too(
+    corpus: Corpus, ridge: Path, qwen2_vl: Path, workspace: Path, tmp_path: Path
+) -> None:
+    prior = dict(zip(CLASSES, (0.8, 0.15, 0.05), strict=True))
+    (tmp_path / "prior.json").write_text(json.dumps(prior))
+
+    def run(place: Path, *more: object) -> Rows:
+        result = savs_submit(
+            *("run", "--train", corpus.train, "--data", corpus.data, "--name", "shapes"),
+            *("--model", qwen2_vl, "--workspace", place, "--readout", "hec", *more),
+        )
+        assert result.exit_code == 0, result.output
+        return rows_of(place)
+
+    plain, shifted = run(workspace), run(tmp_path / "other", "--prior", tmp_path / "prior.json")
+
+    assert {row["prediction"] for row in plain} == set(CLASSES)
+    for row, before in zip(shifted, plain, strict=True):
+        assert row["scores"] == pytest.approx(reweighted(before["scores"], prior), abs=2e-5)
+    [artifact] = (workspace / "artifacts" / "shapes").iterdir()
+    result = savs_submit(
+        *("classify", "--data", corpus.data, "--artifact", artifact, "--name", "sure"),
+        *("--workspace", tmp_path / "third", "--json", "--abstain-below", 0.5),
+    )
+    assert result.exit_code == 0, result.output
+    kept = [row["prediction"] is not None for row in rows_of(tmp_path / "third")]
+    assert kept == [row["confidence"] >= 0.5 for row in plain] and any(kept)
+
+
 def test_a_vote_may_abstain_too(corpus: Corpus, voted: Path, workspace: Path) -> None:
     _, rows = classified(corpus, voted, workspace, "--abstain-below", 0.7)
 

@@ -123,6 +123,8 @@ def test_fewer_rows_of_the_examples_are_a_smaller_artifact(
         (("--readout", "reference"), "reference", None),
         (("--heads", 3), "ridge", 3),
         (("--readout", "ridge"), "ridge", None),
+        (("--readout", "hec"), "hec", 12),  # of 12
+        (("--readout", "hec", "--heads", 2), "hec", 2),
     ],
 )
 def test_another_readout_and_other_heads(
