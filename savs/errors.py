@@ -2,6 +2,7 @@
 
 SavsError
 ├── ManifestError            a manifest cannot be used; lists the rows that are wrong
+├── DatasetError             what is to become a manifest cannot be read to its end
 ├── ItemError                one item cannot be labelled; becomes the `error` of its row
 │   ├── BadRow               its line of the manifest is not a sample
 │   ├── MissingMedia         a file does not exist
@@ -114,6 +115,10 @@ def told(bad: BadLine) -> str:
     also = f"line{'s' if bad.also[1:] else ''} {', '.join(map(str, bad.also))}"
     more = bad.count - 1 - len(bad.also)
     return f"{bad.line}: {bad.reason} (also in {also}{f' and {more} more' if more else ''})"
+
+
+class DatasetError(SavsError):
+    """A file or folder that is to become a manifest cannot be read to its end, or holds no rows."""
 
 
 class ItemError(SavsError):

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from jobs.cli.group import ledger_of, main, reports_errors
-from jobs.cli.options import json_option, options, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, reports_errors
-from jobs.cli.options import broker_option, json_option, options, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import broker_option, json_option, workspace_option
 from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:

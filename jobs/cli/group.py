@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from jobs.cli.options import Command
+from jobs.cli.option_list import Command
 from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:

@@ -2,27 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from jobs.cli.datasets import What, dataset_options
+from jobs.cli.option_list import Command, options
 
 if TYPE_CHECKING:
     from jobs.records.job import PromptOptions
     from savs.readout.decision import Decision
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Combines several options into one decorator."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(chosen):
-            command = option(command)
-        return command
-
-    return decorate
-
 
 workspace_option = click.option(
     "--workspace",
@@ -169,31 +158,8 @@ decision_options = options(
     ),
 )
 
-rows_options = options(
-    click.option(
-        "--format",
-        "row_format",
-        default="general",
-        show_default=True,
-        metavar="NAME",
-        help="Format of the rows: general, natural_ret, sugarcrepe, camerabench, vizwiz, eurosat, pets, "
-        "vlguard, mhalu, blink, mrb or mrb_individual.",
-    ),
-    click.option(
-        "--media-root",
-        metavar="DIR",
-        help="Folder or s3:// address that relative paths start from. Default: the manifest's folder.",
-    ),
-    click.option(
-        "--strip-prefix",
-        default="",
-        metavar="TEXT",
-        help="Prefix removed from paths, which makes them relative.",
-    ),
-)
-
 how_options = options(
-    rows_options,
+    dataset_options,
     workspace_option,
     shard_option,
     click.option(
@@ -225,9 +191,7 @@ how_options = options(
 class How(Handing):
     """The values of `how_options`."""
 
-    row_format: str
-    media_root: str | None
-    strip_prefix: str
+    what: What
     workspace: str | None
     shard_size: int | None
     batch_tokens: int | None
@@ -235,15 +199,16 @@ class How(Handing):
     max_failure_rate: float
     note: str | None
 
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "How":
+        """Return the values of all options, which are in `given`."""
+        return cls(what=What.take(given), **given)
+
     @property
     def job(self) -> dict[str, Any]:
         """The values that are part of a job."""
-        from jobs.records.job import RowOptions
-
         return {
-            "rows": RowOptions(
-                format=self.row_format, media_root=self.media_root, strip_prefix=self.strip_prefix
-            ),
+            "rows": self.what.rows,
             "shard_size": self.shard_size,
             "batch_tokens": self.batch_tokens,
             "max_failure_rate": self.max_failure_rate,

@@ -3,11 +3,15 @@
 import sys
 from dataclasses import asdict
 from math import isfinite
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
+from jobs.cli.datasets import What, bring_all, dataset_options, tell
 from jobs.cli.group import ledger_of, main, reports_errors
-from jobs.cli.options import broker_option, json_option, options, rows_options, shard_option, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import broker_option, json_option, shard_option, workspace_option
 from jobs.cli.output.characters import json_text
 
 
@@ -33,7 +37,7 @@ from jobs.cli.output.characters import json_text
     "--gpu-hour-price", type=click.FloatRange(min=0), help="Price of one GPU for an hour, in any currency."
 )
 @click.option("--check-media", is_flag=True, help="Check that every image and video exists.")
-@options(rows_options, shard_option, workspace_option, json_option)
+@options(dataset_options, shard_option, workspace_option, json_option)
 @reports_errors
 def plan(
     train: str | None,
@@ -43,12 +47,10 @@ def plan(
     workers: int,
     gpu_hour_price: float | None,
     check_media: bool,
-    row_format: str,
-    media_root: str | None,
-    strip_prefix: str,
     shard_size: int | None,
     workspace: str | None,
     as_json: bool,
+    **rest: Any,
 ) -> None:
     """Check manifests without submitting anything: rows, shards, classes, problems, hours, cost.
 
@@ -58,36 +60,39 @@ def plan(
     Example: savs-submit plan --data corpus.jsonl --model qwen2.5_vl --rate 20 --gpu-hour-price 2.5
     """
     from jobs.cli.output.estimate import print_estimate
-    from jobs.records.job import RowOptions
     from jobs.settings import read_settings
     from jobs.submit.estimate import estimate
     from jobs.submit.splits import manifests_of
     from jobs.submit.submission import resolve_model
     from savs.errors import SettingsError
+    from savs.storage import open_store
 
     if train is None and data is None:
         raise SettingsError("give --train, --data, or both")
     if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
         raise SettingsError("--rate and --gpu-hour-price must be finite numbers")
     ledger = ledger_of(workspace) if read_settings(workspace=workspace).workspace else None
-    found = [
-        estimate(
-            ledger,
-            url,
-            option,
-            labelled=option == "--train",
-            model=resolve_model(model),
-            row_options=RowOptions(format=row_format, media_root=media_root, strip_prefix=strip_prefix),
-            check_media=check_media,
-            shard_rows=shard_size,
-            rate=rate,
-            workers=workers,
-            gpu_hour_price=gpu_hour_price,
-        )
-        for option, place in (("--train", train), ("--data", data))
-        if place is not None
-        for url in manifests_of(place, option)
-    ]
+    what = What.take(rest)
+    with TemporaryDirectory(prefix="savs-") as place:
+        found = [
+            estimate(
+                ledger,
+                each.address,
+                option,
+                labelled=option == "--train",
+                model=resolve_model(model),
+                row_options=each.rows,
+                check_media=check_media,
+                shard_rows=shard_size,
+                rate=rate,
+                workers=workers,
+                gpu_hour_price=gpu_hour_price,
+            )
+            for option, address in (("--train", train), ("--data", data))
+            if address is not None
+            for one in bring_all(open_store(place), [address], option, what, tell)
+            for each in one.each(manifests_of(one.address, option))
+        ]
     if as_json:
         click.echo(json_text([asdict(one) for one in found]))
     else:

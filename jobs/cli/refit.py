@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli.artifacts_show import artifact_argument
+from jobs.cli.datasets import bring_all, tell
 from jobs.cli.group import ledger_of, main, reports_errors
 from jobs.cli.handoff import submit_and_hand
-from jobs.cli.options import How, fit_options, how_options, options
+from jobs.cli.option_list import options
+from jobs.cli.options import How, fit_options, how_options
 from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:
+    from jobs.records.job import Source
     from jobs.submit.refit import NewExamples, Refit
 
 
@@ -55,15 +58,19 @@ def refit(
     from jobs.submit.refit import refit as fit_again
     from jobs.submit.submission import make_source
 
-    how = How(**rest)
+    how = How.of(rest)
     ledger = ledger_of(how.workspace)
     url = find_artifact(ledger, artifact)
-    source = None if train is None else make_source(train, "--train", how.job["rows"])
+    rows = how.what.rows
+    if train is not None:
+        [examples] = bring_all(ledger.store, [train], "--train", how.what, tell)
+        train, rows = examples.address, examples.rows
+    source = None if train is None else make_source(train, "--train", rows)
     given = dict.fromkeys(find_artifact(ledger, one) for one in merged)
     others = tuple(one for one in given if one != url)  # or its examples would count twice
     found = fit_again(ledger, url, Changes(source, others, heads, readout, dropped))
     if isinstance(found, NewExamples):
-        _read_new(ledger, url, found, train, others, dropped, how)
+        _read_new(ledger, url, found, source, others, dropped, how)
     else:
         _print(found, how.as_json)
 
@@ -86,7 +93,7 @@ def _read_new(
     ledger: Any,
     url: str,
     found: "NewExamples",
-    train: str | None,
+    source: "Source | None",
     others: tuple[str, ...],
     dropped: tuple[str, ...],
     how: How,
@@ -107,7 +114,9 @@ def _read_new(
         ),
         err=True,
     )
-    assert train is not None
+    assert source is not None
     asked: dict[str, Any] = {"heads": found.heads, "readout": found.readout, "prompt": found.prompt}
-    job = extract_job(card.name, card.model, train, reuse=(url, *others), **asked, **how.job)
+    job = extract_job(
+        card.name, card.model, source.url, reuse=(url, *others), **(how.job | asked | {"rows": source})
+    )
     submit_and_hand(ledger, [job], how)

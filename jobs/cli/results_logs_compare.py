@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
-from jobs.cli.options import json_option, options, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
 
 if TYPE_CHECKING:

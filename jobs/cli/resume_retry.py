@@ -6,7 +6,8 @@ import click
 
 from jobs.cli.group import ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.handoff import hand_on
-from jobs.cli.options import Handing, hand_options, options, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import Handing, hand_options, workspace_option
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger

@@ -4,8 +4,10 @@ from typing import Any, Literal
 
 import click
 
+from jobs.cli.datasets import bring_all, tell
 from jobs.cli.group import ledger_of, main, reports_errors
 from jobs.cli.handoff import submit_and_hand
+from jobs.cli.option_list import options
 from jobs.cli.options import (
     How,
     data_option,
@@ -15,7 +17,6 @@ from jobs.cli.options import (
     how_options,
     model_option,
     name_option,
-    options,
     prompt_of,
     prompt_options,
     train_option,
@@ -66,19 +67,28 @@ def run(
     from savs.errors import SettingsError
 
     prompt, decision = prompt_of(rest), decision_of(rest)
-    how = How(**rest)
+    how = How.of(rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
     if decision.needs_corpus and readout not in LEARNING:
         raise SettingsError(f"--target-precision and --prior estimated need --readout auto, not {readout}")
-    jobs = []
-    for part in splits_of(train, data, splits):
-        common = {"split": part.name, **how.job}
-        first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
+    jobs, rows = [], {}
+
+    def bring(address: str, option: str) -> str:
+        [found] = bring_all(ledger.store, [address], option, how.what, tell)
+        rows[found.address] = found.rows
+        return found.address
+
+    train, data = train and bring(train, "--train"), data and bring(data, "--data")
+    named = [(split, bring(one, "--split"), bring(other, "--split")) for split, one, other in splits]
+    for part in splits_of(train, data, named):
+        common = {**how.job, "split": part.name}
+        fit: dict[str, Any] = {"heads": heads, "readout": readout, "prompt": prompt}
+        fit["rows"] = rows.get(part.train, how.what.rows)
+        first = extract_job(name, model, part.train, **(common | fit))
         artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        later = classify_job(
-            name, model, part.data, artifact, after=first.job_id, decision=decision, **common
-        )
+        label = {"after": first.job_id, "decision": decision, "rows": rows.get(part.data, how.what.rows)}
+        later = classify_job(name, model, part.data, artifact, **(common | label))
         jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
     submit_and_hand(ledger, jobs, how)
 
@@ -100,13 +110,15 @@ def extract(
     from jobs.submit.splits import stems_of
     from jobs.submit.submission import extract_job
 
-    prompt, how = prompt_of(rest), How(**rest)
+    prompt, how = prompt_of(rest), How.of(rest)
     ledger = ledger_of(how.workspace)
     check_model(model)
-    common = {"heads": heads, "readout": readout, "prompt": prompt, **how.job}
+    common = {**how.job, "heads": heads, "readout": readout, "prompt": prompt}
     stems = stems_of(train, "--train") if len(train) > 1 else [None]
+    brought = bring_all(ledger.store, train, "--train", how.what, tell)
     jobs = [
-        extract_job(name, model, file, split=stem, **common) for file, stem in zip(train, stems, strict=True)
+        extract_job(name, model, one.address, split=stem, **(common | {"rows": one.rows}))
+        for one, stem in zip(brought, stems, strict=True)
     ]
     submit_and_hand(ledger, join_jobs(jobs), how)
 
@@ -134,7 +146,6 @@ zero_shot_options = options(
         help="With --zero-shot greedy: maximum tokens of an answer. Default: 32, or 1 to 16 if the format "
         "has short answers.",
     ),
-    click.option("--question", help="With --zero-shot: the question of rows that have none."),
 )
 
 
@@ -166,7 +177,6 @@ def classify(
     zero_shot: Literal["greedy", "constrained"] | None,
     classes: tuple[str, ...],
     max_new_tokens: int | None,
-    question: str | None,
     **rest: Any,
 ) -> None:
     """Label a corpus with an artifact, or with --zero-shot by asking the model directly.
@@ -185,14 +195,12 @@ def classify(
     from savs.errors import SettingsError
 
     prompt, decision = prompt_of(rest), decision_of(rest)
-    how = How(**rest)
+    how = How.of(rest)
     ledger = ledger_of(how.workspace)
     if decision != AS_FITTED and zero_shot is not None:
         raise SettingsError("--abstain-below, --target-precision and --prior are not for --zero-shot")
     if decision.needs_corpus and not adapt:
         raise SettingsError("--target-precision and --prior estimated need rows of the corpus: add --adapt")
-    if question is not None and not question.strip():
-        raise SettingsError("--question: the question is empty")
     if adapt and len(artifacts) != 1:
         raise SettingsError("--adapt needs exactly one --artifact, whose examples are fitted again")
     if zero_shot is not None:
@@ -203,12 +211,15 @@ def classify(
                 "--zero-shot needs --model: a folder, an alias (demo, llava_ov, …) or a hub id"
             )
         check_model(model)
-        asked = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt, "question": question}
-        jobs = [zero_shot_job(name, model, data, zero_shot, **(how.job | asked))]
+        [corpus] = bring_all(ledger.store, [data], "--data", how.what, tell)
+        rows = corpus.rows.model_copy(update={"question": None})  # which is in the spec
+        asked: dict[str, Any] = {"classes": classes, "max_new_tokens": max_new_tokens, "prompt": prompt}
+        asked |= {"rows": rows, "question": how.what.question}
+        jobs = [zero_shot_job(name, model, corpus.address, zero_shot, **(how.job | asked))]
     elif not artifacts:
         raise SettingsError("give --artifact NAME, or --zero-shot to ask the model directly")
-    elif classes or max_new_tokens or question:
-        option = "--class" if classes else "--max-new-tokens" if max_new_tokens else "--question"
+    elif classes or max_new_tokens:
+        option = "--class" if classes else "--max-new-tokens"
         raise SettingsError(f"{option} is only for --zero-shot")
     elif prompt != AS_TRAINED:
         raise SettingsError(
@@ -220,7 +231,9 @@ def classify(
         for given, url in zip(artifacts, found, strict=True):
             if given != url:
                 click.echo(printable(f"artifact {given}: {url}"), err=True)
-        jobs = classify_jobs(name, model, data, found, decision=decision, **how.job)
+        [corpus] = bring_all(ledger.store, [data], "--data", how.what, tell)
+        label = {"decision": decision, "rows": corpus.rows}
+        jobs = classify_jobs(name, model, corpus.address, found, **(how.job | label))
         check_model(jobs[0].spec.model)
         if adapt:
             jobs = with_pilot(ledger, jobs[0])

@@ -7,7 +7,8 @@ import click
 
 from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
 from jobs.cli.handoff import follow_jobs
-from jobs.cli.options import broker_option, json_option, options, verbose_option, workspace_option
+from jobs.cli.option_list import options
+from jobs.cli.options import broker_option, json_option, verbose_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
 
 if TYPE_CHECKING:

@@ -45,11 +45,13 @@ class RowOptions(Record):
 
     media_root    folder or s3:// address of relative paths; None for the manifest's own folder
     strip_prefix  prefix removed from paths, which makes them relative
+    question      of rows that have none
     """
 
     format: str = "general"
     media_root: str | None = None
     strip_prefix: str = ""
+    question: Annotated[str, Field(pattern=r"\S")] | None = None
 
 
 class Source(RowOptions):
@@ -68,7 +70,7 @@ class Source(RowOptions):
 
     @property
     def reading(self) -> Reading:
-        return Reading(base_of(self.url, self.media_root), self.format, self.strip_prefix)
+        return Reading(base_of(self.url, self.media_root), self.format, self.strip_prefix, self.question)
 
 
 class PromptOptions(Record):
@@ -251,6 +253,8 @@ def job_id(spec: AnySpec) -> str:
     unused: dict[str, Any] = {
         name: True for name in LATER if name in fields and getattr(spec, name) == fields[name].default
     }
+    if spec.source.question is None:
+        unused["train" if isinstance(spec, ExtractSpec) else "data"] = {"question"}
     if isinstance(spec, ClassifySpec) and spec.zero_shot and spec.zero_shot.question is None:
         unused["zero_shot"] = {"question"}
     digest = hashlib.sha256(spec.model_dump_json(exclude=unused).encode()).hexdigest()

@@ -4,7 +4,7 @@ Their format is a contract, documented in `docs/ledger.md`: users' scripts read 
 """
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,7 +22,9 @@ class RowError(Record):
 class ResultRow(Record):
     """One item and one task. Fields that are None are left out, except `prediction`.
 
-    notes  what is odd about its media, although they could be read
+    artifact  version of the artifact that labelled it: the id of the job that fitted it
+    extra     values of the manifest's row that its format does not use
+    notes     what is odd about its media, although they could be read
     """
 
     index: Annotated[int, Field(ge=0)]
@@ -36,6 +38,8 @@ class ResultRow(Record):
     entropy: float | None = None
     scores: dict[str, float] | None = None
     label: str | None = None
+    artifact: str | None = None
+    extra: dict[str, Any] | None = None
     notes: tuple[str, ...] | None = None
     error: RowError | None = None
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from savs.data.confined import ConfinedPath
+from savs.data.contained import ContainedPath, container_of
 from savs.data.samples import Sample
 from savs.data.web import is_web, shown
 from savs.errors import ForbiddenAddress, ForbiddenMedia
@@ -73,7 +74,7 @@ class Roots:
 
     def check_media(self, sample: Sample) -> None:
         """Raises ForbiddenMedia unless all media of `sample` are allowed."""
-        for address in sample.media:
+        for address in map(container_of, sample.media):
             if not self.allow(address):
                 raise ForbiddenMedia(self._refusal(address))
 
@@ -83,10 +84,7 @@ class Roots:
         folders = self.folders
         if folders is None:
             return sample
-        media = (
-            address if "://" in address else ConfinedPath.of(address, folders) for address in sample.media
-        )
-        return replace(sample, media=tuple(media))
+        return replace(sample, media=tuple(_confined(address, folders) for address in sample.media))
 
     def _refusal(self, address: str) -> str:
         if is_web(address):
@@ -95,6 +93,16 @@ class Roots:
             return f"{address} is not the address of a folder, a bucket (s3://) or the web (http, https)"
         known = ", ".join(self.allowed or ())
         return f"{address} is outside this worker's allowed roots ({known}); see SAVS_ALLOWED_ROOTS"
+
+
+def _confined(address: str, folders: Sequence[str]) -> str:
+    container = container_of(address)
+    if "://" in container:
+        return address
+    confined = ConfinedPath.of(container, folders)
+    if isinstance(address, ContainedPath):
+        return ContainedPath.of(address, confined, address.place)
+    return confined
 
 
 def _readable(address: str) -> bool:

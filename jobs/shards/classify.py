@@ -11,7 +11,7 @@ from jobs.records.job import ClassifySpec
 from jobs.records.outcome import LeakedRow
 from jobs.records.row import ResultRow
 from jobs.shards.requests import budget_of, share_requests
-from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
+from jobs.shards.result import Progress, ShardResult, error_row, extra_of, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ArtifactNotFound, ItemError, SavsError
 
@@ -61,6 +61,7 @@ class Task:
                 f"no artifact at {spec.artifact}, where it was when {unit.job.job_id} was submitted; put it "
                 "back there, or submit the job again with the artifact's present address: that is another job"
             ) from error
+        unit = unit.for_task(artifact.manifest.name)
         training = TrainingSet(artifact.manifest.training)
         rule = unit.known.rule
         if rule is None:
@@ -206,5 +207,7 @@ def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
         entropy=None if answer.entropy is None else round(answer.entropy, 6),
         scores=scores or None,
         label=sample.label,
+        artifact=task.artifact.manifest.version,
+        extra=extra_of(sample),
         notes=known.notes if known else notes_of(sample, task.digests.get(entry.index, ())),
     )

@@ -6,6 +6,7 @@ A row that cannot be labelled becomes an error row; an error of the job itself i
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jobs.records.job import ZeroShot
 from jobs.records.outcome import Counts, LeakedRow
@@ -46,8 +47,14 @@ def error_row(entry: ManifestRow, task: str, error: ItemError) -> ResultRow:
         task=task,
         media=sample.media if sample else (),
         label=sample.label if sample else None,
+        extra=extra_of(sample),
         error=RowError(kind=error.kind, message=str(error)),
     )
+
+
+def extra_of(sample: Sample | None) -> dict[str, Any] | None:
+    """Return the values of a row that its format does not use."""
+    return None if sample is None or sample.extra is None else dict(sample.extra)
 
 
 def notes_of(sample: Sample, digests: "Iterable[Digest]") -> tuple[str, ...] | None:

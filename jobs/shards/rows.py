@@ -1,7 +1,7 @@
 """The rows of a shard, as read from the manifest."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from jobs.ledger.artifacts import located
@@ -43,6 +43,17 @@ class ShardRows:
     known: Known = NOTHING
     read: Collection[int] = ()
 
+    def for_task(self, name: str) -> "ShardRows":
+        """Return the unit with the labels of one of several tasks: of the task `name`, or of its split."""
+        split = name.rpartition(".")[2]
+        entries = [
+            entry
+            if entry.sample is None or entry.sample.labels is None
+            else replace(entry, sample=_of_task(entry.sample, entry.sample.labels, name, split))
+            for entry in self.entries
+        ]
+        return replace(self, entries=entries)
+
     @property
     def samples(self) -> list[Sample]:
         """Samples of the entries that the model has to read: those without an error that it has not read."""
@@ -63,6 +74,10 @@ class ShardRows:
     @property
     def by_index(self) -> dict[int, Sample]:
         return {entry.index: entry.sample for entry in self.entries if entry.sample is not None}
+
+
+def _of_task(sample: Sample, labels: Mapping[str, str], name: str, split: str) -> Sample:
+    return replace(sample, label=labels.get(name, labels.get(split, sample.label)))
 
 
 def check_addresses(job: Job, roots: Roots | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from jobs.records.job import ClassifySpec, ZeroShot
 from jobs.records.row import ResultRow
 from jobs.shards.requests import budget_of, requests_of
-from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
+from jobs.shards.result import Progress, ShardResult, error_row, extra_of, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ItemError
 
@@ -23,6 +23,7 @@ def answer_rows(unit: ShardRows, model: "Model", timings: "Timings", progress: P
     """Ask the model itself about the unit's entries; the part is their result rows."""
     from savs.engine.extract import read_prompts
 
+    unit = unit.for_task(unit.job.spec.name)
     spec, entries = unit.job.spec, unit.entries
     assert isinstance(spec, ClassifySpec) and spec.zero_shot is not None
     model = model.shown(**dict(spec.zero_shot.prompt))
@@ -76,5 +77,6 @@ def _said_row(entry: ManifestRow, task: str, said: Said, digests: "tuple[Digest,
         confidence=round(scores[prediction], 6) if scores else None,
         scores={name: round(share, 6) for name, share in scores.items()} if scores else None,
         label=sample.label,
+        extra=extra_of(sample),
         notes=notes_of(sample, digests),
     )

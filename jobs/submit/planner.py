@@ -130,7 +130,7 @@ def plan_manifest(
         for line in manifest_rows(stream, listed, url):
             try:
                 row = parse_row(line)
-                found.good(fields_of(row, reading.format, labelled=labelled), line)
+                found.good(fields_of(row, reading.format, labelled=labelled, question=reading.question), line)
                 if not known >= row.keys():
                     found.strange(row.keys() - known, line.number)
             except BadRow as error:

@@ -64,6 +64,7 @@ def make_source(url: str, option: str, rows: RowOptions = GENERAL) -> Source:
             format=rows.format,
             media_root=None if root is None else resolve_address(root),
             strip_prefix=rows.strip_prefix,
+            question=rows.question,
         )
     except NotFound as error:
         raise SettingsError(f"{option}: {error}") from error

@@ -5,13 +5,16 @@ prompts are those of the published experiments, to the last space. The functions
 is malformed. This module does not open media and does not depend on the model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from savs.errors import BadRow, SettingsError
 
 JsonObject = dict[str, Any]
+CELLS = "$cells"  # where media inside of a container are, in manifests that readers write
+UNUSABLE = "$unusable"  # why the source of a row cannot be used
+RESERVED = ("extra", CELLS, UNUSABLE)
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
 YES_OR_NO_PROMPT = "{} Please answer with Yes or No."
@@ -29,6 +32,8 @@ class Fields(NamedTuple):
     id        None if the row's number is used
     group     name shared by rows that are scored together, if the row has one
     split     name under which rows are scored separately
+    labels    label for each of several tasks, if the row has them
+    extra     values that the format does not use
     """
 
     media: tuple[str, ...]
@@ -37,6 +42,8 @@ class Fields(NamedTuple):
     id: str | None = None
     group: str | None = None
     split: str | None = None
+    labels: Mapping[str, str] | None = None
+    extra: JsonObject | None = None
 
 
 def general(row: JsonObject) -> Fields:
@@ -165,7 +172,12 @@ class Format:
 def _format(
     read: Callable[[JsonObject], Fields], *fields: str, answer_tokens: int, seat: Seating | None = None
 ) -> Format:
-    return Format(read, frozenset((*fields, "label", "id", "question_id")), answer_tokens, seat)
+    return Format(
+        read,
+        frozenset((*fields, "label", "labels", "id", "question_id", *RESERVED)),
+        answer_tokens,
+        seat,
+    )
 
 
 FREE, YES_OR_NO = 32, 1  # tokens, as published
@@ -198,6 +210,22 @@ FORMATS = {
         seat=by_label,
     ),
 }
+
+
+def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
+    """Return what a row holds beside the fields that are `known`, and what its `extra` holds; None if that
+    is nothing."""
+    found = {name: value for name, value in row.items() if name not in known}
+    given = row.get("extra")
+    return (given if isinstance(given, dict) else {}) | found or None
+
+
+def labels_of(row: JsonObject) -> dict[str, str] | None:
+    """Return the label of each task in a row's `labels`, which may be an object. Raises BadRow."""
+    found = row.get("labels")
+    if not isinstance(found, dict):
+        return None
+    return {storable(name, "labels"): label for name in found if (label := text(found, name)) is not None}
 
 
 def format_of(name: str) -> Format:

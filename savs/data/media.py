@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from savs.data.confined import inside_of
+from savs.data.contained import ContainedPath
+from savs.data.container_media import open_contained
 from savs.data.images import convert_image, decode_image
 from savs.data.memory import ImageInMemory
 from savs.data.space import Reserve, one_item
@@ -182,6 +184,10 @@ def _stream(address: str) -> Iterator[IO[bytes]]:
         with fetch(address, limit, patience=patience) as stream:
             yield stream
         return
+    if isinstance(address, ContainedPath):
+        with open_contained(address) as stream:
+            yield stream
+        return
     try:
         store, key = open_parent(address, inside_of(address), pipes=False)
         stream = store.open(key)
@@ -203,7 +209,7 @@ def _local_file(address: str) -> Iterator[tuple[Path, IO[bytes]]]:
     """Yield the path of the file itself if it is local, else of a copy that is deleted afterwards, and the
     file open. The path of a confined file leads to it whatever happens to its name."""
     with _stream(address) as stream:
-        if "://" not in address:
+        if "://" not in address and not isinstance(address, ContainedPath):
             opened = Path(f"/proc/{os.getpid()}/fd/{stream.fileno()}")  # on Linux
             by_number = inside_of(address) is not None and opened.exists()
             yield opened if by_number else Path(address), stream

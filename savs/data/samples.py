@@ -6,13 +6,15 @@ Reading is streamed, one row at a time. This module does not open media and does
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic_core import from_json
 
-from savs.data.formats import Fields, format_of, kind
+from savs.data.contained import contained
+from savs.data.formats import CELLS, UNUSABLE, Fields, extra_of, format_of, kind, labels_of
 from savs.data.memory import address_of
 from savs.data.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.errors import BadLine, BadRow, ManifestError
@@ -35,6 +37,8 @@ class Sample:
     label     None if it is not known
     group     name shared by rows that are scored together, if the row has one
     split     name under which the row is scored separately, if it has one
+    labels    label for each of several tasks, by their names
+    extra     other values of the row, which its result has, too
 
     Raises SettingsError if a medium is something else.
     """
@@ -46,6 +50,8 @@ class Sample:
     label: str | None = None
     group: str | None = None
     split: str | None = None
+    labels: Mapping[str, str] | None = None
+    extra: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.media, tuple) and all(isinstance(one, str) for one in self.media):
@@ -61,31 +67,47 @@ class Reading:
     format        a name in savs.data.formats.FORMATS
     base          folder or s3:// address against which relative paths are resolved
     strip_prefix  prefix removed from paths before that
+    question      of rows that have none
     """
 
     base: str
     format: str = "general"
     strip_prefix: str = ""
+    question: str | None = None
 
 
 def parse_line(line: Line, reading: Reading, *, labelled: bool) -> Sample:
     """The sample on `line`. Raises BadRow with the reason; with `labelled`, also if the question or
     label is missing."""
-    found = fields_of(parse_row(line), reading.format, labelled=labelled)
+    row = parse_row(line)
+    found = fields_of(row, reading.format, labelled=labelled, question=reading.question)
+    media = tuple([locate(path, reading) for path in found.media])
     return Sample(
         line.index,
         str(line.index) if found.id is None else found.id,
-        tuple([locate(path, reading) for path in found.media]),
+        contained(media, row[CELLS]) if CELLS in row else media,
         found.question,
         found.label,
         found.group,
         found.split,
+        found.labels,
+        found.extra,
     )
 
 
-def fields_of(row: dict[str, Any], format: str, *, labelled: bool) -> Fields:
-    """The fields that the format finds in a row. Raises BadRow in the same cases as `parse_line`."""
-    found = format_of(format).read(row)
+def fields_of(row: dict[str, Any], format: str, *, labelled: bool, question: str | None = None) -> Fields:
+    """The fields that the format finds in a row; `question` is that of rows that have none. Raises BadRow in
+    the same cases as `parse_line`."""
+    if isinstance(reason := row.get(UNUSABLE), str):
+        raise BadRow(reason)
+    known = format_of(format)
+    found = known.read(row)
+    if question is not None and found.question is None:
+        found = found._replace(question=question)
+    if "labels" in row:
+        found = found._replace(labels=labels_of(row))
+    if not known.fields >= row.keys() or "extra" in row:
+        found = found._replace(extra=extra_of(row, known.fields))
     if labelled:
         for field in ("label", "question"):
             if getattr(found, field) is None:

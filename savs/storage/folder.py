@@ -15,7 +15,8 @@ from typing import IO
 from savs.errors import Changed, NotFound, StorageError
 from savs.storage.links import check_opened, check_path
 from savs.storage.regular import open_regular
-from savs.storage.store import checked_key
+from savs.storage.store import Listed, checked_key
+from savs.storage.walk import walk_folder
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
 
@@ -114,6 +115,10 @@ class LocalStore:
             "/".join((*Path(folder).parts[root:], name))
             for folder, name in _files_below(self._folder(prefix))
         )
+
+    def walk(self, prefix: str) -> Iterator[Listed]:
+        check_path(self.root / prefix, self.inside)
+        yield from walk_folder(self.root, prefix)
 
     def folders(self, prefix: str) -> Iterator[str]:
         yield from sorted(entry.name for entry in _entries(self._folder(prefix)) if _is(entry, "dir"))

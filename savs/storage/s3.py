@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from savs.errors import Changed, NotFound, StorageError
-from savs.storage.store import checked_key
+from savs.storage.store import Listed, checked_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client  # pragma: no cover
@@ -118,6 +118,13 @@ class S3Store:
         for page in self._pages(prefix):
             for entry in page.get("Contents", []):
                 yield entry["Key"][len(root) :]
+
+    def walk(self, prefix: str) -> Iterator[Listed]:
+        root = f"{self.prefix}/" if self.prefix else ""
+        for page in self._pages(prefix):
+            for entry in page.get("Contents", []):
+                if (key := entry["Key"][len(root) :]) and not key.endswith("/"):  # which marks a folder
+                    yield Listed(key, entry["Size"], entry["ETag"])
 
     def folders(self, prefix: str) -> Iterator[str]:
         for page in self._pages(prefix, Delimiter="/"):

@@ -1,9 +1,18 @@
 """The interface of all stores."""
 
 from collections.abc import Iterable, Iterator
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from savs.errors import StorageError
+
+
+class Listed(NamedTuple):
+    """An object of a store: its key, its size in bytes, and what changes when its bytes do: an ETag, or in a
+    folder the time of its last change."""
+
+    key: str
+    size: int
+    etag: str
 
 
 class Store(Protocol):
@@ -31,6 +40,10 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below the folder `prefix`, sorted."""
+
+    def walk(self, prefix: str) -> Iterator[Listed]:
+        """All objects whose keys begin with `prefix`, which is empty or ends in "/"; sorted, in memory that
+        does not depend on their number."""
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Names of the folders directly below the folder `prefix`, sorted, without listing their contents."""

@@ -22,10 +22,9 @@ def print_estimate(found: Estimate) -> None:
         out.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
     if (more := found.problems - sum(bad.count for bad in found.bad)) > 0:
         out.print(f"  … and {more} more unusable rows")
-    for name, line in found.unknown.items():
-        out.print(
-            f"  [yellow]line {line}[/yellow]: field {escape(name)!r} is not used by format {found.format!r}"
-        )
+    if found.unknown:
+        names = ", ".join(map(repr, found.unknown))
+        out.print(f"  [yellow]not used by format {found.format!r}, kept as extra[/yellow]: {escape(names)}")
     for warning in found.warnings:
         out.print(f"  [yellow]{escape(warning)}[/yellow]")
     for bad in found.absent:

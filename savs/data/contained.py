@@ -1,0 +1,67 @@
+"""Addresses of media inside of containers: `a.tar#b.jpg`, `a.parquet#row=17`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from savs.errors import BadRow
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a tar: the place of its header, and its own bytes behind it, both in bytes."""
+
+    header: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: a column, whose levels are separated by dots, and the row."""
+
+    column: str
+    row: int
+
+
+class ContainedPath(str):
+    """The address of a medium inside of a container.
+
+    container  address of the container
+    place      where it is in there
+    """
+
+    container: str
+    place: Member | Cell
+
+    @classmethod
+    def of(cls, address: str, container: str, place: Member | Cell) -> "ContainedPath":
+        found = cls(address)
+        found.container, found.place = container, place
+        return found
+
+
+def contained(media: Sequence[str], places: Any) -> tuple[str, ...]:
+    """Return the media of a row with their places: [length of the container's address, header, size] in a
+    tar, [the same length, column, row] in a table, or null for a file. Raises BadRow if they are something
+    else."""
+    if not isinstance(places, list) or len(places) != len(media):
+        raise BadRow("'$cells' must have a place for each medium")
+    return tuple(map(_contained, media, places))
+
+
+def _contained(address: str, place: Any) -> str:
+    if place is None:
+        return address
+    match place:
+        case [int(end), int(header), int(size)] if (
+            address[end : end + 1] == "#" and min(end, header, size) >= 0
+        ):
+            return ContainedPath.of(address, address[:end], Member(header, size))
+        case [int(end), str(column), int(row)] if address[end : end + 1] == "#" and min(end, row) >= 0:
+            return ContainedPath.of(address, address[:end], Cell(column, row))
+    raise BadRow(f"'$cells' has {place!r:.40}, which is no place in a container")
+
+
+def container_of(address: str) -> str:
+    """Return the address of the file that holds a medium: its container, or itself."""
+    return address.container if isinstance(address, ContainedPath) else address

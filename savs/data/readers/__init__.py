@@ -1,0 +1,1 @@
+"""Readers: every dataset that is no manifest yet becomes the rows of one."""

@@ -1,0 +1,198 @@
+"""Finds out what a dataset is, by its content, and returns its reader."""
+
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from savs.data.readers.delimited import DelimitedReader
+from savs.data.readers.folder import FolderReader, is_media
+from savs.data.readers.json_lines import JsonReader
+from savs.data.readers.reader import Given, Reader
+from savs.data.samples import PEEK_BYTES, base_of, head_of
+from savs.errors import DatasetError, NotFound, SettingsError
+from savs.storage import join, open_parent, open_store
+
+KINDS = ("jsonl", "csv", "parquet", "webdataset", "huggingface", "folder")
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+TAR_AT = 257  # of the mark of a tar
+MANIFESTS = (".json", ".jsonl")
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+SAVED = ("state.json", "dataset_dict.json")  # of a dataset that Hugging Face's save_to_disk wrote
+PATTERN = re.compile(r"[*?]|\{[^{}]*(\.\.|,)[^{}]*\}")
+
+
+def open_reader(address: str, given: Given) -> Reader | None:
+    """Return the reader of the dataset at `address`, an absolute path, an s3:// address, or one with braces
+    or a glob; None if it is a manifest already, or a folder of manifests, each of them a split.
+
+    Raises NotFound, SettingsError if it is none of the kinds that are known or lacks a column, and
+    DatasetError if it is damaged.
+    """
+    if given.kind is not None and given.kind not in KINDS:
+        raise SettingsError(f"no kind of dataset is called {given.kind!r}; the kinds are: {', '.join(KINDS)}")
+    if PATTERN.search(address.rpartition("/")[2]):
+        return _shards(expand(address), given)
+    if _is_folder(address):
+        return _folder(address.rstrip("/"), given)
+    return _file(address, given)
+
+
+def _is_folder(address: str) -> bool:
+    if not address.startswith("s3://"):
+        return Path(address).is_dir()
+    if address.endswith("/") or "/" not in address.removeprefix("s3://"):
+        return True
+    store, key = open_parent(address)
+    return not store.exists(key) and any(True for _ in open_store(address).walk(""))
+
+
+def _folder(address: str, given: Given) -> Reader | None:
+    store = open_store(address)
+    names = [] if given.kind == "folder" else [*store.files("")]
+    if given.kind == "huggingface" or any(name in names for name in SAVED):
+        from savs.data.readers.huggingface import saved_reader
+
+        return saved_reader(address, given)
+    if found := [name for name in METADATA if name in names]:
+        reader = _file(join(address, found[0]), given, needed=True)
+        return reader
+    for suffix in (".tar", ".parquet", ".arrow"):
+        if shards := [join(address, name) for name in names if name.endswith(suffix)]:
+            return _shards(shards, given)
+    if any(name.lower().endswith(MANIFESTS) for name in names) and not any(map(is_media, names)):
+        return None
+    return FolderReader(store, address, given)
+
+
+def _shards(addresses: Sequence[str], given: Given) -> Reader:
+    """Return the reader of several files of one kind."""
+    kinds = {_kind_of(address) for address in addresses} if given.kind is None else {given.kind}
+    if kinds == {"webdataset"}:
+        from savs.data.readers.tar import TarReader
+
+        return TarReader(addresses, given)
+    if kinds <= {"parquet", "arrow"}:
+        from savs.data.readers.columnar import ColumnarReader
+
+        return ColumnarReader(addresses, given)
+    raise SettingsError(
+        f"{addresses[0]} and {len(addresses) - 1} others are {' and '.join(sorted(kinds))}; several files "
+        "are read together only if all are tars, or all are Parquet"
+    )
+
+
+def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
+    """Return the reader of a file; None if it is a manifest.
+
+    needed  whether even a manifest has a reader
+    """
+    store, key = open_parent(address)
+    etag = store.etag(key)
+    given = given if given.base is not None else _based(given, address)
+    stream: IO[bytes] = store.open(key)
+    head = head_of(stream)
+    kind = given.kind or kind_of(head)
+    if kind in ("webdataset", "parquet", "arrow"):
+        stream.close()
+        return _shards([address], given)
+    packed = head.startswith((GZIP, ZSTD))
+    if packed:
+        stream = _unpacked(stream, head, address)
+        try:
+            head = head_of(stream)
+        except (OSError, EOFError) as error:
+            raise DatasetError(f"{address} cannot be unpacked: {error}") from error
+        kind = given.kind or kind_of(head)
+    if kind == "jsonl":
+        changed = packed or needed or bool(given.columns or given.class_names)
+        if not changed:
+            stream.close()
+        return JsonReader(stream, address, etag, given) if changed else None
+    if kind == "csv":
+        try:
+            return DelimitedReader(stream, head, address, etag, given)
+        except UnicodeError as error:
+            raise SettingsError(f"{address}: {error}") from error
+    stream.close()
+    if is_media(address):
+        raise SettingsError(f"{address} is one item; give its folder, or a manifest")
+    raise SettingsError(
+        f"{address} is nothing that is known: neither JSON, CSV, Parquet, Arrow nor tar; name its kind with "
+        "--format"
+    )
+
+
+def _based(given: Given, address: str) -> Given:
+    from dataclasses import replace
+
+    return replace(given, base=base_of(address))
+
+
+def kind_of(head: bytes) -> str | None:
+    """Return the kind of a file that begins with `head`; None if it is none that is known."""
+    if head.startswith(PARQUET):
+        return "parquet"
+    if head.startswith((ARROW, ARROW_STREAM)):
+        return "arrow"
+    if head[TAR_AT : TAR_AT + 5] == b"ustar":
+        return "webdataset"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] in (b"{", b"["):
+        return "jsonl"
+    plain = head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" not in head
+    first = re.split(rb"[\r\n]", head, maxsplit=1)[0]
+    named = re.search(rb"[A-Za-z]", first) and not re.search(rb"[\x00-\x08\x0e-\x1f]", first)
+    return "csv" if plain and (named or head.startswith((b"\xff\xfe", b"\xfe\xff"))) else None
+
+
+def _kind_of(address: str) -> str:
+    store, key = open_parent(address)
+    with store.open(key) as stream:
+        return kind_of(head_of(stream)) or "unknown"
+
+
+def _unpacked(stream: IO[bytes], head: bytes, address: str) -> IO[bytes]:
+    """Return the stream of what a compressed stream holds."""
+    import io
+
+    if head.startswith(GZIP):
+        return io.BufferedReader(gzip.GzipFile(fileobj=stream), PEEK_BYTES * 16)
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise SettingsError(
+            f"{address} is compressed with zstd, which needs pyarrow: pip install 'savs[parquet]'"
+        ) from error
+    return io.BufferedReader(pyarrow.CompressedInputStream(stream, "zstd"), PEEK_BYTES * 16)
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the addresses of a pattern with braces ({000..127}, {a,b}) or a glob (*, ?) in its last part.
+    Raises NotFound if a glob matches nothing."""
+    from fnmatch import fnmatchcase
+
+    folder, _, name = pattern.rpartition("/")
+    names = _braces(name)
+    if not any(set("*?") & set(one) for one in names):
+        return [f"{folder}/{one}" for one in names]
+    there = [*open_store(folder).files("")]
+    found = sorted({file for one in names for file in there if fnmatchcase(file, one)})
+    if not found:
+        raise NotFound(f"{pattern} matches none of the {len(there)} files in {folder}")
+    return [f"{folder}/{one}" for one in found]
+
+
+def _braces(name: str) -> list[str]:
+    found = re.search(r"\{([^{}]*)\}", name)
+    if found is None:
+        return [name]
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    if numbers:
+        width = len(numbers[1])
+        parts = [f"{n:0{width}d}" for n in range(int(numbers[1]), int(numbers[2]) + 1)]
+    else:
+        parts = found[1].split(",")
+    return [one for part in parts for one in _braces(name[: found.start()] + part + name[found.end() :])]
