@@ -75,16 +75,21 @@ def show(artifact: str, workspace: str | None, as_json: bool) -> None:
     """
     from jobs.cli.output.artifacts import print_artifact
     from jobs.reduce.uses import place, uses_of_artifacts
-    from jobs.submit.artifacts import find_artifact, read_card, read_heads
+    from jobs.submit.artifacts import find_artifact, read_card, read_digest, read_heads
 
     ledger = ledger_of(workspace)
     card = read_card(find_artifact(ledger, artifact))
+    digest = read_digest(card)
     heads, uses = read_heads(card), uses_of_artifacts(ledger).get(place(card.url), [])
     if as_json:
-        shown = _described(card) | {"heads": [asdict(head) for head in heads], "uses": _plain(uses)}
+        shown = _described(card) | {
+            "digest": digest,
+            "heads": [asdict(head) for head in heads],
+            "uses": _plain(uses),
+        }
         click.echo(json_text(shown))
     else:
-        print_artifact(card, heads, uses)
+        print_artifact(card, digest, heads, uses)
 
 
 def _described(card: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class RowError(Record):
 class ResultRow(Record):
     """One item and one task. Fields that are None are left out, except `prediction`.
 
-    artifact  version of the artifact that labelled it: the id of the job that fitted it
+    artifact  which fit labelled it: `Artifact.digest`, which `show` prints
     extra     values of the manifest's row that its format does not use
     notes     what is odd about its media, although they could be read
     """

@@ -32,8 +32,9 @@ log = logging.getLogger("savs.labelling")
 class Task:
     """A unit, the artifact that labels it, and the results of its rows so far, by index.
 
-    model  shows items as they were shown when the artifact was made
-    rule   by which answers become predictions
+    model   shows items as they were shown when the artifact was made
+    rule    by which answers become predictions
+    digest  of the artifact
     """
 
     unit: ShardRows
@@ -42,6 +43,7 @@ class Task:
     training: "TrainingSet"
     errors: dict[int, ItemError]
     rule: "Rule"
+    digest: str
     answers: "dict[int, Answer]" = field(default_factory=dict)
     digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class Task:
             labels = Counter(row.label for row in artifact.manifest.training)
             counts = {name: labels[name] for name in artifact.manifest.classes}
             rule = rule_of(spec.decision, counts, votes=artifact.readout.mode == "reference")
-        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule)
+        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule, artifact.digest)
         task.take_known()
         return task
 
@@ -207,7 +209,7 @@ def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
         entropy=None if answer.entropy is None else round(answer.entropy, 6),
         scores=scores or None,
         label=sample.label,
-        artifact=task.artifact.manifest.version,
+        artifact=task.digest,
         extra=extra_of(sample),
         notes=known.notes if known else notes_of(sample, task.digests.get(entry.index, ())),
     )

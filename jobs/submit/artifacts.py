@@ -111,6 +111,16 @@ def _time(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def read_digest(card: ArtifactCard) -> str:
+    """Return what rows that this artifact labelled have as `artifact`. Raises ArtifactNotFound."""
+    from savs.readout.manifest import digest_of
+
+    try:
+        return digest_of([*card.classes], open_store(card.url).read("savs.safetensors"))
+    except NotFound as error:
+        raise ArtifactNotFound(f"{card.url} is not whole: {error}") from error
+
+
 def read_heads(card: ArtifactCard) -> list[ArtifactHead]:
     """Return the heads of an artifact, best first. Raises ArtifactNotFound, or ArtifactError."""
     from safetensors import SafetensorError

@@ -23,7 +23,15 @@ from savs.readout.classify import AnyReadout
 from savs.readout.fit import Readout, readout_of
 from savs.readout.hec import HecReadout, hec_of
 from savs.readout.linear import LinearReadout, linear_of
-from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
+from savs.readout.manifest import (
+    SCHEMA,
+    Manifest,
+    ModelIdentity,
+    Origin,
+    PromptFormat,
+    digest_of,
+    layer_entries,
+)
 from savs.readout.stored import HEC, Description, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
@@ -55,11 +63,13 @@ class Artifact:
 
     examples  the head vectors of the examples, in the order of `manifest.training`; None if they are not
               stored, or not loaded
+    digest    of the fit: `savs.readout.manifest.digest_of`
     """
 
     manifest: Manifest
     readout: AnyReadout
     examples: StoredExamples | None = None
+    digest: str = ""
 
     def check(self, model: Model) -> None:
         """Raise ArtifactMismatch unless `model` made this artifact and items are shown to it in the same
@@ -142,7 +152,7 @@ def make_artifact(
         suspects=suspects,
         stored_vectors=None if examples is None else STORED,
     )
-    return Artifact(manifest, readout, examples)
+    return Artifact(manifest, readout, examples, digest_of(readout.classes, _readout_bytes(readout)))
 
 
 def _version(library: str) -> str | None:
@@ -182,15 +192,16 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
         data = store.read("savs.safetensors")
     except NotFound as error:
         raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
+    digest = digest_of(manifest.classes, data)
     if manifest.readout != "reference":
-        return Artifact(manifest, _linear_of(data, manifest, f"{url}/savs.safetensors"))
+        return Artifact(manifest, _linear_of(data, manifest, f"{url}/savs.safetensors"), digest=digest)
     description = Description(
         mode=manifest.readout,
         classes=manifest.classes,
         scores=manifest.scores,
         layout=manifest.origin.layout,
     )
-    return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"))
+    return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"), digest=digest)
 
 
 def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout | HecReadout:

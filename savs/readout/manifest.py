@@ -1,5 +1,8 @@
 """Contents of an artifact's `manifest.json`: everything that is needed to use its heads again."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -11,6 +14,7 @@ from savs.model.pixels import Size
 from savs.readout.training_row import ManifestEntry, TrainingRow
 
 SCHEMA: Literal[2] = 2  # 1 had neither choice, suspects nor stored vectors
+DIGITS = 12  # of a digest
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -141,3 +145,9 @@ class Manifest(ManifestEntry):
     choice: Choice | None = None
     suspects: tuple[Suspect, ...] = ()
     stored_vectors: str | None = None
+
+
+def digest_of(classes: Sequence[str], data: bytes) -> str:
+    """Return the first 12 hexadecimal digits of the sha256 of an artifact's classes and `savs.safetensors`.
+    The same examples, fitted in the same way, have the same digest in every workspace."""
+    return hashlib.sha256(json.dumps(list(classes)).encode() + data).hexdigest()[:DIGITS]

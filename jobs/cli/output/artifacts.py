@@ -37,10 +37,13 @@ def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[U
     print_uncut(table)
 
 
-def print_artifact(card: ArtifactCard, heads: Sequence[ArtifactHead], uses: Sequence[Use]) -> None:
+def print_artifact(
+    card: ArtifactCard, digest: str, heads: Sequence[ArtifactHead], uses: Sequence[Use]
+) -> None:
     """Prints one artifact: where it is from, its classes, its heads, and the jobs that use it."""
     out = console()
     out.print(f"[bold]{escape(card.called)}[/bold]: {escape(card.url)}")
+    out.print(f"  in rows: artifact {digest}")
     out.print(f"  model: {escape(card.model)} ({escape(card.fingerprint[:12])})")
     out.print(f"  created: {card.created.isoformat(timespec='seconds')}")
     question = "several; each row needs its own" if card.question is None else card.question

@@ -51,10 +51,17 @@ def rows_of(done: Finished) -> list[dict[str, Any]]:
 
 def test_every_item_gets_a_row_as_the_contract_says(calm: Finished, corpus: Corpus) -> None:
     rows = rows_of(calm)
+    [artifact] = (calm.workspace / "artifacts" / "shapes").iterdir()
+    shown = savs_submit("show", artifact, "--workspace", calm.workspace, "--json")
+    digest = json.loads(shown.stdout)["digest"]
     assert [row["index"] for row in rows] == list(range(ROWS))
     for row, item in zip(rows, read_jsonl(corpus.data), strict=True):
         known = {"label"} if "label" in item else set()
-        assert set(row) == {"index", "id", "task", "media", "prediction", "votes", "confidence"} | known
+        assert (
+            set(row)
+            == {"index", "id", "task", "media", "prediction", "votes", "confidence", "artifact"} | known
+        )
+        assert row["artifact"] == digest and len(digest) == 12
         assert row.get("label") == item.get("label")
         assert row["id"] == str(row["index"]) and row["task"] == "shapes"
         assert row["media"] == [str(corpus.folder / item["image"])]
