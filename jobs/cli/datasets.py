@@ -105,6 +105,7 @@ class What:
             class_names=_names(self.class_names),
             sidecar=self.label_file,
             labelled=labelled,
+            general=self.rows.format == "general",
         )
 
 

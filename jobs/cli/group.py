@@ -23,6 +23,7 @@ def reports_errors(command: Command) -> Command:
         from jobs.settings import set_up_environment
         from savs.errors import (
             ArtifactNotFound,
+            DatasetError,
             JobNotFound,
             ManifestError,
             ModelNotFound,
@@ -30,7 +31,14 @@ def reports_errors(command: Command) -> Command:
             SettingsError,
         )
 
-        wrong_usage = (SettingsError, ManifestError, JobNotFound, ArtifactNotFound, ModelNotFound)
+        wrong_usage = (
+            SettingsError,
+            ManifestError,
+            DatasetError,
+            JobNotFound,
+            ArtifactNotFound,
+            ModelNotFound,
+        )
         as_json = kwargs.get("as_json", False)
         try:
             set_up_environment()

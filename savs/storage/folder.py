@@ -16,7 +16,7 @@ from savs.errors import Changed, NotFound, StorageError
 from savs.storage.links import check_opened, check_path
 from savs.storage.regular import open_regular
 from savs.storage.store import Listed, checked_key
-from savs.storage.walk import walk_folder
+from savs.storage.walk import sorted_names, walk_folder
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.S)  # a file that LocalStore is about to rename
 
@@ -124,9 +124,12 @@ class LocalStore:
         yield from sorted(entry.name for entry in _entries(self._folder(prefix)) if _is(entry, "dir"))
 
     def files(self, prefix: str) -> Iterator[str]:
-        entries = _entries(self._folder(prefix))
-        names = [entry.name for entry in entries if _is(entry, "file")]
-        yield from sorted(name for name in names if not TEMPORARY.fullmatch(name))
+        folder = self._folder(prefix)
+        if not folder.is_dir():
+            return
+        for name in sorted_names(folder):
+            if not name.endswith("/") and not TEMPORARY.fullmatch(name):
+                yield name
 
     def honours_conditions(self) -> bool:
         return True  # a hard link is created or not; without hard links `create` raises

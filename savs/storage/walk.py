@@ -15,7 +15,7 @@ SORTED_AT_ONCE = 200_000  # names of a folder; more are sorted in parts, on disk
 def walk_folder(root: Path, prefix: str) -> Iterator[Listed]:
     """Yield the files below `root`/`prefix`, by their paths relative to `root`, sorted by these. Links to
     folders are not followed; what is neither a file nor a link to one is left out. Raises StorageError."""
-    for name in _sorted_names(root / prefix):
+    for name in sorted_names(root / prefix):
         key = f"{prefix}{name}"
         if name.endswith("/"):
             yield from walk_folder(root, key)
@@ -27,9 +27,9 @@ def walk_folder(root: Path, prefix: str) -> Iterator[Listed]:
         yield Listed(key, found.st_size, str(found.st_mtime_ns))
 
 
-def _sorted_names(folder: Path) -> Iterator[str]:
+def sorted_names(folder: Path) -> Iterator[str]:
     """Yield the names of files and folders, the latter with a "/"; in order."""
-    parts = []
+    parts: list[Path] = []
     names: list[str] = []
     with tempfile.TemporaryDirectory(prefix="savs-") as place:
         try:

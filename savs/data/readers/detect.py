@@ -1,17 +1,22 @@
 """Finds out what a dataset is, by its content, and returns its reader."""
 
 import gzip
+import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from savs.data.readers.columns import USUAL
 from savs.data.readers.delimited import DelimitedReader
 from savs.data.readers.folder import FolderReader, is_media
 from savs.data.readers.json_lines import JsonReader
 from savs.data.readers.reader import Given, Reader
-from savs.data.samples import PEEK_BYTES, base_of, head_of
-from savs.errors import DatasetError, NotFound, SettingsError
+from savs.data.rows import is_list, read_rows
+from savs.data.samples import PEEK_BYTES, base_of, head_of, parse_row
+from savs.errors import BadRow, DatasetError, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 KINDS = ("jsonl", "csv", "parquet", "webdataset", "huggingface", "folder")
@@ -19,8 +24,10 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 TAR_AT = 257  # of the mark of a tar
 MANIFESTS = (".json", ".jsonl")
+LOOKED_AT = 10_000  # files of a folder, to find out what it is
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SAVED = ("state.json", "dataset_dict.json")  # of a dataset that Hugging Face's save_to_disk wrote
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # which no text has
 PATTERN = re.compile(r"[*?]|\{[^{}]*(\.\.|,)[^{}]*\}")
 
 
@@ -51,7 +58,7 @@ def _is_folder(address: str) -> bool:
 
 def _folder(address: str, given: Given) -> Reader | None:
     store = open_store(address)
-    names = [] if given.kind == "folder" else [*store.files("")]
+    names = [] if given.kind == "folder" else [*islice(store.files(""), LOOKED_AT)]
     if given.kind == "huggingface" or any(name in names for name in SAVED):
         from savs.data.readers.huggingface import saved_reader
 
@@ -107,10 +114,11 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
             raise DatasetError(f"{address} cannot be unpacked: {error}") from error
         kind = given.kind or kind_of(head)
     if kind == "jsonl":
-        changed = packed or needed or bool(given.columns or given.class_names)
-        if not changed:
-            stream.close()
-        return JsonReader(stream, address, etag, given) if changed else None
+        mapped = needed or bool(given.columns or given.class_names) or (given.general and _is_foreign(head))
+        if packed or mapped:
+            return JsonReader(stream, address, etag, given, mapped)
+        stream.close()
+        return None
     if kind == "csv":
         try:
             return DelimitedReader(stream, head, address, etag, given)
@@ -125,9 +133,18 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     )
 
 
-def _based(given: Given, address: str) -> Given:
-    from dataclasses import replace
+def _is_foreign(head: bytes) -> bool:
+    """Return whether the first row of a file in JSON has fields of a manifest, but under other names. A row
+    that is longer than `head`, or no JSON, is taken for one of a manifest, which has better messages."""
+    try:
+        row = parse_row(next(read_rows(io.BytesIO(head), is_list(head))))
+    except (BadRow, StopIteration):
+        return False
+    names = {name.lower() for name in row}
+    return not {"image", "question"} & row.keys() and bool(names & set(USUAL["image"]))
 
+
+def _based(given: Given, address: str) -> Given:
     return replace(given, base=base_of(address))
 
 
@@ -142,10 +159,10 @@ def kind_of(head: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] in (b"{", b"["):
         return "jsonl"
-    plain = head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" not in head
-    first = re.split(rb"[\r\n]", head, maxsplit=1)[0]
-    named = re.search(rb"[A-Za-z]", first) and not re.search(rb"[\x00-\x08\x0e-\x1f]", first)
-    return "csv" if plain and (named or head.startswith((b"\xff\xfe", b"\xfe\xff"))) else None
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "csv"
+    first = re.split(rb"[\r\n]", text, maxsplit=1)[0]
+    return "csv" if re.search(rb"[A-Za-z]", first) and not CONTROLS.search(head) else None
 
 
 def _kind_of(address: str) -> str:
@@ -156,8 +173,6 @@ def _kind_of(address: str) -> str:
 
 def _unpacked(stream: IO[bytes], head: bytes, address: str) -> IO[bytes]:
     """Return the stream of what a compressed stream holds."""
-    import io
-
     if head.startswith(GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=stream), PEEK_BYTES * 16)
     try:

@@ -20,6 +20,7 @@ class Given:
     sidecar      address of labels by key, for old shards
     base         folder or s3:// address of relative paths; None: the dataset's own folder
     labelled     whether rows must have labels; folders then name the classes
+    general      whether rows in JSON are of the `general` format, and their fields may be called otherwise
     """
 
     kind: str | None = None
@@ -28,6 +29,7 @@ class Given:
     sidecar: str | None = None
     base: str | None = None
     labelled: bool = False
+    general: bool = True
 
 
 class Reader(Protocol):
