@@ -109,7 +109,7 @@ def test_a_bad_row_of_a_corpus_costs_a_row_and_says_where_it_is(
     lines = Path(data).read_bytes().splitlines(keepends=True)
     Path(data).write_bytes(b"".join([*lines, b"pictures/item-00.png,circle\r\n", b"p\xff.png,star,note\r\n"]))
 
-    said = ran(qwen2_vl, workspace, corpus.train, data, code=1)
+    said = ran(qwen2_vl, workspace, corpus.train, data, code=3)
 
     rows = rows_in(workspace)
     assert votes(rows[:ROWS]) == votes_of(calm) and len(rows) == ROWS + 2
