@@ -17,10 +17,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: a column, whose levels are separated by dots, and the row."""
+    """A cell of a table: a column, whose levels are separated by a dot, the row, and what identifies the
+    table's content (`savs.data.tables.mark_of`)."""
 
     column: str
     row: int
+    mark: str
 
 
 class ContainedPath(str):
@@ -42,7 +44,7 @@ class ContainedPath(str):
 
 def contained(media: Sequence[str], places: Any) -> tuple[str, ...]:
     """Return the media of a row with their places: [length of the container's address, header, size] in a
-    tar, [the same length, column, row] in a table, or null for a file. Raises BadRow if they are something
+    tar, [the same length, column, row, mark] in a table, or null for a file. Raises BadRow if they are something
     else."""
     if not isinstance(places, list) or len(places) != len(media):
         raise BadRow("'$cells' must have a place for each medium")
@@ -57,8 +59,10 @@ def _contained(address: str, place: Any) -> str:
             address[end : end + 1] == "#" and min(end, header, size) >= 0
         ):
             return ContainedPath.of(address, address[:end], Member(header, size))
-        case [int(end), str(column), int(row)] if address[end : end + 1] == "#" and min(end, row) >= 0:
-            return ContainedPath.of(address, address[:end], Cell(column, row))
+        case [int(end), str(column), int(row), str(mark)] if (
+            address[end : end + 1] == "#" and min(end, row) >= 0
+        ):
+            return ContainedPath.of(address, address[:end], Cell(column, row, mark))
     raise BadRow(f"'$cells' has {place!r:.40}, which is no place in a container")
 
 
