@@ -52,18 +52,20 @@ class LinearReadout:
 
     def scores(self, vectors: HeadVectors) -> "np.ndarray":
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
-        come from a model with other heads, and FitError if they contain NaN or infinity."""
+        come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
+        infinity."""
         import numpy as np
         import torch
 
         from savs.estimators.temperature import softmax
 
-        if vectors.layout != self.layout:
+        if not vectors.layout.is_part_of(self.layout):
             raise ArtifactMismatch(
                 f"the vectors have {vectors.layout.counts}; the readout was fitted on {self.layout.counts}"
             )
         if not np.isfinite(vectors.values).all():
             raise FitError("vectors with NaN or infinity cannot be classified")
+        vectors.layout.check(self.layout.part([(int(layer), int(head)) for layer, head in self.heads]))
         device = DeviceLinear.of(self, vectors.layout)
         values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
         return softmax(values.double().numpy())
