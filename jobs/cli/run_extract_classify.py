@@ -13,6 +13,7 @@ from jobs.cli.options import (
     decision_options,
     fit_options,
     how_options,
+    keep_option,
     model_option,
     name_option,
     options,
@@ -36,7 +37,9 @@ from jobs.cli.output.characters import printable
     metavar="NAME TRAIN DATA",
     help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
-@options(name_option, model_option, fit_options(), decision_options, prompt_options, how_options)
+@options(
+    *(name_option, model_option, fit_options(), decision_options, keep_option, prompt_options, how_options)
+)
 @reports_errors
 def run(
     train: str | None,
@@ -46,6 +49,7 @@ def run(
     model: str,
     heads: int | None,
     readout: str,
+    keep_vectors: Literal["heads", "all"] | None,
     **rest: Any,
 ) -> None:
     """Fit on --train, then label --data.
@@ -76,9 +80,8 @@ def run(
         common = {"split": part.name, **how.job}
         first = extract_job(name, model, part.train, heads=heads, readout=readout, prompt=prompt, **common)
         artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        later = classify_job(
-            name, model, part.data, artifact, after=first.job_id, decision=decision, **common
-        )
+        given = {"after": first.job_id, "decision": decision, "keep_vectors": keep_vectors, **common}
+        later = classify_job(name, model, part.data, artifact, **given)
         jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
     submit_and_hand(ledger, jobs, how)
 
@@ -155,7 +158,7 @@ zero_shot_options = options(
     is_flag=True,
     help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
 )
-@options(zero_shot_options, decision_options, prompt_options, how_options)
+@options(zero_shot_options, decision_options, keep_option, prompt_options, how_options)
 @reports_errors
 def classify(
     data: str,
@@ -167,6 +170,7 @@ def classify(
     classes: tuple[str, ...],
     max_new_tokens: int | None,
     question: str | None,
+    keep_vectors: Literal["heads", "all"] | None,
     **rest: Any,
 ) -> None:
     """Label a corpus with an artifact, or with --zero-shot by asking the model directly.
@@ -189,6 +193,11 @@ def classify(
     ledger = ledger_of(how.workspace)
     if decision != AS_FITTED and zero_shot is not None:
         raise SettingsError("--abstain-below, --target-precision and --prior are not for --zero-shot")
+    if keep_vectors is not None and zero_shot is not None:
+        raise SettingsError(
+            "--keep-vectors is not for --zero-shot, which reads no head vectors to keep; label with "
+            "--artifact to keep them"
+        )
     if decision.needs_corpus and not adapt:
         raise SettingsError("--target-precision and --prior estimated need rows of the corpus: add --adapt")
     if question is not None and not question.strip():
@@ -220,7 +229,8 @@ def classify(
         for given, url in zip(artifacts, found, strict=True):
             if given != url:
                 click.echo(printable(f"artifact {given}: {url}"), err=True)
-        jobs = classify_jobs(name, model, data, found, decision=decision, **how.job)
+        how_labelled = {"decision": decision, "keep_vectors": keep_vectors, **how.job}
+        jobs = classify_jobs(name, model, data, found, **how_labelled)
         check_model(jobs[0].spec.model)
         if adapt:
             jobs = with_pilot(ledger, jobs[0])

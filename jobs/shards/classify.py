@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.records.job import ClassifySpec
 from jobs.records.outcome import LeakedRow
 from jobs.records.row import ResultRow
+from jobs.shards.keep import Keeping, columns_of, kept_layout
 from jobs.shards.requests import budget_of, share_requests
 from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
@@ -32,8 +33,9 @@ log = logging.getLogger("savs.labelling")
 class Task:
     """A unit, the artifact that labels it, and the results of its rows so far, by index.
 
-    model  shows items as they were shown when the artifact was made
-    rule   by which answers become predictions
+    model    shows items as they were shown when the artifact was made
+    rule     by which answers become predictions
+    keeping  the head vectors that are kept; None if the job keeps none
     """
 
     unit: ShardRows
@@ -42,6 +44,7 @@ class Task:
     training: "TrainingSet"
     errors: dict[int, ItemError]
     rule: "Rule"
+    keeping: Keeping | None = None
     answers: "dict[int, Answer]" = field(default_factory=dict)
     digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
 
@@ -67,7 +70,9 @@ class Task:
             labels = Counter(row.label for row in artifact.manifest.training)
             counts = {name: labels[name] for name in artifact.manifest.classes}
             rule = rule_of(spec.decision, counts, votes=artifact.readout.mode == "reference")
-        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule)
+        layout = kept_layout(spec.keep_vectors, artifact.readout)
+        keeping = None if layout is None else Keeping(unit, layout)
+        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule, keeping)
         task.take_known()
         return task
 
@@ -135,16 +140,25 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
     from savs.readout.classify import on_device
 
     model, readouts = tasks[0].model, [task.readout for task in tasks]
+    kept = [None if task.keeping is None else task.keeping.layout for task in tasks]
     layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
-    devices = [on_device(readout, model.layout.only(layers), model.device) for readout in readouts]
-    ends = [0, *accumulate(device.width for device in devices)]
+    layers |= {layer.layer for own in kept if own is not None for layer in own.layers}
+    given = model.layout.only(layers)
+    devices = [on_device(readout, given, model.device) for readout in readouts]
+    columns = [columns_of(own, given, model.device) for own in kept]
+    ends = [0, *accumulate(d.width + len(own) for d, own in zip(devices, columns, strict=True))]
+
+    def read(vectors: "torch.Tensor") -> "torch.Tensor":
+        pairs = zip(devices, columns, strict=True)
+        return torch.cat([part for d, own in pairs for part in (d.read(vectors), vectors[:, own])], dim=1)
+
     asked = share_requests([task.unit for task in tasks], [task.artifact.manifest.question for task in tasks])
     for part in stream(
         model,
         asked.requests,
         timings,
         layers=layers,
-        read=lambda vectors: torch.cat([device.read(vectors) for device in devices], dim=1),
+        read=read,
         hashed=lambda size: any(task.training.may_hold(size) for task in tasks),
         budget=budget_of(tasks[0].unit.job, model),
     ):
@@ -152,9 +166,13 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
             for place, task in enumerate(tasks):
                 rows = [row for row, n in enumerate(part.numbers) if n in asked.wanted[place]]
                 if part.values is not None and rows:
-                    said = devices[place].answers(part.values[rows, ends[place] : ends[place + 1]])
-                    by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
-                    task.answers.update(asked.of(place, by_number))
+                    numbers, width = [part.numbers[row] for row in rows], devices[place].width
+                    values = part.values[rows, ends[place] : ends[place + 1]]
+                    said = devices[place].answers(values[:, :width])
+                    task.answers.update(asked.of(place, dict(zip(numbers, said, strict=True))))
+                    if task.keeping is not None:
+                        vectors = dict(zip(numbers, values[:, width:].numpy(), strict=True))
+                        task.keeping.found.update(asked.of(place, vectors))
                 task.errors.update(asked.of(place, part.errors))
                 task.digests.update(asked.of(place, part.digests))
         progress(asked.rows(0, (*part.numbers, *part.errors)))
@@ -173,6 +191,8 @@ def _ending(task: Task) -> ShardResult:
     samples, format = task.unit.by_index, spec.source.format
     leaks = find_leaks(task.training, samples.values(), manifest.question, task.digests)
     unseen = [row for row in rows if row.error or row.index not in leaks]
+    keep = task.keeping
+    kept = None if keep is None else keep.written(rows, manifest.question, task.digests, manifest.origin)
     return ShardResult(
         rows,
         ".jsonl",
@@ -180,6 +200,7 @@ def _ending(task: Task) -> ShardResult:
         tally_of(rows, samples, format),
         _leaked(leaks) if task.training.comparable else None,
         tally_of(unseen, samples, format) if leaks else None,
+        kept,
     )
 
 
