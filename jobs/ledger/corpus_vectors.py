@@ -115,7 +115,7 @@ def _of_pilot(
     ledger: Ledger, job_id: str, pilot: str | None, wanted: set[int], layout: "HeadLayout"
 ) -> "dict[int, np.ndarray]":
     """Return the vectors of the rows in `wanted` that the pilot has read; none if it was deleted."""
-    if pilot is None or not is_pilot(pilot) or not ledger.is_there(pilot):
+    if pilot is None or not is_pilot(pilot):
         return {}
     rows, vectors = pilot_vectors(ledger, pilot)
     if vectors is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.records.job import ClassifySpec
 from jobs.records.outcome import LeakedRow
 from jobs.records.row import ResultRow
-from jobs.shards.keep import Keeping, columns_of, kept_layout
+from jobs.shards.keep import Keeping, KeptColumns, kept_layout
 from jobs.shards.requests import budget_of, share_requests
 from jobs.shards.result import Progress, ShardResult, error_row, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
@@ -140,25 +140,20 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
     from savs.readout.classify import on_device
 
     model, readouts = tasks[0].model, [task.readout for task in tasks]
-    kept = [None if task.keeping is None else task.keeping.layout for task in tasks]
     layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
-    layers |= {layer.layer for own in kept if own is not None for layer in own.layers}
+    keeping = [task.keeping for task in tasks if task.keeping is not None]
+    layers |= {layer.layer for one in keeping for layer in one.layout.layers}
     given = model.layout.only(layers)
+    kept = KeptColumns.of(keeping, given, model.device)
     devices = [on_device(readout, given, model.device) for readout in readouts]
-    columns = [columns_of(own, given, model.device) for own in kept]
-    ends = [0, *accumulate(d.width + len(own) for d, own in zip(devices, columns, strict=True))]
-
-    def read(vectors: "torch.Tensor") -> "torch.Tensor":
-        pairs = zip(devices, columns, strict=True)
-        return torch.cat([part for d, own in pairs for part in (d.read(vectors), vectors[:, own])], dim=1)
-
+    ends = [0, *accumulate(device.width for device in devices)]
     asked = share_requests([task.unit for task in tasks], [task.artifact.manifest.question for task in tasks])
     for part in stream(
         model,
         asked.requests,
         timings,
         layers=layers,
-        read=read,
+        read=lambda vectors: torch.cat([*(d.read(vectors) for d in devices), kept.read(vectors)], dim=1),
         hashed=lambda size: any(task.training.may_hold(size) for task in tasks),
         budget=budget_of(tasks[0].unit.job, model),
     ):
@@ -166,13 +161,13 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
             for place, task in enumerate(tasks):
                 rows = [row for row, n in enumerate(part.numbers) if n in asked.wanted[place]]
                 if part.values is not None and rows:
-                    numbers, width = [part.numbers[row] for row in rows], devices[place].width
-                    values = part.values[rows, ends[place] : ends[place + 1]]
-                    said = devices[place].answers(values[:, :width])
-                    task.answers.update(asked.of(place, dict(zip(numbers, said, strict=True))))
-                    if task.keeping is not None:
-                        vectors = dict(zip(numbers, values[:, width:].numpy(), strict=True))
-                        task.keeping.found.update(asked.of(place, vectors))
+                    said = devices[place].answers(part.values[rows, ends[place] : ends[place + 1]])
+                    by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
+                    task.answers.update(asked.of(place, by_number))
+                if part.values is not None and task.keeping is not None:
+                    vectors = kept.of_unit(task.keeping.layout, part.values[:, ends[-1] :])
+                    own = dict(zip(part.numbers, vectors, strict=True))
+                    task.keeping.found.update(asked.of(place, own))
                 task.errors.update(asked.of(place, part.errors))
                 task.digests.update(asked.of(place, part.digests))
         progress(asked.rows(0, (*part.numbers, *part.errors)))

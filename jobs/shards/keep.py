@@ -94,8 +94,35 @@ def _described(rows: Sequence[ExampleRow]) -> str:
     return json.dumps([row.model_dump(exclude_defaults=True) for row in rows])
 
 
-def columns_of(kept: "HeadLayout | None", read: "HeadLayout", device: "torch.device") -> "torch.Tensor":
-    """Return int64 [kept.width]: the columns of the kept heads in a row of head vectors of `read`."""
-    import torch
+@dataclass(frozen=True)
+class KeptColumns:
+    """The heads that a pass keeps for its units; units that keep the same ones share the values.
 
-    return torch.tensor([] if kept is None else read.columns(kept), dtype=torch.int64, device=device)
+    spans    layout → its columns among the kept values
+    columns  int64 [kept values]: their columns in the head vectors that the pass reads, on its device
+    """
+
+    spans: "Mapping[HeadLayout, slice]"
+    columns: "torch.Tensor"
+
+    @classmethod
+    def of(cls, units: Iterable[Keeping], read: "HeadLayout", device: "torch.device") -> "KeptColumns":
+        """Return the columns in rows of `read`. Raises ArtifactMismatch if a head is not there."""
+        import torch
+
+        spans: dict[HeadLayout, slice] = {}
+        columns: list[int] = []
+        for unit in units:
+            if unit.layout not in spans:
+                spans[unit.layout] = slice(len(columns), len(columns) + unit.layout.width)
+                columns += read.columns(unit.layout)
+        return cls(spans, torch.tensor(columns, dtype=torch.int64, device=device))
+
+    def read(self, vectors: "torch.Tensor") -> "torch.Tensor":
+        """Return float32 [n, kept values] of head vectors float32 [n, width]."""
+        return vectors[:, self.columns]
+
+    def of_unit(self, layout: "HeadLayout", values: "torch.Tensor") -> "np.ndarray":
+        """Return float32 [n, layout.width] of kept values on the CPU, as a view of them."""
+        found: np.ndarray = values[:, self.spans[layout]].numpy()
+        return found

@@ -13,11 +13,12 @@ from jobs.ledger.corpus_vectors import corpus_vectors
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec, Job, job_id
 from jobs.records.message import gpu_queue
-from jobs.records.outcome import Outcome
+from jobs.records.outcome import KeptVectors, Outcome
+from jobs.records.retries import Pick, Retry, RetryShard
 from jobs.shards.shard import give_up
 from jobs.submit.planner import KEPT_SHARD_ROWS
 from jobs.submit.submission import make_source, new_job, plan_job
-from savs.engine.vectors import in_order, metadata_of
+from savs.engine.vectors import HeadVectors, in_order, metadata_of, vectors_to_bytes
 from savs.errors import JobNotFound, LedgerError
 from savs.storage import open_store
 from tests.faulty_s3 import FaultyS3
@@ -124,6 +125,24 @@ def test_each_vector_has_the_row_that_it_is_of(done: tuple[Path, Job], corpus: C
         assert (row.question, row.label) == (QUESTION, line.get("label"))
         assert row.sizes == (Path(row.media[0]).stat().st_size,)
     assert all(v.values.dtype == np.float32 and v.values.shape == (SHARD, v.layout.width) for _, v in parts)
+
+
+def test_only_a_few_parts_are_read_before_their_rows_are_asked_for(
+    done: tuple[Path, Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    whole = Ledger.read_vectors
+
+    def watched(ledger: Ledger, job_id: str, kept: KeptVectors) -> bytes:
+        read.append(kept.name)
+        return whole(ledger, job_id, kept)
+
+    monkeypatch.setattr(Ledger, "read_vectors", watched)
+
+    for number, _ in enumerate(corpus_vectors(Ledger(str(done[0])), done[1].job_id)):
+        assert len(read) <= number + 3  # the first twice, and the one after
+
+    assert len({*read}) == ROWS // SHARD
 
 
 def test_heads_are_what_all_has_of_them(
@@ -299,6 +318,33 @@ def test_a_shard_that_was_given_up_has_vectors_once_it_is_retried(
     indices, values = everything(workspace, job)
     assert indices == calm[0] and np.allclose(values, calm[1], atol=2e-3 * np.abs(calm[1]).max())
     assert_labels_follow(workspace, job, differing=1)
+
+
+def test_of_a_row_that_has_vectors_twice_the_later_ones_count(
+    corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
+    # given a retry, written by hand, of rows that did not fail
+    job = finish(kept_run(corpus, qwen2_vl, workspace, "heads"), workspace)
+    calm, ledger = everything(workspace, job), Ledger(str(workspace))
+    plan = ledger.planned(job.job_id).plan
+    pick = Pick(shard=plan.shard(1), indices=(SHARD, SHARD + 2))
+    ledger.create_retry(
+        job.job_id, Retry(number=0, first=len(plan), shards=(RetryShard(picks=(pick,), rows=2),))
+    )
+    [(rows, vectors)] = [one for one in corpus_vectors(ledger, job.job_id) if one[0][0].index == SHARD]
+    said = {name: metadata_of(objects(workspace, job)["1"])[name] for name in ("origin", "pilot")}
+    said["rows"] = json.dumps([rows[place].model_dump(exclude_defaults=True) for place in (0, 2)])
+    data = vectors_to_bytes(HeadVectors(vectors.layout, 2 * vectors.values[[0, 2]]), said)
+    kept = ledger.write_vectors(job.job_id, len(plan), "a", data, 2, ())
+    ledger.commit(job.job_id, Outcome(shard=len(plan), status="done", attempt="a", kept=kept))
+
+    indices, values = everything(workspace, job)
+
+    assert indices == [*range(ROWS)]
+    doubled = [SHARD, SHARD + 2]
+    assert np.allclose(values[doubled], 2 * calm[1][doubled], rtol=2e-3)
+    others = [i for i in indices if i not in doubled]
+    assert np.array_equal(values[others], calm[1][others])
 
 
 @pytest.mark.parametrize("keep", ["heads", "all"])
