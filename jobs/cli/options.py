@@ -158,6 +158,14 @@ decision_options = options(
     ),
 )
 
+keep_option = click.option(
+    "--keep-vectors",
+    type=click.Choice(["heads", "all"]),
+    help="Store the head vectors of every row, float16: of the `heads` that the readout uses, or of `all` "
+    "heads, which another readout may use. `all` runs all layers: those above the readout's last head are "
+    "no longer left out.",
+)
+
 how_options = options(
     dataset_options,
     workspace_option,

@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from math import isfinite
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -37,6 +37,12 @@ from jobs.cli.output.characters import json_text
     "--gpu-hour-price", type=click.FloatRange(min=0), help="Price of one GPU for an hour, in any currency."
 )
 @click.option("--check-media", is_flag=True, help="Check that every image and video exists.")
+@click.option(
+    "--keep-vectors",
+    type=click.Choice(["heads", "all"]),
+    help="Say how many bytes the head vectors of --data will take; needs --artifact.",
+)
+@click.option("--artifact", help="Artifact whose heads are counted: a folder, an s3:// address or a NAME.")
 @options(dataset_options, shard_option, workspace_option, json_option)
 @reports_errors
 def plan(
@@ -47,6 +53,8 @@ def plan(
     workers: int,
     gpu_hour_price: float | None,
     check_media: bool,
+    keep_vectors: Literal["heads", "all"] | None,
+    artifact: str | None,
     shard_size: int | None,
     workspace: str | None,
     as_json: bool,
@@ -61,7 +69,8 @@ def plan(
     """
     from jobs.cli.output.estimate import print_estimate
     from jobs.settings import read_settings
-    from jobs.submit.estimate import estimate
+    from jobs.submit.artifacts import find_artifact
+    from jobs.submit.estimate import estimate, kept_bytes_per_row
     from jobs.submit.splits import manifests_of
     from jobs.submit.submission import resolve_model
     from savs.errors import SettingsError
@@ -71,7 +80,13 @@ def plan(
         raise SettingsError("give --train, --data, or both")
     if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
         raise SettingsError("--rate and --gpu-hour-price must be finite numbers")
-    ledger = ledger_of(workspace) if read_settings(workspace=workspace).workspace else None
+    if (keep_vectors is None) != (artifact is None):
+        raise SettingsError("--keep-vectors and --artifact need each other: an artifact says which heads")
+    needs_ledger = artifact is not None or read_settings(workspace=workspace).workspace
+    ledger = ledger_of(workspace) if needs_ledger else None
+    keeps = None
+    if ledger is not None and artifact is not None and keep_vectors is not None:
+        keeps = kept_bytes_per_row(find_artifact(ledger, artifact), keep_vectors)
     what = What.take(rest)
     with TemporaryDirectory(prefix="savs-") as place:
         found = [
@@ -87,6 +102,7 @@ def plan(
                 rate=rate,
                 workers=workers,
                 gpu_hour_price=gpu_hour_price,
+                keeps=keeps if option == "--data" else None,
             )
             for option, address in (("--train", train), ("--data", data))
             if address is not None

@@ -15,6 +15,7 @@ from jobs.cli.options import (
     decision_options,
     fit_options,
     how_options,
+    keep_option,
     model_option,
     name_option,
     prompt_of,
@@ -37,7 +38,9 @@ from jobs.cli.output.characters import printable
     metavar="NAME TRAIN DATA",
     help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
-@options(name_option, model_option, fit_options(), decision_options, prompt_options, how_options)
+@options(
+    *(name_option, model_option, fit_options(), decision_options, keep_option, prompt_options, how_options)
+)
 @reports_errors
 def run(
     train: str | None,
@@ -47,6 +50,7 @@ def run(
     model: str,
     heads: int | None,
     readout: str,
+    keep_vectors: Literal["heads", "all"] | None,
     **rest: Any,
 ) -> None:
     """Fit on --train, then label --data.
@@ -87,7 +91,8 @@ def run(
         fit["rows"] = rows.get(part.train, how.what.rows)
         first = extract_job(name, model, part.train, **(common | fit))
         artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        label = {"after": first.job_id, "decision": decision, "rows": rows.get(part.data, how.what.rows)}
+        label = {"after": first.job_id, "decision": decision, "keep_vectors": keep_vectors}
+        label["rows"] = rows.get(part.data, how.what.rows)
         later = classify_job(name, model, part.data, artifact, **(common | label))
         jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
     submit_and_hand(ledger, jobs, how)
@@ -166,7 +171,7 @@ zero_shot_options = options(
     is_flag=True,
     help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
 )
-@options(zero_shot_options, decision_options, prompt_options, how_options)
+@options(zero_shot_options, decision_options, keep_option, prompt_options, how_options)
 @reports_errors
 def classify(
     data: str,
@@ -177,6 +182,7 @@ def classify(
     zero_shot: Literal["greedy", "constrained"] | None,
     classes: tuple[str, ...],
     max_new_tokens: int | None,
+    keep_vectors: Literal["heads", "all"] | None,
     **rest: Any,
 ) -> None:
     """Label a corpus with an artifact, or with --zero-shot by asking the model directly.
@@ -199,6 +205,11 @@ def classify(
     ledger = ledger_of(how.workspace)
     if decision != AS_FITTED and zero_shot is not None:
         raise SettingsError("--abstain-below, --target-precision and --prior are not for --zero-shot")
+    if keep_vectors is not None and zero_shot is not None:
+        raise SettingsError(
+            "--keep-vectors is not for --zero-shot, which reads no head vectors to keep; label with "
+            "--artifact to keep them"
+        )
     if decision.needs_corpus and not adapt:
         raise SettingsError("--target-precision and --prior estimated need rows of the corpus: add --adapt")
     if adapt and len(artifacts) != 1:
@@ -232,7 +243,7 @@ def classify(
             if given != url:
                 click.echo(printable(f"artifact {given}: {url}"), err=True)
         [corpus] = bring_all(ledger.store, [data], "--data", how.what, tell)
-        label = {"decision": decision, "rows": corpus.rows}
+        label = {"decision": decision, "keep_vectors": keep_vectors, "rows": corpus.rows}
         jobs = classify_jobs(name, model, corpus.address, found, **(how.job | label))
         check_model(jobs[0].spec.model)
         if adapt:

@@ -8,15 +8,16 @@
         shards.json                     positions of its shards in the manifest
         retries/0000.json               additional shards, which retry rows
         parts/0000042-<attempt>.jsonl   an attempt's rows (classify) or vectors (.safetensors, extract, pilot)
+        parts/0000042-<attempt>.vectors.safetensors   head vectors of a classify job's rows, if it keeps them
         commits/0000042.json            the shard's one outcome
         sample.jsonl, answers.safetensors   of a pilot: its rows (`jobs.ledger.pilots`)
         brake.json                      the check of the first rows
         cancelled.json                  present while the job is cancelled
         summary.json                    a pure function of all of the above
 
-A part counts only if a commit names it. A commit is created conditionally and never replaced, so
-a shard has one outcome however often it ran. On a store that ignores conditions the last outcome
-counts, and a part has a fixed name. See `docs/ledger.md`.
+A part, or the vectors beside it, counts only if a commit names it. A commit is created conditionally
+and never replaced, so a shard has one outcome however often it ran. On a store that ignores
+conditions the last outcome counts, and a part has a fixed name. See `docs/ledger.md`.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from typing import Any
 
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import KINDS, Job
-from jobs.records.outcome import Outcome
+from jobs.records.outcome import KeptVectors, Outcome
 from jobs.records.plan import Plan
 from jobs.records.record import parse
 from jobs.records.retries import Planned, Retry
@@ -37,6 +38,7 @@ from jobs.records.summary import Summary
 from savs.errors import JobNotFound, LedgerError, NotFound, SavsError, StorageError, why_invalid
 from savs.storage import Store, join, open_store
 
+VECTORS = ".vectors.safetensors"  # after the number of a shard and its attempt
 SAMPLE = "sample.jsonl"  # a pilot's rows, among its objects
 
 
@@ -192,9 +194,22 @@ class Ledger:
         """Store an attempt's part. Return (attempt, name, sha256). If the store supports conditional
         writes, no other attempt uses the name; if not, the sha256 is None."""
         attempt = uuid.uuid4().hex[:16]
+        return attempt, *self._write_object(job_id, shard, attempt, suffix, data)
+
+    def write_vectors(
+        self, job_id: str, shard: int, attempt: str, data: bytes, rows: int, pilot: tuple[int, ...]
+    ) -> KeptVectors:
+        """Store the head vectors of an attempt's rows beside its part, under a name like the part's. Return
+        what its commit says of them; `rows` and `pilot` are as there."""
+        name, digest = self._write_object(job_id, shard, attempt, VECTORS, data)
+        return KeptVectors(name=name, sha256=digest, bytes=len(data), rows=rows, pilot=pilot)
+
+    def _write_object(
+        self, job_id: str, shard: int, attempt: str, suffix: str, data: bytes
+    ) -> tuple[str, str | None]:
         name = f"{shard:07d}-{attempt}{suffix}" if self.conditional else f"{shard:07d}{suffix}"
         self.store.write(_key(job_id, f"parts/{name}"), data)
-        return attempt, name, hashlib.sha256(data).hexdigest() if self.conditional else None
+        return name, hashlib.sha256(data).hexdigest() if self.conditional else None
 
     def commit(self, job_id: str, outcome: Outcome) -> Outcome:
         """Make `outcome` the shard's outcome, unless it has one. Return the one that counts.
@@ -211,8 +226,8 @@ class Ledger:
         if self.is_there(job_id):
             return
         self.store.delete(_commit_key(job_id, outcome.shard))
-        if outcome.part is not None:
-            self.store.delete(_key(job_id, f"parts/{outcome.part}"))
+        for name in outcome.objects:
+            self.store.delete(_key(job_id, f"parts/{name}"))
         self.store.prune(f"jobs/{job_id}")
         raise JobNotFound(f"job {job_id} was deleted while its shard {outcome.shard} was running")
 
@@ -222,7 +237,8 @@ class Ledger:
             found = self.outcome(job_id, outcome.shard)
             if found is not None:
                 return found
-        if self.store.create(key, outcome.model_dump_json(indent=1).encode()):
+        unused = {"kept"} if outcome.kept is None else None  # an earlier savs does not know the field
+        if self.store.create(key, outcome.model_dump_json(indent=1, exclude=unused).encode()):
             return outcome
         # Either another attempt was first, or this one's own write was repeated after a lost response.
         return parse(Outcome, self.store.read(key), key)
@@ -258,12 +274,19 @@ class Ledger:
         """Return the part that `outcome` names. Raises LedgerError if it is missing or does not match."""
         if outcome.part is None:
             raise LedgerError(f"job {job_id}: shard {outcome.shard} has no part")
+        return self._read_object(job_id, outcome.part, outcome.sha256)
+
+    def read_vectors(self, job_id: str, kept: KeptVectors) -> bytes:
+        """Return the head vectors that an outcome names. Raises LedgerError as `read_part`."""
+        return self._read_object(job_id, kept.name, kept.sha256)
+
+    def _read_object(self, job_id: str, name: str, sha256: str | None) -> bytes:
         try:
-            data = self.store.read(_key(job_id, f"parts/{outcome.part}"))
+            data = self.store.read(_key(job_id, f"parts/{name}"))
         except NotFound as error:
-            raise LedgerError(f"job {job_id}: {outcome.part} was committed but is missing") from error
-        if outcome.sha256 is not None and hashlib.sha256(data).hexdigest() != outcome.sha256:
-            raise LedgerError(f"job {job_id}: {outcome.part} does not match its commit (sha256)")
+            raise LedgerError(f"job {job_id}: {name} was committed but is missing") from error
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise LedgerError(f"job {job_id}: {name} does not match its commit (sha256)")
         return data
 
     def parts(self, job_id: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, bytes]]:
@@ -272,14 +295,15 @@ class Ledger:
         return prefetch(lambda outcome: (outcome, self.read_part(job_id, outcome)), done)
 
     def orphans(self, job_id: str) -> Iterator[str]:
-        """Yield the keys of parts that no commit names, of shards that have an outcome."""
+        """Yield the keys of parts, and of vectors beside them, that no commit names, of shards that have an
+        outcome."""
         if not self.conditional:
             return
-        named = {outcome.shard: outcome.part for outcome in self.outcomes(job_id)}
+        named = {outcome.shard: outcome.objects for outcome in self.outcomes(job_id)}
         for key in self.store.list(_key(job_id, "parts")):
             name = key.rsplit("/", 1)[1]
             number = name.partition("-")[0]
-            if number.isdigit() and int(number) in named and named[int(number)] != name:
+            if number.isdigit() and int(number) in named and name not in named[int(number)]:
                 yield key
 
     # Marks

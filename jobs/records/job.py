@@ -29,6 +29,7 @@ MAX_FAILURE_RATE = 0.5  # share of a job's first rows that may fail before it is
 RATE_SECONDS = 10.0  # of workers' time that a job needs to be a measurement of a model's rate
 MAX_NOTE = 1000  # characters
 PILOT_ROWS = 800  # rows of a corpus that a readout learns from; more than that hardly helps
+Kept = Literal["heads", "all"]  # heads whose vectors a classify job stores
 MAX_CLASSES = 1000  # of a zero-shot job; they are in its spec, which every shard reads
 LATER = (
     "zero_shot",
@@ -37,6 +38,7 @@ LATER = (
     "together",
     "reuse",
     "decision",
+    "keep_vectors",
 )  # fields that were added to specs later
 
 
@@ -190,7 +192,10 @@ class ZeroShot(Record):
 class ClassifySpec(Record):
     """Label a corpus with an artifact, or `zero_shot`. `after` is the job that makes the artifact, if
     it does not exist yet; if that is a pilot, its rows are not read again. `split` and `together` are as in
-    an `ExtractSpec`."""
+    an `ExtractSpec`.
+
+    keep_vectors  store the head vectors of the rows: those of the "heads" that the readout uses, or of "all"
+    """
 
     kind: Literal["classify"] = "classify"
     name: Name
@@ -202,6 +207,7 @@ class ClassifySpec(Record):
     zero_shot: ZeroShot | None = None
     decision: Decision = Decision()
     after: JobId | None = None
+    keep_vectors: Kept | None = None
     shard_size: Annotated[int, Field(ge=1)] | None = None  # None: by the model's rate
     batch_tokens: Annotated[int, Field(ge=1)] | None = None  # None: by the device
 
@@ -215,6 +221,8 @@ class ClassifySpec(Record):
             raise ValueError("a classify job needs either `artifact` or `zero_shot`")
         if self.artifact is None and self.after is not None:
             raise ValueError("a zero-shot job cannot have `after`: it needs no artifact")
+        if self.artifact is None and self.keep_vectors is not None:
+            raise ValueError("a zero-shot job cannot have `keep_vectors`: it reads no head vectors")
         return self
 
     @property

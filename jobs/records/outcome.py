@@ -34,10 +34,28 @@ class LeakedRow(Record):
     verified: bool
 
 
+class KeptVectors(Record):
+    """The object with the head vectors of a shard's rows, beside its part.
+
+    name    of the object
+    sha256  of it; None on a store without conditional writes
+    bytes   its size
+    rows    how many vectors it has
+    pilot   indices of the shard's other rows that were labelled: their vectors are in the pilot's parts
+    """
+
+    name: str
+    sha256: str | None
+    bytes: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0)]
+    pilot: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+
 class Outcome(Record):
     """`commits/<shard>.json`: the one outcome of a shard.
 
     sha256   of the part; None on a store without conditional writes, where a part may be replaced
+    kept     the head vectors of its rows; None if the job keeps none
     leaks    rows that are in the training set; None if they were not searched for
     tally_without_leaks  as `tally`, without the predictions of `leaks`; None if it is the same
     timings  seconds per stage; `worker` is the whole attempt. Each of the jobs that share a pass
@@ -52,6 +70,7 @@ class Outcome(Record):
     attempt: str
     part: str | None = None
     sha256: str | None = None
+    kept: KeptVectors | None = None
     counts: Counts = Counts()
     tally: TallyRecord = TallyRecord()
     leaks: tuple[LeakedRow, ...] | None = ()
@@ -60,3 +79,9 @@ class Outcome(Record):
     timings: dict[str, float] = Field(default_factory=dict)
     work: dict[str, int] = Field(default_factory=dict)
     reason: str | None = None
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects that the attempt wrote before this."""
+        kept = None if self.kept is None else self.kept.name
+        return tuple(name for name in (self.part, kept) if name is not None)

@@ -95,6 +95,12 @@ class Timings(Part):
     device_busy: Speed | None = None
 
 
+class Kept(Part):
+    rows: Count
+    pilot: Count
+    bytes: Count
+
+
 class Readout(Part):
     chosen: str
     why: str
@@ -128,5 +134,6 @@ class Summary(Scores):
     class_shares: dict[str, RateOfRows] = {}
     leaks: Leaks | None = None
     without_leaks: Scores = Scores()
+    kept_vectors: Kept | None = None
     missing: list[Missing] = []
     timings: Timings

@@ -66,6 +66,8 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
                 "the artifact stores nothing to compare rows with, so rows of the training set were not "
                 "searched for; extract it again"
             )
+    if isinstance(job.spec, ClassifySpec) and job.spec.keep_vectors is not None:
+        summary["kept_vectors"] = {name: sums.kept[name] for name in ("rows", "pilot", "bytes")}
     if dead:
         summary["missing"] = [
             {"shard": n, "first_index": s.first_index, "rows": s.rows, "reason": why}

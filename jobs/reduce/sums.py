@@ -43,6 +43,7 @@ class Sums:
     tally_without_leaks  None as long as no shard has one of its own, since it is the same
     examples  the first few error rows of each kind, by index
     dead      shards that were given up, with the reason
+    kept      head vectors that are kept: `rows` and `bytes`; and `pilot`, rows whose vectors the pilot has
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -53,6 +54,7 @@ class Sums:
     work: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     dead: dict[int, str | None] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome, redone: Collection[int] = ()) -> None:
         """Count one more shard. Its rows in `redone` are left out of the examples and leaks, since the
@@ -63,6 +65,8 @@ class Sums:
         self.leaks.add([row for row in outcome.leaks or () if row.index not in redone])
         self.timings.update(outcome.timings)
         self.work.update(outcome.work)
+        if outcome.kept is not None:
+            self.kept.update(bytes=outcome.kept.bytes, rows=outcome.kept.rows, pilot=len(outcome.kept.pilot))
         for example in outcome.examples:
             if example.index not in redone:
                 quoted = [*self.examples.get(example.kind, []), example]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.records.job import ClassifySpec
 from jobs.records.outcome import LeakedRow
 from jobs.records.row import ResultRow
+from jobs.shards.keep import Keeping, KeptColumns, kept_layout
 from jobs.shards.requests import budget_of, share_requests
 from jobs.shards.result import Progress, ShardResult, error_row, extra_of, notes_of, tally_of
 from jobs.shards.rows import ManifestRow, ShardRows
@@ -32,9 +33,10 @@ log = logging.getLogger("savs.labelling")
 class Task:
     """A unit, the artifact that labels it, and the results of its rows so far, by index.
 
-    model   shows items as they were shown when the artifact was made
-    rule    by which answers become predictions
-    digest  of the artifact
+    model    shows items as they were shown when the artifact was made
+    rule     by which answers become predictions
+    digest   of the artifact
+    keeping  the head vectors that are kept; None if the job keeps none
     """
 
     unit: ShardRows
@@ -44,6 +46,7 @@ class Task:
     errors: dict[int, ItemError]
     rule: "Rule"
     digest: str
+    keeping: Keeping | None = None
     answers: "dict[int, Answer]" = field(default_factory=dict)
     digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
 
@@ -70,7 +73,10 @@ class Task:
             labels = Counter(row.label for row in artifact.manifest.training)
             counts = {name: labels[name] for name in artifact.manifest.classes}
             rule = rule_of(spec.decision, counts, votes=artifact.readout.mode == "reference")
-        task = cls(unit, artifact, artifact.prepared(model), training, unit.errors, rule, artifact.digest)
+        layout = kept_layout(spec.keep_vectors, artifact.readout)
+        keeping = None if layout is None else Keeping(unit, layout)
+        shown = artifact.prepared(model)
+        task = cls(unit, artifact, shown, training, unit.errors, rule, artifact.digest, keeping)
         task.take_known()
         return task
 
@@ -139,7 +145,11 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
 
     model, readouts = tasks[0].model, [task.readout for task in tasks]
     layers = frozenset(int(layer) for readout in readouts for layer, _ in readout.heads)
-    devices = [on_device(readout, model.layout.only(layers), model.device) for readout in readouts]
+    keeping = [task.keeping for task in tasks if task.keeping is not None]
+    layers |= {layer.layer for one in keeping for layer in one.layout.layers}
+    given = model.layout.only(layers)
+    kept = KeptColumns.of(keeping, given, model.device)
+    devices = [on_device(readout, given, model.device) for readout in readouts]
     ends = [0, *accumulate(device.width for device in devices)]
     asked = share_requests([task.unit for task in tasks], [task.artifact.manifest.question for task in tasks])
     for part in stream(
@@ -147,7 +157,7 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
         asked.requests,
         timings,
         layers=layers,
-        read=lambda vectors: torch.cat([device.read(vectors) for device in devices], dim=1),
+        read=lambda vectors: torch.cat([*(d.read(vectors) for d in devices), kept.read(vectors)], dim=1),
         hashed=lambda size: any(task.training.may_hold(size) for task in tasks),
         budget=budget_of(tasks[0].unit.job, model),
     ):
@@ -158,6 +168,10 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
                     said = devices[place].answers(part.values[rows, ends[place] : ends[place + 1]])
                     by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
                     task.answers.update(asked.of(place, by_number))
+                if part.values is not None and task.keeping is not None:
+                    vectors = kept.of_unit(task.keeping.layout, part.values[:, ends[-1] :])
+                    own = dict(zip(part.numbers, vectors, strict=True))
+                    task.keeping.found.update(asked.of(place, own))
                 task.errors.update(asked.of(place, part.errors))
                 task.digests.update(asked.of(place, part.digests))
         progress(asked.rows(0, (*part.numbers, *part.errors)))
@@ -176,6 +190,8 @@ def _ending(task: Task) -> ShardResult:
     samples, format = task.unit.by_index, spec.source.format
     leaks = find_leaks(task.training, samples.values(), manifest.question, task.digests)
     unseen = [row for row in rows if row.error or row.index not in leaks]
+    keep = task.keeping
+    kept = None if keep is None else keep.written(rows, manifest.question, task.digests, manifest.origin)
     return ShardResult(
         rows,
         ".jsonl",
@@ -183,6 +199,7 @@ def _ending(task: Task) -> ShardResult:
         tally_of(rows, samples, format),
         _leaked(leaks) if task.training.comparable else None,
         tally_of(unseen, samples, format) if leaks else None,
+        kept,
     )
 
 

@@ -25,10 +25,20 @@ OTHER_STILL = "(none of the classes)"  # if a row's label is OTHER
 
 
 @dataclass(frozen=True)
+class KeptRows:
+    """The head vectors of a shard's rows as bytes, how many they are, and `pilot` as in `KeptVectors`."""
+
+    data: bytes
+    rows: int
+    pilot: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ShardResult:
     """The result of a shard: its rows, its part with the suffix of the part's name, and its tally.
 
     leaks, tally_without_leaks  as in an `Outcome`
+    kept                        the head vectors of its rows, if the job keeps them
     """
 
     rows: Sequence[ResultRow | ExampleRow]
@@ -37,6 +47,7 @@ class ShardResult:
     tally: Tally
     leaks: tuple[LeakedRow, ...] | None = None
     tally_without_leaks: Tally | None = None
+    kept: KeptRows | None = None
 
 
 def error_row(entry: ManifestRow, task: str, error: ItemError) -> ResultRow:

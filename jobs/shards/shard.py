@@ -60,8 +60,7 @@ def run_shard(
     for unit, ending in zip(units, _endings(units, model, timings, progress), strict=True):
         if ending is not None:
             with timings.stage("write"):
-                part = ledger.write_part(unit.job.job_id, shard.number, ending.suffix, ending.part)
-            written.append((unit, _outcome(unit, ending, part)))
+                written.append((unit, _write(ledger, unit, ending)))
     timings.add("worker", time.perf_counter() - began)
     spent = {
         "timings": {name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
@@ -89,15 +88,21 @@ def _endings(
     return label_rows(units, model, timings, progress)
 
 
-def _outcome(unit: ShardRows, ending: ShardResult, part: tuple[str, str, str | None]) -> Outcome:
-    attempt, name, digest = part
+def _write(ledger: Ledger, unit: ShardRows, ending: ShardResult) -> Outcome:
+    """Store the part, and the head vectors beside it if they are kept. Return the outcome that names both."""
+    job_id, number, kept = unit.job.job_id, unit.shard.number, ending.kept
+    attempt, name, digest = ledger.write_part(job_id, number, ending.suffix, ending.part)
+    vectors = None
+    if kept is not None:
+        vectors = ledger.write_vectors(job_id, number, attempt, kept.data, kept.rows, kept.pilot)
     rows, without = ending.rows, ending.tally_without_leaks
     return Outcome(
-        shard=unit.shard.number,
+        shard=number,
         status="done",
         attempt=attempt,
         part=name,
         sha256=digest,
+        kept=vectors,
         counts=counts_of(rows),
         tally=TallyRecord.of(ending.tally),
         leaks=ending.leaks,

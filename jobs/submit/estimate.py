@@ -5,10 +5,18 @@ from dataclasses import dataclass
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
-from jobs.records.job import RowOptions, Source
+from jobs.records.job import Kept, RowOptions, Source
 from jobs.records.message import gpu_queue
 from jobs.records.plan import RowKind
-from jobs.submit.planner import Survey, manifest_rows, plan_manifest, shard_rows_for
+from jobs.shards.keep import kept_layout
+from jobs.submit.planner import (
+    KEPT_SHARD_ROWS,
+    MAX_SHARD_ROWS,
+    Survey,
+    manifest_rows,
+    plan_manifest,
+    shard_rows_for,
+)
 from jobs.submit.submission import GENERAL, make_source
 from savs.data.rows import Line, is_list
 from savs.data.samples import head_of, parse_line
@@ -17,6 +25,7 @@ from savs.errors import BadLine, BadRow, ManifestError, SettingsError
 from savs.storage import open_parent
 
 SECONDS_PER_HOUR = 3600.0
+FLOAT16_BYTES = 2  # of a stored value: savs.engine.vectors
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Estimate:
     rate        items per second of one worker, measured or given; None if unknown
     hours       until it is done, with all `workers`; None if the rate is unknown
     cost        of those hours, in the currency of the price; None without hours or a price
+    kept_bytes  of the head vectors that are kept, without the rows' descriptions; None if none are
     """
 
     url: str
@@ -52,6 +62,7 @@ class Estimate:
     rate: float | None = None
     hours: float | None = None
     cost: float | None = None
+    kept_bytes: int | None = None
 
 
 def estimate(
@@ -67,11 +78,13 @@ def estimate(
     rate: float | None = None,
     workers: int = 1,
     gpu_hour_price: float | None = None,
+    keeps: int | None = None,
 ) -> Estimate:
     """Return the estimate of the manifest at `url`. Writes nothing.
 
     ledger       its measured rates are used if none is given
     check_media  check that every image and video exists; on S3 that is a request each
+    keeps        bytes of head vectors that are kept per row: `kept_bytes`; None if none are
 
     Raises SettingsError if the manifest cannot be read at all.
     """
@@ -84,7 +97,13 @@ def estimate(
     rows, size, shards = 0, shard_rows or 0, 0
     try:
         plan = plan_manifest(
-            source.url, shard_rows, labelled=labelled, reading=source.reading, rates=rates, survey=survey
+            source.url,
+            shard_rows,
+            labelled=labelled,
+            reading=source.reading,
+            rates=rates,
+            survey=survey,
+            most_rows=MAX_SHARD_ROWS if keeps is None else KEPT_SHARD_ROWS,
         )
         rows, size, shards = plan.rows, plan.shard_rows, len(plan)
     except ManifestError as error:
@@ -113,8 +132,18 @@ def estimate(
         refused=refused,
         rate=known,
         hours=hours,
+        kept_bytes=None if keeps is None else rows * keeps,
         cost=None if hours is None or gpu_hour_price is None else hours * workers * gpu_hour_price,
     )
+
+
+def kept_bytes_per_row(url: str, kept: Kept) -> int:
+    """Return how many bytes of head vectors a job with the artifact at `url` keeps per row. Raises as
+    `load_artifact`."""
+    from savs.readout.artifact import load_artifact
+
+    layout = kept_layout(kept, load_artifact(url).readout)
+    return 0 if layout is None else FLOAT16_BYTES * layout.width
 
 
 def absent_media(source: Source) -> Iterator[BadLine]:

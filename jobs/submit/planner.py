@@ -22,6 +22,7 @@ from savs.storage import open_parent
 SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
 SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # if it is not
 MAX_SHARD_ROWS = 20_000  # a worker holds a shard's rows and answers in memory
+KEPT_SHARD_ROWS = 1024  # if it keeps head vectors: those of 28 × 28 heads of 128 are 0.4 GB in memory
 MIN_SHARD_ROWS = 16
 
 
@@ -102,6 +103,7 @@ def plan_manifest(
     rates: Mapping[str, float] | None = None,
     survey: Survey | None = None,
     inside: Sequence[str] | None = None,
+    most_rows: int = MAX_SHARD_ROWS,
 ) -> Plan:
     """Return the plan of the manifest at `url`.
 
@@ -110,6 +112,7 @@ def plan_manifest(
     rates       items per second of one worker per kind of row, if measured
     survey      is filled during the pass
     inside      folders that links to the manifest may not lead out of; None if they may lead anywhere
+    most_rows   of a shard whose size is not given
 
     With `labelled`, unusable rows raise a ManifestError that lists their causes; otherwise they are
     counted, and become error rows when their shards run, unless no row is usable. An invalid JSON list
@@ -136,7 +139,7 @@ def plan_manifest(
             except BadRow as error:
                 found.wrong(line.number, str(error))
             if size is None:
-                size = shard_rows_for(found.kind or "image", rates or {})
+                size = min(shard_rows_for(found.kind or "image", rates or {}), most_rows)
             if rows % size == 0:
                 offsets.append(line.offset)
                 lines.append(line.number)

@@ -18,6 +18,7 @@ from jobs.records.job import (
     ClassifySpec,
     ExtractSpec,
     Job,
+    Kept,
     PilotSpec,
     PromptOptions,
     RowOptions,
@@ -31,7 +32,7 @@ from jobs.records.plan import Plan
 from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import check_decisions, check_labels, check_questions, check_spec
-from jobs.submit.planner import Survey, plan_manifest
+from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, Survey, plan_manifest
 from jobs.submit.sample import plan_pilot
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
@@ -128,14 +129,16 @@ def classify_job(
     after: str | None = None,
     split: str | None = None,
     decision: Decision = AS_FITTED,
+    keep_vectors: Kept | None = None,
     rows: RowOptions = GENERAL,
     max_failure_rate: float = MAX_FAILURE_RATE,
     note: str | None = None,
 ) -> Job:
     """Return a job that labels `data`. Neither writes the job nor reads its rows.
 
-    artifact  its address; it need not exist yet if `after` names the job that will make it
-    split     name of its split, if there are several
+    artifact      its address; it need not exist yet if `after` names the job that will make it
+    split         name of its split, if there are several
+    keep_vectors  as in a `ClassifySpec`
     """
     spec = ClassifySpec(
         name=checked_name(name, split),
@@ -145,6 +148,7 @@ def classify_job(
         artifact=artifact,
         decision=decision,
         after=after,
+        keep_vectors=keep_vectors,
         shard_size=shard_size,
         batch_tokens=batch_tokens,
     )
@@ -271,6 +275,7 @@ def plan_job(
             if not ledger.is_planned(job.beside):
                 ledger.create_plan(job.beside, *plan_job(ledger, first, inside=inside))
             return ledger.planned(job.beside).plan, None
+    keeps = isinstance(job.spec, ClassifySpec) and job.spec.keep_vectors is not None
     plan = plan_manifest(
         source.url,
         None if isinstance(job.spec, PilotSpec) else job.spec.shard_size,
@@ -279,6 +284,7 @@ def plan_job(
         rates={} if is_zero_shot(job.spec) else ledger.rates(gpu_queue(job.spec.model)),
         survey=survey,
         inside=inside,
+        most_rows=KEPT_SHARD_ROWS if keeps else MAX_SHARD_ROWS,
     )
     sample = None
     if isinstance(job.spec, PilotSpec):

@@ -44,8 +44,8 @@ class ContainedPath(str):
 
 def contained(media: Sequence[str], places: Any) -> tuple[str, ...]:
     """Return the media of a row with their places: [length of the container's address, header, size] in a
-    tar, [the same length, column, row, mark] in a table, or null for a file. Raises BadRow if they are something
-    else."""
+    tar, [the same length, column, row, mark] in a table, or null for a file. Raises BadRow if they are
+    something else."""
     if not isinstance(places, list) or len(places) != len(media):
         raise BadRow("'$cells' must have a place for each medium")
     return tuple(map(_contained, media, places))

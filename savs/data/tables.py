@@ -51,7 +51,7 @@ def open_parquet(stream: IO[bytes], address: str) -> "pyarrow.parquet.ParquetFil
 
 
 def mark_of(stream: IO[bytes]) -> str:
-    """Return what identifies the content of a file: the first digits of the sha256 of its size and its end."""
+    """Return what identifies the content of a file: the first digits of the sha256 of its size and end."""
     size = stream.seek(0, 2)
     stream.seek(max(0, size - END_BYTES))
     digest = hashlib.sha256(f"{size}\n".encode() + stream.read(END_BYTES)).hexdigest()

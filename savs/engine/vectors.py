@@ -37,6 +37,13 @@ class HeadVectors:
             raise TypeError("only rows can be taken; one item is vectors[n:n + 1]")
         return HeadVectors(self.layout, values)
 
+    def part(self, layout: HeadLayout) -> "HeadVectors":
+        """Return the vectors of only the heads of `layout`, float32 [n, layout.width]. Raises
+        ArtifactMismatch if it is of another model, or has a head that these vectors lack."""
+        if layout == self.layout:
+            return self
+        return HeadVectors(layout, self.values[:, self.layout.columns(layout)])
+
     @staticmethod
     def concat(parts: "Sequence[HeadVectors]") -> "HeadVectors":
         """Return the vectors of all parts, in order. Raises FitError if there is no part, or if the parts
@@ -83,7 +90,7 @@ def vectors_to_bytes(vectors: HeadVectors, metadata: Mapping[str, str] | None = 
         # A power of two, so that rounding does not depend on which other rows are stored with a row.
         scales[number] = np.exp2(np.floor(np.log2(most))) if most > 0 else 1.0
         small[:, columns] = block / scales[number]
-    layout = [[layer.layer, layer.heads, layer.head_dim] for layer in vectors.layout.layers]
+    layout = [_layer_to_json(layer) for layer in vectors.layout.layers]
     said = {**(metadata or {}), "layout": json.dumps(layout)}
     return in_order(save({"vectors": small, "scales": scales}, said))
 
@@ -97,12 +104,12 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
 
     try:
         found = metadata_of(data)["layout"]
-        layout = HeadLayout(tuple(LayerHeads(*map(int, layer)) for layer in json.loads(found)))
+        layout = HeadLayout(tuple(_layer_from_json(*layer) for layer in json.loads(found)))
         tensors = load(data)
         small, scales = tensors["vectors"], tensors["scales"]
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ArtifactError(f"{name} is not a file of head vectors, or it is damaged") from error
-    heads = sum(layer.heads for layer in layout.layers)
+    heads = sum(layer.count for layer in layout.layers)
     numbers = [layer.layer for layer in layout.layers]
     sound = all(min(layer.heads, layer.head_dim) > 0 for layer in layout.layers) and heads > 0
     sound &= len(set(numbers)) == len(numbers) and min(numbers, default=0) >= 0
@@ -114,6 +121,20 @@ def vectors_from_bytes(data: bytes, name: str) -> HeadVectors:
     for columns, scale in zip(layout.slices().values(), scales, strict=True):
         values[:, columns] *= scale
     return HeadVectors(layout, values)
+
+
+def _layer_to_json(layer: LayerHeads) -> list[int | list[int]]:
+    """Return number, heads and width of a layer, and the numbers of the heads if not all are there."""
+    whole = [layer.layer, layer.heads, layer.head_dim]
+    return [*whole] if layer.chosen is None else [*whole, list(layer.chosen)]
+
+
+def _layer_from_json(
+    layer: int, heads: int, head_dim: int, chosen: Sequence[int] | None = None
+) -> LayerHeads:
+    """Return what `_layer_to_json` was given. Raises ValueError, TypeError or OverflowError."""
+    numbers = None if chosen is None else tuple(map(int, chosen))
+    return LayerHeads(int(layer), int(heads), int(head_dim), numbers)
 
 
 def in_order(data: bytes) -> bytes:

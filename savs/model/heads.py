@@ -19,11 +19,12 @@ results without an error. `docs/models.md` lists the result of the rule for ever
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from savs.errors import UnsupportedModel
+from savs.errors import ArtifactMismatch, UnsupportedModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,22 +42,47 @@ NOT_LANGUAGE = re.compile(r"vision|visual|image|audio|speech|encoder", re.I)
 
 @dataclass(frozen=True)
 class LayerHeads:
-    """The query heads of one decoder layer: its number, how many heads, and the width of each."""
+    """The query heads of one decoder layer: its number, how many heads it has, and the width of each.
+
+    chosen  numbers of the heads that a row of head vectors holds, ascending; None for all. Raises ValueError
+            if they are not heads of the layer. All of them become None, so that equal layers are equal
+    """
 
     layer: int
     heads: int
     head_dim: int
+    chosen: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.chosen is None:
+            return
+        ascend = all(a < b for a, b in pairwise((-1, *self.chosen, self.heads)))
+        if not self.chosen or not ascend:
+            raise ValueError(f"layer {self.layer} has no such choice of its {self.heads} heads")
+        if len(self.chosen) == self.heads:
+            object.__setattr__(self, "chosen", None)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Numbers of the heads that a row holds."""
+        return range(self.heads) if self.chosen is None else self.chosen
+
+    @property
+    def count(self) -> int:
+        """How many heads a row holds."""
+        return self.heads if self.chosen is None else len(self.chosen)
 
     @property
     def width(self) -> int:
-        return self.heads * self.head_dim
+        return self.count * self.head_dim
 
 
 @dataclass(frozen=True)
 class HeadLayout:
     """The position of each head in a row of head vectors: layer after layer, head after head.
 
-    Layers without self-attention are left out; layers may differ in number and width of heads.
+    Layers without self-attention are left out; layers may differ in number and width of heads. A row may
+    hold only some heads of the model (`part`).
     """
 
     layers: tuple[LayerHeads, ...]
@@ -69,7 +95,7 @@ class HeadLayout:
     @property
     def counts(self) -> str:
         """For example "28 layers × 28 heads", or "28 layers, 700 heads" if layers differ."""
-        each = {layer.heads for layer in self.layers}
+        each = {layer.count for layer in self.layers}
         heads = f" × {each.pop()} heads" if len(each) == 1 else f", {len(self.heads())} heads"
         return f"{len(self.layers)} layers{heads}"
 
@@ -79,16 +105,69 @@ class HeadLayout:
 
     def heads(self) -> list[tuple[int, int]]:
         """(layer, head) of every head, layer-major: the order in which ties are broken."""
-        return [(layer.layer, head) for layer in self.layers for head in range(layer.heads)]
+        return [(layer.layer, head) for layer in self.layers for head in layer.numbers]
 
     def slices(self) -> dict[tuple[int, int], slice]:
         """The columns of every (layer, head) in a row of head vectors."""
         places, start = {}, 0
         for layer in self.layers:
-            for head in range(layer.heads):
+            for head in layer.numbers:
                 places[layer.layer, head] = slice(start, start + layer.head_dim)
                 start += layer.head_dim
         return places
+
+    def part(self, heads: Collection[tuple[int, int]]) -> "HeadLayout":
+        """The layout of rows that hold only `heads`, which are (layer, head), in this layout's order. Raises
+        ArtifactMismatch if this layout lacks one."""
+        self._check(heads)
+        chosen = {
+            layer.layer: sorted({head for of, head in heads if of == layer.layer}) for layer in self.layers
+        }
+        return HeadLayout(
+            tuple(
+                replace(layer, chosen=tuple(chosen[layer.layer]))
+                for layer in self.layers
+                if chosen[layer.layer]
+            )
+        )
+
+    def is_part_of(self, other: "HeadLayout") -> bool:
+        """Return whether these are heads of the model that `other` describes: its layers, of which some may
+        be missing, or some heads of them, are as they are there."""
+        whole = {layer.layer: layer for layer in other.layers}
+        return all(
+            (same := whole.get(layer.layer)) is not None
+            and (same.heads, same.head_dim) == (layer.heads, layer.head_dim)
+            and set(layer.numbers) <= set(same.numbers)
+            for layer in self.layers
+        )
+
+    def columns(self, part: "HeadLayout") -> list[int]:
+        """The columns of the heads of `part` in a row of this layout. Raises ArtifactMismatch if `part` is of
+        another model, or this layout lacks one of its heads."""
+        self.check(part)
+        own = self.slices()
+        return [column for head in part.heads() for column in range(own[head].start, own[head].stop)]
+
+    def check(self, part: "HeadLayout") -> None:
+        """Raises ArtifactMismatch as `columns`."""
+        self._check(part.heads())
+        if not part.is_part_of(self):
+            raise ArtifactMismatch(
+                f"the head vectors have {self.counts} in {self.width} values, and not the heads that are "
+                "needed, which are another model's"
+            )
+
+    def _check(self, heads: Iterable[tuple[int, int]]) -> None:
+        have = self.slices()
+        missing = [head for head in heads if head not in have]
+        if missing:
+            layer, head = missing[0]
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise ArtifactMismatch(
+                f"head {head} of layer {layer}{more} is missing from the head vectors, which have "
+                f"{self.counts}; keep the vectors of all heads, or use a readout of heads that are there"
+            )
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
     """Return one answer per row of `vectors`.
 
     In a vote, of classes with equal votes the one named by the best-ranked head wins, as published. Raises
-    ArtifactMismatch if the vectors come from a model with other heads, and FitError if they are something
-    else than HeadVectors or contain NaN or infinity.
+    ArtifactMismatch if the vectors come from a model with other heads or lack a head of the readout, and
+    FitError if they are something else than HeadVectors or contain NaN or infinity.
     """
     import numpy as np
     import torch
@@ -31,7 +31,7 @@ def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
     check_vectors(vectors)
     if not isinstance(readout, AnyReadout):
         raise FitError(f"readout is of type {type(readout).__name__}; pass what fit returned")
-    if vectors.layout != readout.layout:
+    if not vectors.layout.is_part_of(readout.layout):
         raise ArtifactMismatch(
             f"the vectors have {len(vectors.layout.heads())} heads in {vectors.layout.width} values; "
             f"the readout was fitted on {len(readout.layout.heads())} heads in {readout.layout.width} values"
@@ -44,7 +44,9 @@ def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
 
 def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | str" = "cpu") -> OnDevice:
     """Return the readout on a device, for vectors of `layout`: `read` computes its `width` values per item on
-    the device, and `answers` turns them into answers on the CPU. Raises KeyError if `layout` lacks a head."""
+    the device, and `answers` turns them into answers on the CPU. Raises ArtifactMismatch if `layout` lacks a
+    head of the readout."""
+    layout.check(readout.layout.part([(int(layer), int(head)) for layer, head in readout.heads]))
     if isinstance(readout, LinearReadout):
         return DeviceLinear.of(readout, layout, device)
     if isinstance(readout, HecReadout):

@@ -189,6 +189,11 @@ def check_fit(
     """Return the order of the classes. Raises FitError if the arguments cannot be fitted."""
     import numpy as np
 
+    if any(layer.chosen is not None for layer in vectors.layout.layers):
+        raise FitError(
+            f"the vectors have only some of the model's heads ({vectors.layout.counts}); a readout is fitted "
+            "on all of them"
+        )
     if len(vectors) != len(labels):
         raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label")
     available = len(vectors.layout.heads())

@@ -57,8 +57,9 @@ class HecReadout:
 
     def scores(self, vectors: HeadVectors) -> "np.ndarray":
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
-        come from a model with other heads, and FitError if they contain NaN or infinity."""
-        return probabilities(DeviceHec.of(self, self.layout), self.layout, vectors)
+        come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
+        infinity."""
+        return probabilities(self, DeviceHec.of, vectors)
 
     def with_log_prior(self, log_ratio: Sequence[float]) -> "HecReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""

@@ -4,10 +4,10 @@
 heads that it needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, ArtifactNotFound, FitError, NotFound
@@ -52,8 +52,9 @@ class LinearReadout:
 
     def scores(self, vectors: HeadVectors) -> "np.ndarray":
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
-        come from a model with other heads, and FitError if they contain NaN or infinity."""
-        return probabilities(DeviceLinear.of(self, self.layout), self.layout, vectors)
+        come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
+        infinity."""
+        return probabilities(self, DeviceLinear.of, vectors)
 
     def with_log_prior(self, log_ratio: Sequence[float]) -> "LinearReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""
@@ -112,22 +113,37 @@ class _OnDevice(Protocol):
     def read(self, vectors: "torch.Tensor") -> "torch.Tensor": ...
 
 
-def probabilities(device: _OnDevice, layout: HeadLayout, vectors: HeadVectors) -> "np.ndarray":
-    """Return float64 [n, classes]: the probabilities of a readout that was fitted on vectors of `layout` and
-    is on the CPU. Raises ArtifactMismatch if the vectors come from a model with other heads, and FitError if
-    they contain NaN or infinity."""
+class _Fitted(Protocol):
+    @property
+    def heads(self) -> "np.ndarray": ...
+    @property
+    def layout(self) -> HeadLayout: ...
+
+
+Fitted = TypeVar("Fitted", bound=_Fitted)
+
+
+def probabilities(
+    readout: Fitted, device_of: Callable[[Fitted, HeadLayout], _OnDevice], vectors: HeadVectors
+) -> "np.ndarray":
+    """Return float64 [n, classes]: the probabilities by a readout, which `device_of` puts on a device. Raises
+    ArtifactMismatch if the vectors come from a model with other heads or lack one of the readout's, and
+    FitError if they contain NaN or infinity."""
     import numpy as np
     import torch
 
     from savs.estimators.temperature import softmax
 
-    if vectors.layout != layout:
+    if not vectors.layout.is_part_of(readout.layout):
         raise ArtifactMismatch(
-            f"the vectors have {vectors.layout.counts}; the readout was fitted on {layout.counts}"
+            f"the vectors have {vectors.layout.counts}; the readout was fitted on {readout.layout.counts}"
         )
     if not np.isfinite(vectors.values).all():
         raise FitError("vectors with NaN or infinity cannot be classified")
-    values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
+    vectors.layout.check(readout.layout.part([(int(layer), int(head)) for layer, head in readout.heads]))
+    values = device_of(readout, vectors.layout).read(
+        torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32))
+    )
     return softmax(values.double().numpy())
 
 

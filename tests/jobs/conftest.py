@@ -22,6 +22,7 @@ from jobs.cli import main
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
 from jobs.records.job import Job
+from jobs.records.outcome import Outcome
 
 CLASSES = ("circle", "square", "star")
 QUESTION = "Which shape is it?"
@@ -231,8 +232,9 @@ def commits(workspace: Path, kind: str) -> int:
 
 
 def orphans(workspace: Path) -> list[str]:
-    """Parts that no commit names."""
-    named = {json.loads(p.read_bytes())["part"] for p in workspace.glob("jobs/*/commits/*.json")}
+    """Parts, and vectors beside them, that no commit names."""
+    found = [Outcome.model_validate_json(p.read_bytes()) for p in workspace.glob("jobs/*/commits/*.json")]
+    named = {name for outcome in found for name in outcome.objects}
     return sorted(p.name for p in workspace.glob("jobs/*/parts/*") if p.name not in named)
 
 

@@ -31,6 +31,8 @@ def print_estimate(found: Estimate) -> None:
         out.print(f"  [yellow]line {bad.line}[/yellow]: {escape(bad.reason)}")
     if found.missing is not None:
         out.print(f"  missing media files: {found.missing}")
+    if found.kept_bytes is not None:
+        out.print(f"  kept head vectors: {found.kept_bytes:,} bytes")
     if found.refused:
         out.print(f"  [red]cannot be submitted[/red]: {escape(found.refused)}")
     elif found.hours is None:

@@ -37,6 +37,9 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
         _print_leaks(out, summary)
     if summary["kind"] == "classify" and (summary["labelled"] or summary["abstained"]):
         print_uncut(_classes(summary))
+    if kept := summary.get("kept_vectors"):
+        more = f", and the pilot's of {rows_of(kept['pilot'])}" if kept["pilot"] else ""
+        out.print(f"  kept head vectors: {rows_of(kept['rows'])}, {kept['bytes']:,} bytes{more}")
     for kind, errors in summary["errors"].items():
         example = errors["examples"][0] if errors["examples"] else None
         quoted = f", for example row {example['index']}: {example['message']}" if example else ""
