@@ -18,11 +18,12 @@ class Member:
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table: a column, whose levels are separated by a dot, the row, and what identifies the
-    table's content (`savs.data.tables.mark_of`)."""
+    table's content (`savs.data.tables.mark_of`). In an Arrow file, rows count from the batch at a place."""
 
     column: str
     row: int
     mark: str
+    batch: int | None = None
 
 
 class ContainedPath(str):
@@ -44,8 +45,8 @@ class ContainedPath(str):
 
 def contained(media: Sequence[str], places: Any) -> tuple[str, ...]:
     """Return the media of a row with their places: [length of the container's address, header, size] in a
-    tar, [the same length, column, row, mark] in a table, or null for a file. Raises BadRow if they are
-    something else."""
+    tar, [the same length, column, row, mark] in Parquet, with the batch behind it in Arrow, or null for a
+    file. Raises BadRow if they are something else."""
     if not isinstance(places, list) or len(places) != len(media):
         raise BadRow("'$cells' must have a place for each medium")
     return tuple(map(_contained, media, places))
@@ -63,6 +64,10 @@ def _contained(address: str, place: Any) -> str:
             address[end : end + 1] == "#" and min(end, row) >= 0
         ):
             return ContainedPath.of(address, address[:end], Cell(column, row, mark))
+        case [int(end), str(column), int(row), str(mark), int(batch)] if (
+            address[end : end + 1] == "#" and min(end, row, batch) >= 0
+        ):
+            return ContainedPath.of(address, address[:end], Cell(column, row, mark, batch))
     raise BadRow(f"'$cells' has {place!r:.40}, which is no place in a container")
 
 

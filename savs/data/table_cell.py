@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from savs.data.confined import inside_of
 from savs.data.contained import Cell, ContainedPath
-from savs.data.tables import mark_of, open_file, open_parquet
+from savs.data.tables import arrow_batch, mark_of, open_file, open_parquet
 from savs.errors import (
     DatasetError,
     ForbiddenMedia,
@@ -84,13 +84,19 @@ def _read(address: ContainedPath) -> bytes | None:
     with open_file(address.container, inside) as stream:
         if mark_of(stream) != place.mark:
             raise MissingMedia(f"{address.container} has changed since its rows were read; submit it again")
-        file = open_parquet(stream, address.container)
-        number, first = _group_of(file.metadata, place.row)
+        if place.batch is None:
+            file = open_parquet(stream, address.container)
+            number, first = _group_of(file.metadata, place.row)
+        else:
+            number, first = place.batch, 0
         group = GROUPS.of((str(address.container), place.mark, place.column, number))
         with group.lock:
             if group.cells is None:
-                _check_size(file.metadata.row_group(number), place.column, address)
-                table = file.read_row_group(number, columns=[place.column], use_threads=False)
+                if place.batch is None:
+                    _check_size(file.metadata.row_group(number), place.column, address)
+                    table = file.read_row_group(number, columns=[place.column], use_threads=False)
+                else:
+                    table = arrow_batch(stream, place.batch)
                 group.cells, group.first = _level(table, place.column), first
         found = group.cells[place.row - group.first].as_py()
     return found if isinstance(found, bytes | None) else None

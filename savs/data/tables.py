@@ -1,7 +1,7 @@
 """Opens Parquet and Arrow files, in folders and buckets, through pyarrow."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from savs.errors import DatasetError, SettingsError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 END_BYTES = 4096  # of a file, which identify it: Parquet has there where its parts are, and how large
 MARK_DIGITS = 8
+ARROW_FILE = b"ARROW1"
 
 
 def needed_pyarrow(address: str) -> Any:
@@ -57,3 +58,62 @@ def mark_of(stream: IO[bytes]) -> str:
     digest = hashlib.sha256(f"{size}\n".encode() + stream.read(END_BYTES)).hexdigest()
     stream.seek(0)
     return digest[:MARK_DIGITS]
+
+
+def arrow_schema(stream: IO[bytes]) -> "pyarrow.Schema":
+    """Return the schema of an Arrow file or an Arrow stream, which is read from its beginning."""
+    from pyarrow import ipc
+
+    return ipc.open_file(stream).schema if _is_file(stream) else ipc.read_schema(stream)
+
+
+def arrow_batches(stream: IO[bytes]) -> "Iterator[tuple[int, pyarrow.RecordBatch]]":
+    """Yield the batches of an Arrow file or stream with their places, by which `arrow_batch` finds them."""
+    from pyarrow import ipc
+
+    if _is_file(stream):
+        reader = ipc.open_file(stream)
+        yield from ((number, reader.get_batch(number)) for number in range(reader.num_record_batches))
+        return
+    schema, end = ipc.read_schema(stream), stream.seek(0, 2)
+    place = _after_schema(stream)
+    while place < end and (message := _message(stream, place)) is not None:
+        yield place, ipc.read_record_batch(message, schema)
+        place = stream.tell()
+
+
+def arrow_batch(stream: IO[bytes], place: int) -> "pyarrow.RecordBatch":
+    """Return the batch at a place of an Arrow file or stream."""
+    from pyarrow import ipc
+
+    if _is_file(stream):
+        return ipc.open_file(stream).get_batch(place)
+    schema = ipc.read_schema(stream)
+    return ipc.read_record_batch(_message(stream, place), schema)
+
+
+def _is_file(stream: IO[bytes]) -> bool:
+    """Return whether a stream holds an Arrow file. Leaves it at its beginning."""
+    stream.seek(0)
+    head = stream.read(len(ARROW_FILE))
+    stream.seek(0)
+    return head == ARROW_FILE
+
+
+def _after_schema(stream: IO[bytes]) -> int:
+    from pyarrow import ipc
+
+    stream.seek(0)
+    ipc.read_message(stream)
+    return stream.tell()
+
+
+def _message(stream: IO[bytes], place: int) -> "pyarrow.ipc.Message | None":
+    """Return the message at a place; None at the end of the stream."""
+    from pyarrow import ipc
+
+    stream.seek(place)
+    try:
+        return ipc.read_message(stream)
+    except EOFError:
+        return None

@@ -10,7 +10,7 @@ from savs.data.formats import CELLS
 from savs.data.readers.columns import Columns, choose_columns, row_of
 from savs.data.readers.reader import Given, Row, unusable
 from savs.data.samples import Reading, base_of
-from savs.data.tables import mark_of, needed_pyarrow, open_file, open_parquet
+from savs.data.tables import arrow_batches, arrow_schema, mark_of, needed_pyarrow, open_file, open_parquet
 from savs.errors import BadRow, DatasetError
 
 if TYPE_CHECKING:
@@ -117,13 +117,14 @@ class ColumnarReader:
         fields = {f: name for f, name in self.columns.fields.items() if f != "image" or where is None}
         columns, reading = Columns(fields, others), Reading(self.given.base or "")
         number = 0
-        for batch in self._batches(stream, address, [*fields.values(), *others]):
-            for values in batch:
+        for first, batch in self._batches(stream, address, [*fields.values(), *others]):
+            for at, values in enumerate(batch):
                 try:
                     row = row_of(values, columns, reading, self.given.class_names)
                     if where is not None:
+                        place = [where, number, mark] if first is None else [where, at, mark, first]
                         row["image"] = [f"{address}#row={number}"]
-                        row[CELLS] = [[len(address), where, number, mark]]
+                        row[CELLS] = [[len(address), *place]]
                 except BadRow as error:
                     row = unusable(f"{address}#row={number}", str(error))
                 yield row
@@ -135,14 +136,17 @@ class ColumnarReader:
         try:
             if self.kind == "Parquet":
                 return open_parquet(stream, address).schema_arrow
-            return _arrow(stream).schema
+            return arrow_schema(stream)
         except (pyarrow.ArrowException, OSError) as error:
             raise DatasetError(f"{address} is no whole {self.kind} file: {error}") from error
         finally:
             stream.seek(0)
 
-    def _batches(self, stream: IO[bytes], address: str, names: list[str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield rows of the columns `names`, many at a time; rows without a column if there is none."""
+    def _batches(
+        self, stream: IO[bytes], address: str, names: list[str]
+    ) -> Iterator[tuple[int | None, list[dict[str, Any]]]]:
+        """Yield rows of the columns `names`, many at a time, without a column if there is none; before them
+        the place of their batch in an Arrow file."""
         import pyarrow
 
         try:
@@ -152,31 +156,14 @@ class ColumnarReader:
                     yield from _empty(file.metadata.num_rows)
                     return
                 for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
-                    yield batch.to_pylist()
+                    yield None, batch.to_pylist()
                 return
-            for batch in _arrow_batches(stream):
-                yield batch.select(names).to_pylist() if names else [{}] * batch.num_rows
+            for place, batch in arrow_batches(stream):
+                yield place, batch.select(names).to_pylist() if names else [{}] * batch.num_rows
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise DatasetError(f"{address} cannot be read to its end: {error}") from error
 
 
-def _empty(rows: int) -> Iterator[list[dict[str, Any]]]:
+def _empty(rows: int) -> Iterator[tuple[None, list[dict[str, Any]]]]:
     for first in range(0, rows, ROWS_AT_ONCE):
-        yield [{}] * min(ROWS_AT_ONCE, rows - first)
-
-
-def _arrow(stream: IO[bytes]) -> Any:
-    """Return the reader of an Arrow file, or of an Arrow stream."""
-    from pyarrow import ipc
-
-    head = stream.read(6)
-    stream.seek(0)
-    return ipc.open_file(stream) if head == b"ARROW1" else ipc.open_stream(stream)
-
-
-def _arrow_batches(stream: IO[bytes]) -> Iterator[Any]:
-    reader = _arrow(stream)
-    if hasattr(reader, "num_record_batches"):
-        yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
-    else:
-        yield from reader
+        yield None, [{}] * min(ROWS_AT_ONCE, rows - first)

@@ -17,6 +17,9 @@ FORMS = [
     datasets.as_zstd,
     datasets.as_metadata,
     datasets.as_folder,
+    datasets.as_parquet,
+    datasets.as_images_in_parquet,
+    datasets.as_saved,
 ]
 FOUND = {
     datasets.as_csv: "CSV, 40 rows, image=path, label=class; 1 other column kept",
@@ -26,6 +29,10 @@ FOUND = {
     datasets.as_metadata: "JSONL, 40 rows, image=file_name",
     datasets.as_folder: "folder of images and videos, 40 rows, 1 hidden left out ('.DS_Store'); "
     "1 no images or videos left out ('notes.txt')",
+    datasets.as_parquet: "Parquet, 40 rows, 2 files, image=path, label=category; 1 other column kept",
+    datasets.as_images_in_parquet: "Parquet, 40 rows, image=image, label=label, question=question; "
+    "3 class names",
+    datasets.as_saved: "Arrow, 40 rows, image=image, label=label, question=question; 3 class names",
 }
 forms = pytest.mark.parametrize("write", FORMS, ids=lambda write: write.__name__)
 
