@@ -66,7 +66,7 @@ def run(
     """
     from jobs.submit.checks import check_model
     from jobs.submit.pilot import LEARNING, with_pilot
-    from jobs.submit.splits import splits_of
+    from jobs.submit.splits import Split, splits_of
     from jobs.submit.submission import classify_job, extract_job
     from savs.errors import SettingsError
 
@@ -83,9 +83,11 @@ def run(
         rows[found.address] = found.rows
         return found.address
 
-    train, data = train and bring(train, "--train"), data and bring(data, "--data")
-    named = [(split, bring(one, "--split"), bring(other, "--split")) for split, one, other in splits]
-    for part in splits_of(train, data, named):
+    if not splits:  # each of the two may become a file; splits are checked first
+        train, data = train and bring(train, "--train"), data and bring(data, "--data")
+    for part in splits_of(train, data, splits):
+        if splits:
+            part = Split(part.name, bring(part.train, "--train"), bring(part.data, "--data"))
         common = {**how.job, "split": part.name}
         fit: dict[str, Any] = {"heads": heads, "readout": readout, "prompt": prompt}
         fit["rows"] = rows.get(part.train, how.what.rows)

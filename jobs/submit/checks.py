@@ -9,7 +9,7 @@ from jobs.paths import check_path
 from jobs.records.job import AnySpec, ClassifySpec, ExtractSpec, Job, PilotSpec
 from jobs.submit.artifacts import read_card
 from jobs.submit.label_checks import quoted
-from jobs.submit.planner import Survey
+from jobs.submit.survey import Survey
 from savs.errors import ArtifactMismatch, ArtifactNotFound, ModelNotFound, SettingsError
 from savs.model.checkpoint import ALIASES, is_hub_id
 from savs.model.fingerprint import fingerprint

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
@@ -9,15 +10,10 @@ from jobs.records.job import Kept, RowOptions, Source
 from jobs.records.message import gpu_queue
 from jobs.records.plan import RowKind
 from jobs.shards.keep import kept_layout
-from jobs.submit.planner import (
-    KEPT_SHARD_ROWS,
-    MAX_SHARD_ROWS,
-    Survey,
-    manifest_rows,
-    plan_manifest,
-    shard_rows_for,
-)
+from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, manifest_rows, plan_manifest, shard_rows_for
 from jobs.submit.submission import GENERAL, make_source
+from jobs.submit.survey import Survey
+from savs.data.formats import Fields
 from savs.data.rows import Line, is_list
 from savs.data.samples import head_of, parse_line
 from savs.data.web import is_web
@@ -29,13 +25,24 @@ FLOAT16_BYTES = 2  # of a stored value: savs.engine.vectors
 
 
 @dataclass(frozen=True)
+class ShownRow:
+    """A row as it is shown to the model; no question is the artifact's."""
+
+    media: tuple[str, ...]
+    question: str | None
+    label: Any
+
+
+@dataclass(frozen=True)
 class Estimate:
     """The estimate of one manifest.
 
     problems    rows that cannot be used; `bad` has the first row of each cause
     classes     rows per label, most frequent first
     unknown     fields that the format does not use, and the first line that has each
-    warnings    about the labels of a training file, as `run` and `extract` print them
+    warnings    about the labels of a training file, as `run` and `extract` print them; and about rows that
+                repeat an id or media
+    first       the first rows, as they are shown to the model
     missing     media that do not exist, of which `absent` are the first; None if not checked
     refused     why it cannot be submitted; None if it can
     rate        items per second of one worker, measured or given; None if unknown
@@ -56,6 +63,7 @@ class Estimate:
     classes: dict[str, int]
     unknown: dict[str, int]
     warnings: tuple[str, ...] = ()
+    first: tuple[ShownRow, ...] = ()
     missing: int | None = None
     absent: tuple[BadLine, ...] = ()
     refused: str | None = None
@@ -126,7 +134,8 @@ def estimate(
         bad=tuple(survey.bad.values()),
         classes=dict(survey.labels.most_common()),
         unknown=survey.unknown,
-        warnings=() if refused else tuple(survey.label_warnings(source.url)),
+        warnings=() if refused else _warnings(survey, source.url),
+        first=tuple(map(_shown, survey.first)),
         missing=len(absent) if check_media else None,
         absent=tuple(absent[: ManifestError.SHOWN]),
         refused=refused,
@@ -144,6 +153,17 @@ def kept_bytes_per_row(url: str, kept: Kept) -> int:
 
     layout = kept_layout(kept, load_artifact(url).readout)
     return 0 if layout is None else FLOAT16_BYTES * layout.width
+
+
+def _shown(fields: Fields) -> ShownRow:
+    return ShownRow(fields.media, fields.question, fields.label)
+
+
+def _warnings(survey: Survey, url: str) -> tuple[str, ...]:
+    found = [*survey.label_warnings(url), *survey.repeats(url)]
+    if survey.media.rows and survey.examples is None:  # those of examples are among the label warnings
+        found.append(f"{url}: {survey.media.said('the media and the question')}")
+    return tuple(found)
 
 
 def absent_media(source: Source) -> Iterator[BadLine]:

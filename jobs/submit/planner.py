@@ -6,17 +6,16 @@ A plan of 10^8 rows is two columns of numbers. Failed rows can be retried in add
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from jobs.records.plan import Plan, RowKind
-from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings, quoted
-from savs.data.formats import Fields, format_of
-from savs.data.media import is_video
+from jobs.submit.label_checks import Examples, quoted
+from jobs.submit.survey import Survey
+from savs.data.formats import format_of
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
-from savs.errors import BadLine, BadRow, ManifestError, SettingsError, add_cause, told
+from savs.errors import BadLine, BadRow, ManifestError, SettingsError
 from savs.storage import open_parent
 
 SHARD_SECONDS = 120.0  # of one worker's time that a shard should take, if the model's rate is known
@@ -24,74 +23,6 @@ SHARD_ROWS: Mapping[RowKind, int] = {"image": 256, "video": 64, "text": 256}  # 
 MAX_SHARD_ROWS = 20_000  # a worker holds a shard's rows and answers in memory
 KEPT_SHARD_ROWS = 1024  # if it keeps head vectors: those of 28 × 28 heads of 128 are 0.4 GB in memory
 MIN_SHARD_ROWS = 16
-
-
-@dataclass
-class Survey:
-    """The findings of a pass over a manifest, in addition to its shards.
-
-    labels     rows per label; of at most `MAX_LABELS` labels
-    questions  the first two different questions
-    unasked    rows without a question
-    bad        why rows are unusable: each cause with its first row, of at most `SHOWN` causes
-    unknown    fields that the format does not use, and the first line that has each
-    examples   what the labels of a labelled manifest are checked by; None of other manifests
-    """
-
-    MAX_LABELS = MAX_CLASSES
-    MAX_UNKNOWN = 20
-
-    good_rows: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
-    questions: list[str] = field(default_factory=list)
-    unasked: int = 0
-    bad: dict[str, BadLine] = field(default_factory=dict)
-    problems: int = 0
-    kind: RowKind | None = None
-    unknown: dict[str, int] = field(default_factory=dict)
-    examples: Examples | None = None
-
-    @property
-    def rows(self) -> int:
-        return self.good_rows + self.problems
-
-    def good(self, fields: Fields, line: Line) -> None:
-        self.good_rows += 1
-        label = fields.label
-        if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
-            self.labels[label] += 1
-        if fields.question is None:
-            self.unasked += 1
-        elif len(self.questions) < 2 and fields.question not in self.questions:
-            self.questions.append(fields.question)
-        if self.kind is None:
-            self.kind = kind_of(fields)
-        if self.examples is not None:
-            self.examples.add(fields, line)
-
-    def strange(self, names: Iterable[str], line: int) -> None:
-        for name in names:
-            if len(self.unknown) < self.MAX_UNKNOWN:
-                self.unknown.setdefault(name, line)
-
-    def warning(self, url: str) -> str:
-        """Return how many rows of the manifest at `url` cannot be used, and why."""
-        causes = "".join(f"\n  {url}:{told(bad)}" for bad in self.bad.values())
-        return f"{url}: {self.problems} of {self.rows} rows cannot be used and will fail{causes}"
-
-    def label_warnings(self, url: str) -> list[str]:
-        """Return the warnings about the labels of the manifest at `url`; none if it is not labelled."""
-        return [] if self.examples is None else label_warnings(url, self.labels, self.examples)
-
-    def wrong(self, line: int, reason: str) -> None:
-        self.problems += 1
-        add_cause(self.bad, BadLine(line, reason))
-
-
-def kind_of(fields: Fields) -> RowKind:
-    if any(is_video(path) for path in fields.media):
-        return "video"
-    return "image" if fields.media else "text"
 
 
 def plan_manifest(
@@ -144,8 +75,7 @@ def plan_manifest(
                 offsets.append(line.offset)
                 lines.append(line.number)
             rows, end = rows + 1, line.offset + line.length
-    if found.examples is not None:
-        found.examples.close()
+    found.close()
     if found.problems and (labelled or not found.good_rows):
         raise ManifestError(url, list(found.bad.values()), found.problems, found.rows)
     if size is None or not rows:

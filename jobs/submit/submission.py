@@ -32,8 +32,9 @@ from jobs.records.plan import Plan
 from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import check_decisions, check_labels, check_questions, check_spec
-from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, Survey, plan_manifest
+from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, plan_manifest
 from jobs.submit.sample import plan_pilot
+from jobs.submit.survey import Survey
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
 from savs.model.checkpoint import ALIASES
@@ -235,6 +236,8 @@ def submit(
                 plans[job.job_id, source], _ = plan_job(ledger, job, survey)
                 if survey.problems:
                     tell(survey.warning(source.url))
+                for line in survey.repeats(source.url):
+                    tell(line)
             else:
                 plans[job.job_id, source], surveys[job.job_id] = first, surveys[job.beside or ""]
     pilots = {

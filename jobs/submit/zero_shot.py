@@ -16,8 +16,9 @@ from jobs.records.job import (
     ZeroShot,
     checked_name,
 )
-from jobs.submit.planner import Survey, plan_manifest
+from jobs.submit.planner import plan_manifest
 from jobs.submit.submission import AS_TRAINED, GENERAL, make_source, new_job, resolve_model
+from jobs.submit.survey import Survey
 from savs.data.formats import format_of
 from savs.errors import SettingsError
 

@@ -4,6 +4,7 @@ from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import console, escape
 from jobs.records.job import RATE_SECONDS
 from jobs.submit.estimate import Estimate
+from savs.data.media import base_name
 from savs.errors import told
 
 
@@ -18,6 +19,11 @@ def print_estimate(found: Estimate) -> None:
         out.print(f"    {escape(name)}: {count}")
     if len(found.classes) > CLASSES_SHOWN:
         out.print(f"    … and {len(found.classes) - CLASSES_SHOWN} more classes")
+    for row in found.first:
+        shown = ", ".join(map(base_name, row.media)) or "no media"
+        asked = "the artifact's question" if row.question is None else repr(row.question)
+        known = "" if row.label is None else f" → {row.label!r}"
+        out.print(f"    {escape(shown)}: {escape(asked)}{escape(known)}")
     for bad in found.bad:
         out.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
     if (more := found.problems - sum(bad.count for bad in found.bad)) > 0:

@@ -49,7 +49,10 @@ def open_reader(address: str, given: Given) -> Reader | None:
 
 def _is_folder(address: str) -> bool:
     if not address.startswith("s3://"):
-        return Path(address).is_dir()
+        try:
+            return Path(address).is_dir()
+        except (OSError, ValueError) as error:
+            raise NotFound(f"{address} cannot be opened: {error}") from error
     if address.endswith("/") or "/" not in address.removeprefix("s3://"):
         return True
     store, key = open_parent(address)
@@ -149,7 +152,8 @@ def _based(given: Given, address: str) -> Given:
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return the kind of a file that begins with `head`; None if it is none that is known."""
+    """Return the kind of a file that begins with `head`; None if it is none that is known. An empty file is
+    a manifest without rows."""
     if head.startswith(PARQUET):
         return "parquet"
     if head.startswith((ARROW, ARROW_STREAM)):
@@ -157,7 +161,7 @@ def kind_of(head: bytes) -> str | None:
     if head[TAR_AT : TAR_AT + 5] == b"ustar":
         return "webdataset"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text[:1] in (b"{", b"["):
+    if not text or text[:1] in (b"{", b"["):
         return "jsonl"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "csv"

@@ -37,11 +37,12 @@ class LeftOut:
             shown.append(name)
 
     def __str__(self) -> str:
-        return "; ".join(
-            f"{count:,} {reason} left out ({', '.join(map(repr, self.first[reason]))}"
+        said = (
+            f"{count:,} {reason} ({', '.join(map(repr, self.first[reason]))}"
             f"{', …' if count > len(self.first[reason]) else ''})"
             for reason, count in self.counts.items()
         )
+        return f"left out: {', '.join(said)}" if self.counts else ""
 
 
 class FolderReader:
@@ -85,7 +86,7 @@ class FolderReader:
         if any(part.startswith(".") or part == "__MACOSX" for part in parts):
             return "hidden"
         if not is_media(file.key):
-            return "no images or videos"
+            return "no image or video"
         if self.given.labelled and len(parts) == 1:
             return "outside of the class folders"
         return None

@@ -27,8 +27,8 @@ FOUND = {
     datasets.as_gzip: "JSONL, 40 rows",
     datasets.as_zstd: "JSONL, 40 rows",
     datasets.as_metadata: "JSONL, 40 rows, image=file_name",
-    datasets.as_folder: "folder of images and videos, 40 rows, 1 hidden left out ('.DS_Store'); "
-    "1 no images or videos left out ('notes.txt')",
+    datasets.as_folder: "folder of images and videos, 40 rows, left out: 1 hidden ('.DS_Store'), "
+    "1 no image or video ('notes.txt')",
     datasets.as_parquet: "Parquet, 40 rows, 2 files, image=path, label=category; 1 other column kept",
     datasets.as_images_in_parquet: "Parquet, 40 rows, image=image, label=label, question=question; "
     "3 class names",

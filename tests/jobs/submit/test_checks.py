@@ -129,8 +129,8 @@ def test_rows_that_cannot_be_used_are_named_before_the_others_are_labelled(
 def test_a_corpus_of_another_format_is_refused(
     own_corpus: Corpus, calm: Finished, qwen2_vl: Path, workspace: Path, zero_shot: bool
 ) -> None:
-    table = "image,label\n" + "".join(f"pictures/item-{i:02d}.png,circle\n" for i in range(ROWS))
-    own_corpus.data.write_text(table)
+    rows = "".join(f"<item><image>pictures/item-{i:02d}.png</image></item>\n" for i in range(ROWS))
+    own_corpus.data.write_text(f"<items>\n{rows}</items>\n")
     artifact = calm.workspace / "artifacts" / "shapes" / calm.extract.job_id
     how = ("--zero-shot",) if zero_shot else ("--artifact", artifact)
 
@@ -139,8 +139,8 @@ def test_a_corpus_of_another_format_is_refused(
         *("--model", qwen2_vl, "--workspace", workspace),
     )
 
-    refused(said, workspace, f"{own_corpus.data}: none of its 41 lines can be used; a manifest has a JSON")
-    assert len(said.stderr.splitlines()) == 2
+    refused(said, workspace, f"{own_corpus.data} has no column of images; it has '<items>'.")
+    assert len(said.stderr.splitlines()) == 1
 
 
 def test_a_retry_after_the_manifest_changed_changes_nothing(

@@ -207,7 +207,6 @@ def test_a_file_from_which_no_job_can_be_made_is_exit_code_2(
     [
         [],
         ["--data", "nowhere.jsonl"],
-        ["--data", "."],
         ["--data", "https://a.example/rows.jsonl"],
         ["--data", "DATA", "--rate", "0"],
         ["--data", "DATA", "--rate", "nan"],

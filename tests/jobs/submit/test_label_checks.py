@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jobs.submit import label_checks
-from jobs.submit.planner import Survey, plan_manifest
+from jobs.submit.planner import plan_manifest
+from jobs.submit.survey import Survey
 from tests.jobs.conftest import savs_submit, write_jsonl
 
 QUESTION = "What is it?"
@@ -275,4 +276,5 @@ def test_labels_of_a_corpus_are_not_examples(tmp_path: Path) -> None:
 
     [found] = json.loads(savs_submit("plan", "--data", path, "--json").stdout)
 
-    assert found["warnings"] == []
+    said = "corpus.jsonl: 1 row has the media and the question of an earlier row, for example '0.png'"
+    assert found["warnings"] == [f"{tmp_path}/{said}"]

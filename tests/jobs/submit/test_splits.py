@@ -189,7 +189,7 @@ def test_plan_looks_through_all_files_of_a_folder(corpus: Corpus, folders: Path)
     [
         ("--train train --data test/few.json", "--train: train is a folder and --data is not"),
         ("--train train/few.json --data test", "--data: test is a folder and --train is not"),
-        ("--train train --data bare", "bare is a folder without .json or .jsonl files"),
+        ("--train train --data bare", "bare has no rows; left out: 1 no image or video ('a.txt')"),
         ("--train train --data less", "only one of the folders has: {}/train/many.jsonl"),
         ("--train train --data more", "only one of the folders has: {}/more/extra.json"),
         ("--train train --data twice", "are the same split"),
