@@ -181,7 +181,7 @@ def test_labels_by_number_are_named_by_a_file(
         (b"image,label,image\n1,2,3\n", "two columns are called 'image'"),
         (b"image,label\n", "has no rows"),
         (b"\x00\x01\x02\x03", "is nothing that is known"),
-        (b"", "is nothing that is known"),
+        (b"", "has no rows"),
         (b"\x1f\x8b\x08\x00garbage", "cannot be unpacked"),
         (b"\x89PNG\r\n\x1a\n0000", "is nothing that is known"),
     ],
