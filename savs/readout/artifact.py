@@ -23,6 +23,7 @@ from savs.readout.classify import AnyReadout
 from savs.readout.fit import Readout, readout_of
 from savs.readout.linear import LinearReadout, linear_of
 from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
+from savs.readout.multi import MULTI, MultiReadout, multi_of, multi_to_bytes
 from savs.readout.stored import Description, linear_to_bytes, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
@@ -164,6 +165,8 @@ def save_artifact(artifact: Artifact, url: str) -> None:
 
 
 def _readout_bytes(readout: AnyReadout) -> bytes:
+    if isinstance(readout, MultiReadout):
+        return multi_to_bytes(readout)
     if isinstance(readout, LinearReadout):
         return linear_to_bytes(readout.heads, readout.weights, readout.intercept, readout.described())
     return tensors_to_bytes(readout.heads, readout.centroids)
@@ -182,7 +185,7 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
     except NotFound as error:
         raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
     if manifest.readout != "reference":
-        return Artifact(manifest, _linear_of(data, manifest, f"{url}/savs.safetensors"))
+        return Artifact(manifest, _affine_of(data, manifest, f"{url}/savs.safetensors"))
     description = Description(
         mode=manifest.readout,
         classes=manifest.classes,
@@ -192,8 +195,9 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
     return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"))
 
 
-def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout:
-    readout = linear_of(data, name)
+def _affine_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout | MultiReadout:
+    """Return the linear readout, or that with several labels per item, of an artifact."""
+    readout = multi_of(data, name) if manifest.readout == MULTI else linear_of(data, name)
     said = manifest.readout, manifest.classes, manifest.origin.head_layout()
     if (readout.mode, readout.classes, readout.layout) != said:
         raise ArtifactError(f"{name} does not match its manifest")

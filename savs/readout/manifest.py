@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from savs.data.labels import Label
 from savs.data.video.sampling import FrameSampling
 from savs.model.heads import HeadLayout, LayerHeads
 from savs.model.pixels import Size
@@ -80,7 +81,10 @@ class ReadoutScore(ManifestEntry):
 
     how       "leave-one-out", where linear readouts weigh heads by all examples; or "five folds", where only
               the choice of heads, if their number was limited, has seen all
-    log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities
+    accuracy  with several labels per item: share of the examples whose labels are all right
+    log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities; with
+              several labels per item, the mean over labels
+    average_precision  with several labels per item, the mean over labels; else None
     """
 
     readout: str
@@ -88,6 +92,7 @@ class ReadoutScore(ManifestEntry):
     rows: Annotated[int, Field(ge=0)]
     accuracy: Rate
     log_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    average_precision: Rate | None = None
 
 
 class Choice(ManifestEntry):
@@ -110,18 +115,20 @@ class Choice(ManifestEntry):
 
 class Suspect(ManifestEntry):
     """An example that the others contradict: its number among the examples, and the probability, by a fit
-    without it, of the class that it is more likely to be."""
+    without it, of the class that it is more likely to be. With several labels per item, `likelier` are its
+    labels with the most doubtful one added or left out."""
 
     row: Annotated[int, Field(ge=0)]
-    label: str
-    likelier: str
+    label: Label
+    likelier: Label
     probability: Rate
 
 
 class Manifest(ManifestEntry):
     """`manifest.json`. `question` is set if all training rows share it.
 
-    scores          examples that each head alone labels right, layer by layer
+    scores          examples that each head alone labels right, layer by layer; none with several labels per
+                    item
     choice          why this readout; None in schema 1
     suspects        examples that the others contradict, most certain first
     stored_vectors  the type on disk of the examples' vectors, `examples.safetensors`; None if it has none
