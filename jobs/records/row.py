@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from jobs.records.record import Record
+from savs.data.labels import Label
 from savs.data.media import Digest
 
 
@@ -22,7 +23,9 @@ class RowError(Record):
 class ResultRow(Record):
     """One item and one task. Fields that are None are left out, except `prediction`.
 
-    notes  what is odd about its media, although they could be read
+    predictions  of a task with several labels per item, whose rows have neither `prediction` nor `votes`
+    label        as in the manifest: one text, or a list of labels
+    notes        what is odd about its media, although they could be read
     """
 
     index: Annotated[int, Field(ge=0)]
@@ -30,19 +33,24 @@ class ResultRow(Record):
     task: str
     media: tuple[str, ...] = ()
     prediction: str | None = None
+    predictions: tuple[str, ...] | None = None
     votes: dict[str, int] = Field(default_factory=dict)
     confidence: float | None = None
     margin: float | None = None
     entropy: float | None = None
     scores: dict[str, float] | None = None
-    label: str | None = None
+    label: Label | None = None
     notes: tuple[str, ...] | None = None
     error: RowError | None = None
 
     def line(self) -> bytes:
         """The row as a line of JSON, newline included."""
         row = self.model_dump(exclude_none=True)
-        row = {name: row.get(name) for name in type(self).model_fields if name in row or name == "prediction"}
+        if self.predictions is None:
+            row["prediction"] = self.prediction
+        else:
+            del row["votes"]
+        row = {name: row[name] for name in type(self).model_fields if name in row}
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
@@ -58,7 +66,7 @@ class ExampleRow(Record):
     task: str
     media: tuple[str, ...] = ()
     question: str | None = None
-    label: str | None = None
+    label: Label | None = None
     sha256: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     notes: tuple[str, ...] | None = None

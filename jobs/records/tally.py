@@ -4,6 +4,7 @@ A tally that contradicts itself is refused when it is read, since its scores wou
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from jobs.records.record import Record
 from savs.scores.clusters import Cell, Clusters
 from savs.scores.groups import GROUPINGS, MILLION, Groups, Member
 from savs.scores.metrics import Tally
+from savs.scores.multi import MultiCounts
 from savs.scores.ranking import STEPS, Ranking
 
 Key = Annotated[int, Field(ge=0, lt=2**32)]
@@ -82,39 +84,108 @@ class Step(NamedTuple):
     others: Count
 
 
+Steps = dict[str, tuple[Step, ...]]  # class → rows per score, except scores of 0
+
+
 class RankingRecord(Record):
     """`labels`: rows per label; `scored`: class → rows per score, except scores of 0."""
 
     labels: dict[str, Count] = Field(default_factory=dict)
-    scored: dict[str, tuple[Step, ...]] = Field(default_factory=dict)
+    scored: Steps = Field(default_factory=dict)
 
     @classmethod
     def of(cls, ranking: Ranking) -> "RankingRecord":
-        places = sorted({(name, step) for name, step, _ in ranking.scored})
-        scored: dict[str, tuple[Step, ...]] = {}
-        for name, step in places:
-            counts = Step(step, ranking.scored[name, step, True], ranking.scored[name, step, False])
-            scored[name] = (*scored.get(name, ()), counts)
-        return cls(labels=dict(sorted(ranking.labels.items())), scored=scored)
+        return cls(labels=dict(sorted(ranking.labels.items())), scored=_steps_of(ranking))
 
     def ranking(self) -> Ranking:
-        found = Ranking(Counter(self.labels))
-        for name, steps in self.scored.items():
-            for step in steps:
-                for positive, count in ((True, step.positives), (False, step.others)):
-                    if count:
-                        found.scored[name, step.score, positive] += count
-        return found
+        return _ranking(self.labels, self.scored)
 
     @model_validator(mode="after")
     def _check(self) -> "RankingRecord":
-        rows = sum(self.labels.values())
-        for name, steps in self.scored.items():
-            positives = self.labels.get(name, 0)
-            if sum(one.positives for one in steps) > positives or (
-                sum(one.others for one in steps) > rows - positives
-            ):
-                raise ValueError(f"{name!r} has more scores than there are rows")
+        _check_steps(self.labels, self.scored, sum(self.labels.values()))
+        return self
+
+
+def _steps_of(ranking: Ranking) -> Steps:
+    scored: dict[str, list[Step]] = {}
+    for name, step in sorted({(name, step) for name, step, _ in ranking.scored}):
+        counts = Step(step, ranking.scored[name, step, True], ranking.scored[name, step, False])
+        scored.setdefault(name, []).append(counts)
+    return {name: tuple(steps) for name, steps in scored.items()}
+
+
+def _ranking(labels: Mapping[str, int], scored: Steps) -> Ranking:
+    found = Ranking(Counter(labels))
+    for name, steps in scored.items():
+        for step in steps:
+            for positive, count in ((True, step.positives), (False, step.others)):
+                if count:
+                    found.scored[name, step.score, positive] += count
+    return found
+
+
+def _check_steps(labels: Mapping[str, int], scored: Steps, rows: int) -> None:
+    """Raises ValueError if a class has more scores than there are rows with it, or without it."""
+    for name, steps in scored.items():
+        positives = labels.get(name, 0)
+        if sum(one.positives for one in steps) > positives or (
+            sum(one.others for one in steps) > rows - positives
+        ):
+            raise ValueError(f"{name!r} has more scores than there are rows")
+
+
+class LabelCounts(NamedTuple):
+    """Of a label: rows that have it, rows for which it was predicted, and rows of both."""
+
+    support: Count
+    predicted: Count
+    hits: Count
+
+
+class MultiRecord(Record):
+    """`savs.scores.multi.MultiCounts` in JSON."""
+
+    total: Count = 0
+    rows: ClustersRecord = ClustersRecord()
+    labels: dict[str, LabelCounts] = Field(default_factory=dict)
+    scored: Steps = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: MultiCounts) -> "MultiRecord":
+        support = counts.ranking.labels
+        return cls(
+            total=counts.total,
+            rows=ClustersRecord.of(counts.rows),
+            labels={
+                name: LabelCounts(support[name], counts.predicted[name], counts.hits[name])
+                for name in sorted(support.keys() | counts.predicted.keys())
+            },
+            scored=_steps_of(counts.ranking),
+        )
+
+    def counts(self) -> MultiCounts:
+        support = {name: one.support for name, one in self.labels.items() if one.support}
+        return MultiCounts(
+            self.rows.clusters(),
+            Counter({name: one.predicted for name, one in self.labels.items() if one.predicted}),
+            Counter({name: one.hits for name, one in self.labels.items() if one.hits}),
+            _ranking(support, self.scored),
+            self.total,
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> "MultiRecord":
+        if any(cell.outcome not in ((0,), (1,)) or cell.names for cell in self.rows.cells):
+            raise ValueError("a row with several labels is right or wrong, and nothing else")
+        if sum(cell.total for cell in self.rows.cells) != self.total:
+            raise ValueError("its clusters do not have as many rows as there are")
+        for name, (support, predicted, hits) in self.labels.items():
+            if not max(0, support + predicted - self.total) <= hits <= min(support, predicted):
+                raise ValueError(f"{self.total} rows cannot have these counts of {name!r}")
+            if max(support, predicted) > self.total:
+                raise ValueError(f"{name!r} has more rows than there are")
+        support_of = {name: one.support for name, one in self.labels.items()}
+        _check_steps(support_of, self.scored, self.total)
         return self
 
 
@@ -182,6 +253,7 @@ class TallyRecord(Record):
     groups: dict[str, GroupsRecord] = Field(default_factory=dict)
     confidences: ConfidencesRecord = ConfidencesRecord()
     probabilities: ProbabilitiesRecord = ProbabilitiesRecord()
+    multi: MultiRecord = MultiRecord()
 
     @classmethod
     def of(cls, tally: Tally) -> "TallyRecord":
@@ -194,6 +266,7 @@ class TallyRecord(Record):
             groups={format: GroupsRecord.of(one) for format, one in sorted(tally.groups.items())},
             confidences=ConfidencesRecord.of(tally.confidences),
             probabilities=ProbabilitiesRecord.of(tally.probabilities),
+            multi=MultiRecord.of(tally.multi),
         )
 
     def tally(self) -> Tally:
@@ -209,6 +282,7 @@ class TallyRecord(Record):
             {format: one.groups(format) for format, one in self.groups.items()},
             self.confidences.confidences(),
             self.probabilities.probabilities(),
+            self.multi.counts(),
         )
 
     @model_validator(mode="after")

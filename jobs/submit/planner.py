@@ -13,6 +13,7 @@ from typing import IO
 from jobs.records.plan import Plan, RowKind
 from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings, quoted
 from savs.data.formats import Fields, format_of
+from savs.data.labels import LabelKinds, labels_in
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
@@ -29,7 +30,8 @@ MIN_SHARD_ROWS = 16
 class Survey:
     """The findings of a pass over a manifest, in addition to its shards.
 
-    labels     rows per label; of at most `MAX_LABELS` labels
+    labels     rows per label; of at most `MAX_LABELS` labels. A row may have several
+    kinds      the first lines of a label that is one text and of one that is a list
     questions  the first two different questions
     unasked    rows without a question
     bad        why rows are unusable: each cause with its first row, of at most `SHOWN` causes
@@ -42,6 +44,7 @@ class Survey:
 
     good_rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    kinds: LabelKinds = field(default_factory=LabelKinds)
     questions: list[str] = field(default_factory=list)
     unasked: int = 0
     bad: dict[str, BadLine] = field(default_factory=dict)
@@ -56,9 +59,10 @@ class Survey:
 
     def good(self, fields: Fields, line: Line) -> None:
         self.good_rows += 1
-        label = fields.label
-        if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
-            self.labels[label] += 1
+        self.kinds.see(fields.label, line.number)
+        for label in labels_in(fields.label):
+            if label in self.labels or len(self.labels) < self.MAX_LABELS:
+                self.labels[label] += 1
         if fields.question is None:
             self.unasked += 1
         elif len(self.questions) < 2 and fields.question not in self.questions:
@@ -148,15 +152,37 @@ def plan_manifest(
     if size is None or not rows:
         raise SettingsError(f"{url} has no rows")
     if labelled:
-        _check_labels(found.labels, url)
+        _check_kinds(found.kinds, url)
+        _check_labels(found.labels, url, rows if found.kinds.list else None)
     return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines, listed)
 
 
-def _check_labels(labels: Counter[str], url: str) -> None:
-    """Raises SettingsError if no head can be told from another with these examples."""
+def _check_kinds(kinds: LabelKinds, url: str) -> None:
+    """Raises SettingsError if some labels are lists and others are not."""
+    if kinds.mixed is not None:
+        raise SettingsError(f"{url}: {kinds.mixed}")
+
+
+def _check_labels(labels: Counter[str], url: str, rows: int | None) -> None:
+    """Raises SettingsError if no head can be told from another with these examples.
+
+    rows  their number, if their labels are lists
+    """
+    if not labels:
+        raise SettingsError(f"{url}: every list of labels is empty; at least two labels are needed")
     if len(labels) == 1:
         [label] = labels
         raise SettingsError(f"{url}: every label is {quoted(label)}; at least two classes are needed")
+    if everywhere := [label for label, count in labels.items() if count == rows]:
+        raise SettingsError(
+            f"{url}: all {rows} rows have the label {quoted(everywhere[0])}; add rows without it, or "
+            "leave it out"
+        )
+    if max(labels.values()) == 1 and rows is not None:
+        raise SettingsError(
+            f"{url}: each of the {len(labels)} labels is that of one row only; at least one needs two "
+            "examples. Is 'label' the list of labels?"
+        )
     if max(labels.values()) == 1:
         raise SettingsError(
             f"{url}: each of the {len(labels)} rows has a label of its own; at least one class needs two "

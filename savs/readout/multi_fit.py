@@ -92,7 +92,9 @@ def fit_lists(
         difference=None if told is None else round(max(told, -1.0), 4),
         apart=apart,
     )
-    return MultiFitted(readout, choice, _suspects(found.loo, targets, rows, order))
+    return MultiFitted(
+        readout, choice, _suspects(found.loo, found.loo >= found.thresholds, targets, rows, order)
+    )
 
 
 def _rows(labels: Sequence[object]) -> list[tuple[str, ...]]:
@@ -194,18 +196,22 @@ def _scored(found: "MultiFit", targets: "np.ndarray") -> ReadoutScore:
 
 
 def _suspects(
-    loo: "np.ndarray", targets: "np.ndarray", rows: Sequence[tuple[str, ...]], order: Sequence[str]
+    loo: "np.ndarray",
+    said: "np.ndarray",
+    targets: "np.ndarray",
+    rows: Sequence[tuple[str, ...]],
+    order: Sequence[str],
 ) -> tuple[Suspect, ...]:
-    """Return the examples of which a label, or that one is missing, is contradicted, each by its most
+    """Return the examples whose labels are not those that a fit without them predicts, each with its most
     doubtful label."""
     import numpy as np
 
-    against = np.where(targets, 1 - loo, loo)
+    against = np.where(targets == said, 0.0, np.where(targets, 1 - loo, loo))
     worst = against.argmax(1)
     suspects = []
     for row in np.argsort(-against.max(1), kind="stable").tolist():
         label, doubt = order[int(worst[row])], float(against[row, worst[row]])
-        if doubt <= 0.5:
+        if doubt == 0:
             break
         without = tuple(name for name in rows[row] if name != label)
         likelier = without if label in rows[row] else (*rows[row], label)

@@ -25,10 +25,14 @@ LISTS = [("größer", "old"), ("smaller",), ("old",), ()] * 3
 
 
 def fitted(sizes: Sizes = TWO_WIDTHS, heads: int | None = None) -> MultiReadout:
-    """A readout of random vectors; its slopes, which the fit finds to be 0, are made steep."""
+    """A readout of random vectors, made so certain that their labels differ."""
     found = savs.fit(vectors_of(sizes), LISTS, heads=heads)
-    assert found.slopes.max() < 1
-    return replace(found, slopes=np.array([30, 20, 10], np.float32))
+    plain = replace(found, slopes=np.ones(3, np.float32), offsets=np.zeros(3, np.float32))
+    shares = plain.scores(vectors_of(sizes, rows=30, seed=2))
+    scores = np.log(shares / (1 - shares))
+    slopes = 2 / scores.std(axis=0)
+    offsets = -slopes * scores.mean(axis=0)
+    return replace(found, slopes=slopes.astype(np.float32), offsets=offsets.astype(np.float32))
 
 
 def by_hand(readout: MultiReadout, vectors: HeadVectors) -> np.ndarray:
@@ -54,7 +58,7 @@ def test_probabilities_are_those_of_its_definition(sizes: Sizes, heads: int | No
 
     assert len(readout.heads) == heads or heads is None
     assert readout.classes == ("größer", "old", "smaller") and readout.mode == "multi"
-    assert found.dtype == np.float64 and np.allclose(found, by_hand(readout, corpus), atol=1e-5)
+    assert found.dtype == np.float64 and np.allclose(found, by_hand(readout, corpus), atol=1e-3)
 
 
 def test_an_answer_has_the_labels_that_reach_their_threshold_the_most_probable_first() -> None:
