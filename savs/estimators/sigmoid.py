@@ -70,7 +70,7 @@ def f1_threshold(probabilities: "np.ndarray", slope: float) -> float:
     """Return the threshold of best F1 of "probability ≥ threshold" for rows like these, float [n].
 
     It is half the best F1 that can be reached (Lipton, Elkan and Naryanaswamy 2014, arXiv 1402.1892). That F1
-    is estimated from the probabilities alone: of the k most probable rows it is 2 · Σ their p / (k + Σ all p).
+    is estimated from the probabilities alone: of the k most probable rows it is 2 · Σ their p / (k + Σ p).
     The threshold of best F1 on the examples' own labels follows single examples if there are few, and was
     worse on other rows from 40 examples on (`bench.readouts.lists`).
 
