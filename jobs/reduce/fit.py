@@ -12,7 +12,7 @@ from jobs.records.row import ExampleRow
 from savs.data.labels import Label, labels_in
 from savs.errors import FitError, LedgerError, SettingsError, why_invalid
 from savs.readout.decision import Decision, Rule, check_decision_of_lists, rule_of
-from savs.readout.multi import MULTI
+from savs.readout.manifest import MULTI
 
 if TYPE_CHECKING:
     from savs.readout.artifact import Artifact

@@ -51,7 +51,7 @@ class Task:
         from savs.readout.artifact import load_artifact
         from savs.readout.decision import Rule, check_decision_of_lists, rule_of
         from savs.readout.leaks import TrainingSet
-        from savs.readout.multi import MULTI
+        from savs.readout.manifest import MULTI
 
         spec = unit.job.spec
         assert isinstance(spec, ClassifySpec) and spec.artifact is not None

@@ -13,7 +13,7 @@ from typing import IO
 from jobs.records.plan import Plan, RowKind
 from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings, quoted
 from savs.data.formats import Fields, format_of
-from savs.data.labels import LabelKinds, labels_in
+from savs.data.labels import MAX_LABELS, LabelKinds, labels_in
 from savs.data.media import is_video
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
@@ -173,6 +173,10 @@ def _check_labels(labels: Counter[str], url: str, rows: int | None) -> None:
     if len(labels) == 1:
         [label] = labels
         raise SettingsError(f"{url}: every label is {quoted(label)}; at least two classes are needed")
+    if rows is not None and len(labels) > MAX_LABELS:
+        raise SettingsError(
+            f"{url}: {len(labels)} labels in lists; at most {MAX_LABELS} are possible: leave rare ones out"
+        )
     if everywhere := [label for label, count in labels.items() if count == rows]:
         raise SettingsError(
             f"{url}: all {rows} rows have the label {quoted(everywhere[0])}; add rows without it, or "

@@ -7,6 +7,8 @@ from typing import Any
 from savs.errors import BadRow
 
 Label = str | tuple[str, ...]
+MAX_LABELS = 1000  # of a row, and of a readout: every row has the probability of each
+SHOWN = 40  # characters of a label in a message
 
 
 def labels_in(label: Label | None) -> tuple[str, ...]:
@@ -15,18 +17,20 @@ def labels_in(label: Label | None) -> tuple[str, ...]:
 
 
 def listed_labels(values: list[Any], field: str) -> tuple[str, ...]:
-    """Return a list of labels in a row's `field`. Raises BadRow unless they are different texts that are not
-    blank."""
+    """Return a list of labels in a row's `field`. Raises BadRow unless they are at most MAX_LABELS different
+    texts that are not blank."""
+    if len(values) > MAX_LABELS:
+        raise BadRow(f"{field!r} is a list of {len(values)} labels; at most {MAX_LABELS} are possible")
     for value in values:
         if not isinstance(value, str) or not value.strip():
-            raise BadRow(f"{field!r} is a list, and {value!r} in it is not a text, or is blank")
+            raise BadRow(f"{field!r} is a list with something that is not a text, or is blank")
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise BadRow(f"{field!r} contains a lone surrogate (half a character)") from error
     if len(set(values)) < len(values):
         twice = Counter(values).most_common(1)[0][0]
-        raise BadRow(f"{field!r} has {twice!r} twice")
+        raise BadRow(f"{field!r} has {twice[:SHOWN]!r} twice")
     return tuple(values)
 
 

@@ -22,8 +22,8 @@ from savs.readout.choice import Fitted
 from savs.readout.classify import AnyReadout
 from savs.readout.fit import Readout, readout_of
 from savs.readout.linear import LinearReadout, linear_of
-from savs.readout.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
-from savs.readout.multi import MULTI, MultiReadout, multi_of, multi_to_bytes
+from savs.readout.manifest import MULTI, SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, layer_entries
+from savs.readout.multi import MultiReadout, multi_of, multi_to_bytes
 from savs.readout.stored import Description, linear_to_bytes, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store

@@ -12,6 +12,7 @@ from savs.model.pixels import Size
 from savs.readout.training_row import ManifestEntry, TrainingRow
 
 SCHEMA: Literal[2] = 2  # 1 had neither choice, suspects nor stored vectors
+MULTI: Literal["multi"] = "multi"  # the readout with several labels per item
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -148,3 +149,11 @@ class Manifest(ManifestEntry):
     choice: Choice | None = None
     suspects: tuple[Suspect, ...] = ()
     stored_vectors: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Manifest":
+        if any(isinstance(row.label, tuple) != (self.readout == MULTI) for row in self.training):
+            raise ValueError(
+                f"lists of labels belong to readout {MULTI!r}, and one text per example to others"
+            )
+        return self

@@ -14,7 +14,7 @@ from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, FitEr
 from savs.model.heads import HeadLayout
 from savs.readout.answer import MultiAnswer
 from savs.readout.linear import DeviceLinear, LinearReadout
-from savs.readout.manifest import LayerEntry, head_layout, layer_entries
+from savs.readout.manifest import MULTI, LayerEntry, head_layout, layer_entries
 from savs.readout.stored import MOST_LOGIT, check_map
 from savs.readout.training_row import ManifestEntry
 from savs.storage import open_parent
@@ -22,8 +22,6 @@ from savs.storage import open_parent
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-MULTI: Literal["multi"] = "multi"
 
 
 @dataclass(frozen=True)

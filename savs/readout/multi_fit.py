@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
+from savs.data.labels import MAX_LABELS
 from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
 from savs.readout.fit import check_finite, check_heads, check_vectors, texts
-from savs.readout.manifest import Choice, ReadoutScore, Suspect
-from savs.readout.multi import MULTI, MultiReadout
+from savs.readout.manifest import MULTI, Choice, ReadoutScore, Suspect
+from savs.readout.multi import MultiReadout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,6 +129,8 @@ def _targets(rows: Sequence[tuple[str, ...]], order: Sequence[str]) -> "np.ndarr
         raise FitError(f"labels that are not classes: {_shown(unknown)}")
     if len(order) < 2:
         raise FitError(f"at least two labels are needed; found {list(order) or 'none'}")
+    if len(order) > MAX_LABELS:
+        raise FitError(f"{len(order)} labels; at most {MAX_LABELS} are possible: leave rare ones out")
     targets = np.zeros((len(rows), len(order)), bool)
     for place, row in enumerate(rows):
         targets[place, [number[name] for name in row]] = True

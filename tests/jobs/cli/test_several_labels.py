@@ -193,6 +193,10 @@ def test_readouts_of_one_label_per_item_are_refused_before_the_model_is_loaded(
             "all 48 rows have the label 'red'; add rows",
         ),
         ({i: [f"{i}"] for i in range(EXAMPLES)}, "each of the 48 labels is that of one row only"),
+        (
+            {0: [f"{i}" for i in range(600)], 1: [f"{i}" for i in range(500, 1100)]},
+            "1107 labels in lists; at most 1000 are possible",
+        ),
         ({0: ["red", "red"]}, "'label' has 'red' twice"),
     ],
 )

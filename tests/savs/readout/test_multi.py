@@ -107,6 +107,7 @@ def test_a_readout_of_one_label_per_item_says_what_to_do_with_lists(mode: Any) -
         ([*LISTS[:-1], ("old", 3)], "label 11 is a list, in which label 1 is 3, of type int, not text"),
         ([*LISTS[:-1]], "12 vectors and 11 labels"),
         ([("old",)] * 11 + [()], "at least two labels are needed; found \\['old'\\]"),
+        ([tuple(map(str, range(990))), tuple(map(str, range(500, 1001)))] * 6, "1001 labels; at most 1000"),
         ([()] * 12, "at least two labels are needed; found none"),
         ([("old", "a")] * 11 + [("old",)], "every example has the label 'old'; add examples without it"),
     ],
@@ -275,6 +276,16 @@ def test_damaged_bytes_are_refused_or_answer_all_vectors(data: st.DataObject) ->
     corpus = vectors_of(TWO_WIDTHS, rows=5, seed=1)
     if readout.layout == corpus.layout:
         assert np.isfinite(readout.scores(corpus)).all()
+
+
+def test_an_artifact_of_one_label_per_item_has_no_lists_and_one_of_several_no_texts(tmp_path: Path) -> None:
+    made = artifact().manifest
+    texts = [row.model_copy(update={"label": "old"}) for row in made.training]
+
+    for wrong in ({"readout": "ridge"}, {"training": tuple(texts)}):
+        (tmp_path / "manifest.json").write_text(made.model_copy(update=wrong).model_dump_json())
+        with pytest.raises(ArtifactError, match="lists of labels belong to readout 'multi'"):
+            load_artifact(str(tmp_path))
 
 
 def test_an_artifact_whose_readout_is_another_one_is_refused(tmp_path: Path) -> None:
