@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
+from jobs.ledger.ledger import Ledger
+from jobs.submit.pilot import with_pilot
+from jobs.submit.submission import classify_job, plan_job
+from savs.readout.decision import Decision
 from tests.jobs.conftest import Corpus, read_jsonl, savs_submit, tree, write_jsonl
 from tests.jobs.run.pilots import Piloted
 from tests.jobs.run.several_labels import COLOURS, EXAMPLES, ITEMS, SHAPES, arguments, make_corpus
@@ -372,3 +376,20 @@ def test_artifacts_of_both_kinds_share_a_pass(seen: Corpus, copied: Path) -> Non
     assert len(by_task["seen"]) == len(by_task["shape"]) == len(rows)
     for several, one in zip(by_task["seen"], by_task["shape"], strict=True):
         assert sorted(several["scores"]) == LABELS and one["prediction"] in SHAPES
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+def test_a_job_that_was_written_without_a_look_at_its_artifact_fails_with_the_reason(
+    seen: Corpus, copied: Path, adapt: bool
+) -> None:
+    # given a job as a pool gets it whose manifest and artifact only its workers can read
+    ledger = Ledger(str(copied))
+    [artifact] = (copied / "artifacts" / "seen").glob("seen-extract-*")
+    how = {"shard_size": None, "batch_tokens": None, "decision": Decision(abstain_below=0.5)}
+    jobs = [classify_job("late", "demo", str(seen.data), str(artifact), **how)]
+    for job in with_pilot(ledger, jobs[0]) if adapt else jobs:
+        ledger.create_job(job, *plan_job(ledger, job))
+
+    said = savs_submit("resume", "late", "--workspace", copied)
+
+    assert said.exit_code != 0 and "leave the option out" in said.output, said.output
