@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -393,3 +394,21 @@ def test_a_job_that_was_written_without_a_look_at_its_artifact_fails_with_the_re
     said = savs_submit("resume", "late", "--workspace", copied)
 
     assert said.exit_code != 0 and "leave the option out" in said.output, said.output
+
+
+def test_labels_with_few_examples_are_named(seen: Corpus, tmp_path: Path) -> None:
+    rows = [
+        row
+        for i, row in enumerate(read_jsonl(seen.train))
+        if i >= EXAMPLES // 2 or "blue" not in row["label"]
+    ]
+    corpus = replace(seen, train=write_jsonl(seen.folder / "rare.jsonl", rows))
+
+    result = savs_submit(*arguments(corpus, tmp_path / "results"))
+
+    assert result.exit_code == 0, result.output
+    [warning] = Piloted(tmp_path / "results").summary("classify")["warnings"]
+    assert warning.startswith(
+        "labels with fewer than 10 examples, whose probabilities and thresholds are rough"
+    )
+    assert "1 of 7 ('blue')" in warning
