@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from savs.loading import load_model
     from savs.model.heads import HeadLayout, LayerHeads
     from savs.model.model import Model
-    from savs.readout.answer import Answer
+    from savs.readout.answer import Answer, MultiAnswer
     from savs.readout.artifact import Artifact, load_artifact, make_artifact, save_artifact
     from savs.readout.choice import fit
     from savs.readout.classify import classify
@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from savs.readout.hec import HecReadout
     from savs.readout.leaks import Leak, TrainingSet, find_leaks
     from savs.readout.linear import LinearReadout
+    from savs.readout.multi import MultiReadout
     from savs.readout.scoring import score
     from savs.scores.metrics import Scores, Tally
+    from savs.scores.multi import MultiScores
     from savs.scores.ranking import shares
     from savs.scores.scored import Scored
 
@@ -77,6 +79,9 @@ _HOMES = {
     "Model": "model.model",
     "ModelError": "errors",
     "ModelNotFound": "errors",
+    "MultiAnswer": "readout.answer",
+    "MultiReadout": "readout.multi",
+    "MultiScores": "scores.multi",
     "NotFound": "errors",
     "Prompt": "engine.prompts",
     "Readout": "readout.fit",
@@ -123,6 +128,9 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelNotFound",
+    "MultiAnswer",
+    "MultiReadout",
+    "MultiScores",
     "NotFound",
     "Prompt",
     "Readout",

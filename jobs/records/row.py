@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from jobs.records.record import Record
+from savs.data.labels import Label
 from savs.data.media import Digest
 
 
@@ -22,9 +23,11 @@ class RowError(Record):
 class ResultRow(Record):
     """One item and one task. Fields that are None are left out, except `prediction`.
 
-    artifact  which fit labelled it: `Artifact.digest`, which `show` prints
-    extra     values of the manifest's row that its format does not use
-    notes     what is odd about its media, although they could be read
+    predictions  of a task with several labels per item, whose rows have neither `prediction` nor `votes`
+    label        as in the manifest: one text, or a list of labels
+    artifact     which fit labelled it: `Artifact.digest`, which `show` prints
+    extra        values of the manifest's row that its format does not use
+    notes        what is odd about its media, although they could be read
     """
 
     index: Annotated[int, Field(ge=0)]
@@ -32,12 +35,13 @@ class ResultRow(Record):
     task: str
     media: tuple[str, ...] = ()
     prediction: str | None = None
+    predictions: tuple[str, ...] | None = None
     votes: dict[str, int] = Field(default_factory=dict)
     confidence: float | None = None
     margin: float | None = None
     entropy: float | None = None
     scores: dict[str, float] | None = None
-    label: str | None = None
+    label: Label | None = None
     artifact: str | None = None
     extra: dict[str, Any] | None = None
     notes: tuple[str, ...] | None = None
@@ -46,7 +50,11 @@ class ResultRow(Record):
     def line(self) -> bytes:
         """The row as a line of JSON, newline included."""
         row = self.model_dump(exclude_none=True)
-        row = {name: row.get(name) for name in type(self).model_fields if name in row or name == "prediction"}
+        if self.predictions is None:
+            row["prediction"] = self.prediction
+        else:
+            del row["votes"]
+        row = {name: row[name] for name in type(self).model_fields if name in row}
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
@@ -62,7 +70,7 @@ class ExampleRow(Record):
     task: str
     media: tuple[str, ...] = ()
     question: str | None = None
-    label: str | None = None
+    label: Label | None = None
     sha256: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     notes: tuple[str, ...] | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from jobs.records.row import ResultRow
+from savs.data.labels import labels_in
 from savs.data.samples import Sample
 from savs.scores.ranking import shares
 from savs.scores.scored import Scored
@@ -12,13 +13,16 @@ def scored(rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str
     """Yield each row, with its group and split in the manifest.
 
     samples  by index; a row without a sample has neither
+
+    A row with one prediction has no label if that is a list, since it cannot be said to be right.
     """
     for row in rows:
         sample = samples.get(row.index)
+        known = row.label is not None
         yield Scored(
             index=row.index,
             prediction=row.prediction,
-            label=row.label,
+            label=row.label if isinstance(row.label, str) else None,
             error=row.error.kind if row.error else None,
             scores=shares(row.votes) if row.scores is None else row.scores,
             format=format,
@@ -28,6 +32,8 @@ def scored(rows: Iterable[ResultRow], samples: Mapping[int, Sample], format: str
             confidence=row.confidence,
             likeliest=_likeliest(row),
             probabilistic=row.scores is not None,
+            predictions=row.predictions,
+            labels=labels_in(row.label) if known else None,
         )
 
 

@@ -54,8 +54,29 @@ class ReliabilityBin(Part):
     rows: Annotated[Count, Field(ge=1)]
 
 
+class LabelScore(Part):
+    support: Count
+    recall: Rate | None = None
+    precision: Rate | None = None
+    f1: Rate | None = None
+    average_precision: Rate | None = None
+
+
+class MultiScores(Part):
+    """The scores of a job with several labels per item."""
+
+    scored: Annotated[Count, Field(ge=1)]
+    exact_match: Rate
+    exact_match_interval: Interval
+    micro_f1: Rate | None = None
+    macro_f1: Rate | None = None
+    mean_average_precision: Rate | None = None
+    labels: dict[str, LabelScore]
+
+
 class Scores(Part):
-    """The scores of a job whose rows have labels. Without labels there is none of them."""
+    """The scores of a job whose rows have labels. Without labels there is none of them; with several labels
+    per item there is only `multi`."""
 
     accuracy: Rate = 0.0
     accuracy_interval: Interval = (0.0, 0.0)
@@ -63,6 +84,7 @@ class Scores(Part):
     macro_f1: Rate = 0.0
     mean_average_precision: Rate | None = None
     scored: Annotated[Count, Field(ge=1)] = 1
+    multi: MultiScores | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Scores":

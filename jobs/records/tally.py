@@ -8,114 +8,13 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
+from jobs.records.clusters import ClustersRecord, Key
 from jobs.records.confidence import ConfidencesRecord, Count, ProbabilitiesRecord
+from jobs.records.multi import MultiRecord
+from jobs.records.ranking import RankingRecord
 from jobs.records.record import Record
-from savs.scores.clusters import Cell, Clusters
 from savs.scores.groups import GROUPINGS, MILLION, Groups, Member
 from savs.scores.metrics import Tally
-from savs.scores.ranking import STEPS, Ranking
-
-Key = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class CellRecord(Record):
-    """A cell of `Clusters`. `rows` has a count for each of `keys`, or is empty if all are 1."""
-
-    outcome: tuple[Count, ...]
-    split: str | None = None
-    names: tuple[str, ...] = ()
-    alone: Count = 0
-    keys: tuple[Key, ...] = ()
-    rows: tuple[Count, ...] = ()
-
-    @property
-    def cell(self) -> Cell:
-        return Cell(self.outcome, self.split, self.names)
-
-    @property
-    def total(self) -> int:
-        return self.alone + (sum(self.rows) if self.rows else len(self.keys))
-
-    @model_validator(mode="after")
-    def _check(self) -> "CellRecord":
-        if self.rows and len(self.rows) != len(self.keys):
-            raise ValueError(f"{len(self.rows)} counts for {len(self.keys)} clusters")
-        return self
-
-
-class ClustersRecord(Record):
-    cells: tuple[CellRecord, ...] = ()
-    folded: bool = False
-
-    @classmethod
-    def of(cls, clusters: Clusters) -> "ClustersRecord":
-        cells = []
-        for cell in sorted({*clusters.alone, *clusters.shared}, key=repr):
-            found = sorted(clusters.shared.get(cell, {}).items())
-            cells.append(
-                CellRecord(
-                    **cell._asdict(),
-                    alone=clusters.alone[cell],
-                    keys=tuple(key for key, _ in found),
-                    rows=tuple(n for _, n in found) if any(n != 1 for _, n in found) else (),
-                )
-            )
-        return cls(cells=tuple(cells), folded=clusters.folded)
-
-    def clusters(self) -> Clusters:
-        alone: Counter[Cell] = Counter()
-        shared: dict[Cell, Counter[int]] = {}
-        for one in self.cells:
-            if one.alone:
-                alone[one.cell] += one.alone
-            if one.keys:
-                rows = one.rows or (1,) * len(one.keys)
-                shared.setdefault(one.cell, Counter()).update(dict(zip(one.keys, rows, strict=True)))
-        return Clusters(alone, shared, self.folded)
-
-
-class Step(NamedTuple):
-    """Rows with a score of `score` thousandths: those whose label is the class, and others."""
-
-    score: Annotated[int, Field(ge=1, le=STEPS)]
-    positives: Count
-    others: Count
-
-
-class RankingRecord(Record):
-    """`labels`: rows per label; `scored`: class → rows per score, except scores of 0."""
-
-    labels: dict[str, Count] = Field(default_factory=dict)
-    scored: dict[str, tuple[Step, ...]] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, ranking: Ranking) -> "RankingRecord":
-        places = sorted({(name, step) for name, step, _ in ranking.scored})
-        scored: dict[str, tuple[Step, ...]] = {}
-        for name, step in places:
-            counts = Step(step, ranking.scored[name, step, True], ranking.scored[name, step, False])
-            scored[name] = (*scored.get(name, ()), counts)
-        return cls(labels=dict(sorted(ranking.labels.items())), scored=scored)
-
-    def ranking(self) -> Ranking:
-        found = Ranking(Counter(self.labels))
-        for name, steps in self.scored.items():
-            for step in steps:
-                for positive, count in ((True, step.positives), (False, step.others)):
-                    if count:
-                        found.scored[name, step.score, positive] += count
-        return found
-
-    @model_validator(mode="after")
-    def _check(self) -> "RankingRecord":
-        rows = sum(self.labels.values())
-        for name, steps in self.scored.items():
-            positives = self.labels.get(name, 0)
-            if sum(one.positives for one in steps) > positives or (
-                sum(one.others for one in steps) > rows - positives
-            ):
-                raise ValueError(f"{name!r} has more scores than there are rows")
-        return self
 
 
 class MemberRecord(NamedTuple):
@@ -182,6 +81,7 @@ class TallyRecord(Record):
     groups: dict[str, GroupsRecord] = Field(default_factory=dict)
     confidences: ConfidencesRecord = ConfidencesRecord()
     probabilities: ProbabilitiesRecord = ProbabilitiesRecord()
+    multi: MultiRecord = MultiRecord()
 
     @classmethod
     def of(cls, tally: Tally) -> "TallyRecord":
@@ -194,6 +94,7 @@ class TallyRecord(Record):
             groups={format: GroupsRecord.of(one) for format, one in sorted(tally.groups.items())},
             confidences=ConfidencesRecord.of(tally.confidences),
             probabilities=ProbabilitiesRecord.of(tally.probabilities),
+            multi=MultiRecord.of(tally.multi),
         )
 
     def tally(self) -> Tally:
@@ -209,6 +110,7 @@ class TallyRecord(Record):
             {format: one.groups(format) for format, one in self.groups.items()},
             self.confidences.confidences(),
             self.probabilities.probabilities(),
+            self.multi.counts(),
         )
 
     @model_validator(mode="after")

@@ -18,7 +18,8 @@ from savs.scores.scored import Scored
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows with a label that both jobs have; a row that failed or abstained counts as wrong.
+    """Rows with a label that both jobs have; a row that failed or abstained counts as wrong. Of jobs with
+    several labels per item, a row is right if exactly its labels were predicted.
 
     accuracies  of the first and of the second job, `intervals` of 95 % (`savs.scores.intervals`)
     difference  the second's accuracy minus the first's, with its interval of 95 % (`paired_interval`)
@@ -54,9 +55,15 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
     for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
         if not one_file and (difference := _difference(one, other)) is not None:
             raise _not_the_same(first, second, difference)
-        label = one.get("label") or other.get("label")
+        if ("predictions" in one) != ("predictions" in other):
+            several, single = (first, second) if "predictions" in one else (second, first)
+            raise JobError(
+                f"{several.job_id} gives items several labels and {single.job_id} gives each one, so they "
+                "cannot be compared; compare two jobs of the same kind"
+            )
+        label = one.get("label") if one.get("label") is not None else other.get("label")
         if label is not None:
-            right = int(one["prediction"] == label), int(other["prediction"] == label)
+            right = _right(one, label), _right(other, label)
             counts[right] += 1
             clusters.add(Cell(right), _cluster(one, first.spec.source.format))
     rows = counts.total()
@@ -115,6 +122,14 @@ def _not_the_same(first: Job, second: Job, why: str) -> JobError:
         f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
         f"{second.spec.source.url}, and {why}: only jobs on the same rows can be compared"
     )
+
+
+def _right(row: dict[str, Any], label: Any) -> int:
+    """Return whether a row's prediction is its label; of several labels, whether all are right."""
+    if "predictions" not in row:
+        return int(row["prediction"] == label)
+    labels = {label} if isinstance(label, str) else set(label)
+    return int("error" not in row and set(row["predictions"]) == labels)
 
 
 def _cluster(row: dict[str, Any], format: str) -> int | None:

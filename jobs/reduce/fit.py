@@ -9,13 +9,17 @@ from jobs.ledger.pilots import pilot_vectors, write_answers
 from jobs.ledger.results import examples
 from jobs.records.job import ExtractSpec, Job, PilotSpec
 from jobs.records.row import ExampleRow
+from savs.data.labels import Label, labels_in
 from savs.errors import FitError, LedgerError, SettingsError, why_invalid
-from savs.readout.decision import Decision, Rule, rule_of
+from savs.readout.decision import Decision, Rule, check_decision_of_lists, rule_of
+from savs.readout.manifest import MULTI
 
 if TYPE_CHECKING:
     from savs.readout.artifact import Artifact
     from savs.readout.choice import Fitted
     from savs.readout.training_row import TrainingRow
+
+LABELS_SHOWN = 5  # that a warning names
 
 
 def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     layout = origin.head_layout()
     good = [row for row in rows if row.error is None]
     labels = [_label(row) for row in good]
-    classes = list(dict.fromkeys(_label(row) for row in rows))
+    classes = list(dict.fromkeys(name for row in rows for name in labels_in(_label(row))))
     try:
         vectors = HeadVectors(layout, values.reshape(-1, layout.width))
         fitted = fit_readout(vectors, labels, spec.readout, spec.heads, classes)
@@ -77,7 +81,8 @@ def _copies(training: "Sequence[TrainingRow]") -> list[str]:
             continue
         seen = first.setdefault((row.sha256, row.question_sha256), row)
         if seen is not row:
-            (copies if seen.label == row.label else others).append((seen, row))
+            same = set(labels_in(seen.label)) == set(labels_in(row.label))
+            (copies if same else others).append((seen, row))
     warnings = []
     if others:
         one, other = others[0]
@@ -94,7 +99,7 @@ def _copies(training: "Sequence[TrainingRow]") -> list[str]:
     return warnings
 
 
-def _label(row: ExampleRow) -> str:
+def _label(row: ExampleRow) -> Label:
     if row.label is None:
         raise LedgerError(f"the example {row.id!r} has no label")
     return row.label
@@ -132,7 +137,10 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     rows, vectors = pilot_vectors(ledger, job.job_id)
     corpus = manifest.choice is not None and manifest.choice.asked == "corpus"
     labels = [row.label for row in manifest.training]
+    multi = base.readout.mode == MULTI
     try:
+        if multi:
+            check_decision_of_lists(spec.decision)
         fitted = fit_readout(
             stored.vectors,
             labels,
@@ -141,7 +149,7 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
             manifest.classes,
             vectors,
         )
-    except FitError as error:
+    except (FitError, SettingsError) as error:
         return {"status": "failed", "reason": str(error)}
     artifact = make_artifact(
         name=spec.name,
@@ -155,10 +163,11 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
         examples=stored,
     )
     values = None if vectors is None else _values(fitted, vectors)
-    counts = Counter(labels)
+    counts = Counter(name for label in labels for name in labels_in(label))
     votes = fitted.choice.chosen == "reference"
     try:
-        rule = rule_of(spec.decision, {name: counts[name] for name in manifest.classes}, values, votes)
+        examples = {name: counts[name] for name in manifest.classes}
+        rule = Rule() if multi else rule_of(spec.decision, examples, values, votes)
     except SettingsError as error:
         return {"status": "failed", "reason": str(error)}
     if values is not None:
@@ -167,7 +176,8 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     save_artifact(artifact, url)
     warnings = [
         *_warnings(base, rows, fitted),
-        *([] if votes else _decision_warnings(spec.decision, rule, len(labels), len(counts))),
+        *([] if votes or multi else _decision_warnings(spec.decision, rule, len(labels), len(counts))),
+        *(_rare_labels(counts) if multi else []),
     ]
     return _described(url, artifact, fitted) | {
         "status": "done",
@@ -191,6 +201,20 @@ def _decision_warnings(decision: Decision, rule: Rule, examples: int, classes: i
             f"{ROUGH_EXAMPLES} per class on it can be relied on"
         )
     return warnings
+
+
+def _rare_labels(counts: "Counter[str]") -> list[str]:
+    """Return a warning of the labels with few examples, whose probabilities are rough."""
+    from savs.readout.choice import ROUGH_EXAMPLES
+
+    rare = [name for name, count in counts.items() if count < ROUGH_EXAMPLES]
+    if not rare:
+        return []
+    shown = ", ".join(map(repr, rare[:LABELS_SHOWN])) + (", …" if rare[LABELS_SHOWN:] else "")
+    return [
+        f"labels with fewer than {ROUGH_EXAMPLES} examples, whose probabilities and thresholds are rough: "
+        f"{len(rare)} of {len(counts)} ({shown})"
+    ]
 
 
 def _heads_of(base: "Artifact") -> int | None:

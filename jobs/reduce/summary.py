@@ -11,6 +11,7 @@ from savs.errors import IN_MANIFEST, LedgerError
 from savs.scores.calibration import Calibration, calibrate
 from savs.scores.class_shares import class_shares
 from savs.scores.metrics import Scores, score
+from savs.scores.multi import MultiScores, score_multi
 
 # Stages of a shard, in order. `forward` is the time to start a forward pass, and on a CPU all of it.
 STAGES = (
@@ -52,7 +53,9 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
             summary["artifact"] = job.spec.artifact
         else:
             summary["zero_shot"] = job.spec.zero_shot.model_dump(exclude_defaults=True)
-        if scores := score(tally):
+        if multi := score_multi(tally.multi):
+            summary["multi"] = multi_scores_of(multi)
+        elif scores := score(tally):
             summary |= scores_of(scores)
             summary["warnings"] += group_warnings(scores)
         else:
@@ -133,7 +136,11 @@ def _leaks(sums: Sums) -> dict[str, Any]:
         "unverified": leaks.unverified,
         "rows": [row.model_dump() for row in leaks.rows],
     }
-    without = score(sums.tally_without_leaks) if leaks.rows and sums.tally_without_leaks else None
+    if not leaks.rows or sums.tally_without_leaks is None:
+        return {"leaks": found}
+    if multi := score_multi(sums.tally_without_leaks.multi):
+        return {"leaks": found, "without_leaks": {"multi": multi_scores_of(multi)}}
+    without = score(sums.tally_without_leaks)
     return {"leaks": found} | ({"without_leaks": scores_of(without)} if without else {})
 
 
@@ -184,6 +191,21 @@ def scores_of(scores: Scores) -> dict[str, Any]:
         "groups": {format: asdict(one) for format, one in scores.groups.items()} or None,
     }
     fields |= calibration_of(scores.calibration)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def multi_scores_of(scores: MultiScores) -> dict[str, Any]:
+    """Return the scores of a summary of rows with several labels. Those that the rows do not allow are left
+    out."""
+    fields = {
+        "scored": scores.rows,
+        "exact_match": scores.exact_match,
+        "exact_match_interval": scores.exact_match_interval,
+        "micro_f1": scores.micro_f1,
+        "macro_f1": scores.macro_f1,
+        "mean_average_precision": scores.mean_average_precision,
+        "labels": {name: asdict(one) for name, one in scores.labels.items()},
+    }
     return {name: value for name, value in fields.items() if value is not None}
 
 

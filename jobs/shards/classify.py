@@ -19,7 +19,7 @@ from savs.errors import ArtifactNotFound, ItemError, SavsError
 if TYPE_CHECKING:
     from savs.data.media import Digest
     from savs.model.model import Model
-    from savs.readout.answer import Answer
+    from savs.readout.answer import Answer, MultiAnswer
     from savs.readout.artifact import Artifact
     from savs.readout.classify import AnyReadout
     from savs.readout.decision import Rule
@@ -47,15 +47,16 @@ class Task:
     rule: "Rule"
     digest: str
     keeping: Keeping | None = None
-    answers: "dict[int, Answer]" = field(default_factory=dict)
+    answers: "dict[int, Answer | MultiAnswer]" = field(default_factory=dict)
     digests: "dict[int, tuple[Digest, ...]]" = field(default_factory=dict)
 
     @classmethod
     def of(cls, unit: ShardRows, model: "Model") -> "Task":
         """Raises SavsError if the artifact cannot be used; ArtifactMismatch if another model made it."""
         from savs.readout.artifact import load_artifact
-        from savs.readout.decision import rule_of
+        from savs.readout.decision import Rule, check_decision_of_lists, rule_of
         from savs.readout.leaks import TrainingSet
+        from savs.readout.manifest import MULTI
 
         spec = unit.job.spec
         assert isinstance(spec, ClassifySpec) and spec.artifact is not None
@@ -69,6 +70,9 @@ class Task:
         unit = unit.for_task(artifact.manifest.name)
         training = TrainingSet(artifact.manifest.training)
         rule = unit.known.rule
+        if artifact.readout.mode == MULTI:
+            check_decision_of_lists(spec.decision)
+            rule = Rule()
         if rule is None:
             labels = Counter(row.label for row in artifact.manifest.training)
             counts = {name: labels[name] for name in artifact.manifest.classes}
@@ -84,9 +88,10 @@ class Task:
     def readout(self) -> "AnyReadout":
         """The artifact's readout under the prior of the corpus."""
         from savs.readout.fit import Readout
+        from savs.readout.multi import MultiReadout
 
         readout = self.artifact.readout
-        if self.rule.log_ratio is None or isinstance(readout, Readout):
+        if self.rule.log_ratio is None or isinstance(readout, Readout | MultiReadout):
             return readout
         return readout.with_log_prior(self.rule.log_ratio)
 
@@ -166,7 +171,9 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
                 rows = [row for row, n in enumerate(part.numbers) if n in asked.wanted[place]]
                 if part.values is not None and rows:
                     said = devices[place].answers(part.values[rows, ends[place] : ends[place + 1]])
-                    by_number = dict(zip([part.numbers[row] for row in rows], said, strict=True))
+                    by_number: dict[int, Answer | MultiAnswer] = dict(
+                        zip([part.numbers[row] for row in rows], said, strict=True)
+                    )
                     task.answers.update(asked.of(place, by_number))
                 if part.values is not None and task.keeping is not None:
                     vectors = kept.of_unit(task.keeping.layout, part.values[:, ends[-1] :])
@@ -179,10 +186,12 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
 
 def _ending(task: Task) -> ShardResult:
     from savs.readout.leaks import find_leaks
+    from savs.readout.multi import MultiReadout
 
     spec, manifest = task.unit.job.spec, task.artifact.manifest
+    multi = isinstance(task.artifact.readout, MultiReadout)
     rows = [
-        error_row(entry, manifest.name, task.errors[entry.index])
+        error_row(entry, manifest.name, task.errors[entry.index], multi)
         if entry.index in task.errors
         else _labelled_row(entry, manifest.name, task)
         for entry in task.unit.entries
@@ -211,8 +220,24 @@ def _leaked(leaks: "dict[int, Leak]") -> tuple[LeakedRow, ...]:
 
 
 def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
+    from savs.readout.answer import Answer
+
     sample, answer, known = entry.sample, task.answers[entry.index], task.unit.known.rows.get(entry.index)
     assert sample is not None
+    notes = known.notes if known else notes_of(sample, task.digests.get(entry.index, ()))
+    if not isinstance(answer, Answer):
+        return ResultRow(
+            index=sample.index,
+            id=sample.id,
+            task=name,
+            media=sample.media,
+            predictions=answer.predictions,
+            scores={label: round(p, 6) for label, p in answer.scores.items()},
+            label=sample.label,
+            artifact=task.digest,
+            extra=extra_of(sample),
+            notes=notes,
+        )
     scores = {name: rounded for name, share in answer.scores.items() if (rounded := round(share, 6))}
     return ResultRow(
         index=sample.index,
@@ -228,5 +253,5 @@ def _labelled_row(entry: ManifestRow, name: str, task: Task) -> ResultRow:
         label=sample.label,
         artifact=task.digest,
         extra=extra_of(sample),
-        notes=known.notes if known else notes_of(sample, task.digests.get(entry.index, ())),
+        notes=notes,
     )

@@ -95,7 +95,11 @@ def _ending(
     tally = Tally()
     for row in rows:
         kind = row.error.kind if row.error else None
-        tally.add(Scored(row.index, prediction=None if kind else row.label, error=kind))
+        label = None if kind else row.label
+        if isinstance(label, tuple):
+            tally.add(Scored(row.index, predictions=label))
+        else:
+            tally.add(Scored(row.index, prediction=label, error=kind))
     described = json.dumps([row.model_dump(exclude_none=True) for row in rows])
     vectors = [found[row.index] for row in rows if row.error is None]
     stacked = np.stack(vectors) if vectors else np.zeros((0, width), np.float32)

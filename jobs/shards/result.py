@@ -50,13 +50,15 @@ class ShardResult:
     kept: KeptRows | None = None
 
 
-def error_row(entry: ManifestRow, task: str, error: ItemError) -> ResultRow:
+def error_row(entry: ManifestRow, task: str, error: ItemError, multi: bool = False) -> ResultRow:
+    """Return the row of an item that has an error; `multi`: of a task with several labels per item."""
     sample = entry.sample
     return ResultRow(
         index=entry.index,
         id=sample.id if sample else str(entry.index),
         task=task,
         media=sample.media if sample else (),
+        predictions=() if multi else None,
         label=sample.label if sample else None,
         extra=extra_of(sample),
         error=RowError(kind=error.kind, message=str(error)),
@@ -77,7 +79,9 @@ def notes_of(sample: Sample, digests: "Iterable[Digest]") -> tuple[str, ...] | N
 def counts_of(rows: Sequence[ResultRow | ExampleRow]) -> Counts:
     """Return how many rows are labelled (of examples: read), abstained, and failed."""
     good = [row for row in rows if row.error is None]
-    abstained = sum(isinstance(row, ResultRow) and row.prediction is None for row in good)
+    abstained = sum(
+        isinstance(row, ResultRow) and row.prediction is None and row.predictions is None for row in good
+    )
     return Counts(
         rows=len(rows),
         labelled=len(good) - abstained,

@@ -26,7 +26,8 @@ class ArtifactCard:
     choice, suspects    as in `savs.readout.manifest`; a suspect also has its example's id
     stored              whether it has the vectors of its examples
     scores              of all heads of the model, layer by layer: how many of the `examples` that the
-                        artifact was fitted on each labels right alone
+                        artifact was fitted on each labels right alone; none with several labels per item
+    multi               whether it gives an item several labels or none
     """
 
     url: str
@@ -42,6 +43,7 @@ class ArtifactCard:
     stored: bool = False
     choice: dict[str, Any] | None = None
     suspects: tuple[dict[str, Any], ...] = ()
+    multi: bool = False
 
     @property
     def called(self) -> str:
@@ -50,11 +52,12 @@ class ArtifactCard:
 
 @dataclass(frozen=True)
 class ArtifactHead:
-    """A chosen head, and how many of the examples it labels right alone."""
+    """A chosen head, and how many of the examples it labels right alone; None with several labels per
+    item."""
 
     layer: int
     head: int
-    score: int
+    score: int | None
 
 
 def read_card(url: str) -> ArtifactCard:
@@ -63,7 +66,7 @@ def read_card(url: str) -> ArtifactCard:
         found = json.loads(open_store(url).read("manifest.json"))
         origin = found["origin"]["model"]
         question = found["question"]
-        labels = Counter(row["label"] for row in found["training"])
+        labels = Counter(name for row in found["training"] for name in _labels(row["label"]))
         return ArtifactCard(
             url=url,
             name=str(found["name"]),
@@ -78,11 +81,19 @@ def read_card(url: str) -> ArtifactCard:
             stored=found.get("stored_vectors") is not None,
             choice=_choice(found.get("choice")),
             suspects=_suspects(found),
+            multi=found["readout"] == "multi",
         )
     except NotFound as error:
         raise ArtifactNotFound(f"no artifact at {url}") from error
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactNotFound(f"{url}/manifest.json is not an artifact manifest") from error
+
+
+def _labels(label: object) -> list[str]:
+    """Return the labels of a training row. Raises TypeError if they are neither a text nor a list."""
+    if not isinstance(label, str | list):
+        raise TypeError("a label is neither a text nor a list")
+    return [label] if isinstance(label, str) else label
 
 
 def _choice(value: object) -> dict[str, Any] | None:
@@ -133,6 +144,8 @@ def read_heads(card: ArtifactCard) -> list[ArtifactHead]:
         places = [(layer, head) for layer, heads in counts for head in range(heads)]
         scores = dict(zip(places, card.scores, strict=True))
         heads = load(store.read("savs.safetensors"))["heads"].tolist()
+        if card.multi:
+            return [ArtifactHead(int(layer), int(head), None) for layer, head in heads]
         return [ArtifactHead(layer, head, scores[layer, head]) for layer, head in heads]
     except NotFound as error:
         raise ArtifactNotFound(f"{card.url} is not whole: {error}") from error

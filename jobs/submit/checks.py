@@ -95,7 +95,7 @@ def _heads_of(folder: Path) -> int | None:
         return None
 
 
-def _before(spec: ClassifySpec, jobs: Sequence[Job]) -> tuple[str | None, str | None]:
+def before(spec: ClassifySpec, jobs: Sequence[Job]) -> tuple[str | None, str | None]:
     """Return the job that reads the examples of a classify job, if it is among `jobs`, and the artifact that
     they come from: a pilot between them has neither examples nor classes of its own."""
     for job in jobs:
@@ -110,7 +110,7 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
 
     surveys  by job id, of the jobs whose manifests were read
     """
-    for spec, survey in _corpora(jobs, surveys):
+    for spec, survey in corpora(jobs, surveys):
         if not survey.unasked:
             continue
         several = _why_no_question(spec, jobs, surveys)
@@ -136,7 +136,7 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
     ]
     for warning in dict.fromkeys(found):  # jobs may share a manifest
         tell(warning)
-    for spec, survey in _corpora(jobs, surveys):
+    for spec, survey in corpora(jobs, surveys):
         classes = _classes(spec, jobs, surveys)
         if classes is None:
             continue
@@ -144,6 +144,12 @@ def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Calla
         if other:
             rows = sum(survey.labels[label] for label in other)
             shown = ", ".join(map(quoted, other[:LABELS_SHOWN])) + (", …" if other[LABELS_SHOWN:] else "")
+            if survey.kinds.list:
+                tell(
+                    f"{spec.data.url}: {len(other)} of its {len(survey.labels)} labels are none that the "
+                    f"examples have, so they will count as missed: {shown}"
+                )
+                continue
             tell(
                 f"{spec.data.url}: the labels of {rows} of {survey.rows} rows are not classes, so the rows "
                 f"will count as wrong: {shown}"
@@ -159,7 +165,7 @@ def check_decisions(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> None:
         spec = job.spec
         if not isinstance(spec, ClassifySpec) or spec.zero_shot is not None or spec.decision == Decision():
             continue
-        after, artifact = _before(spec, jobs)
+        after, artifact = before(spec, jobs)
         if after is not None:
             known = surveys.get(after)
             if known is not None and len(known.labels) < Survey.MAX_LABELS:
@@ -187,7 +193,7 @@ def _votes(asked: str, examples: Mapping[str, int]) -> bool:
     return asked == "reference" or (asked == "auto" and few)
 
 
-def _corpora(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Iterator[tuple[ClassifySpec, Survey]]:
+def corpora(jobs: Sequence[Job], surveys: Mapping[str, Survey]) -> Iterator[tuple[ClassifySpec, Survey]]:
     """Yield the classify jobs among `jobs` whose corpus was read, with what was found in it."""
     for job in jobs:
         if isinstance(job.spec, ClassifySpec) and job.job_id in surveys:
@@ -198,7 +204,7 @@ def _classes(spec: ClassifySpec, jobs: Sequence[Job], surveys: Mapping[str, Surv
     """Return the classes that a job can predict; None if they are not known yet."""
     if spec.zero_shot is not None:
         return spec.zero_shot.classes
-    after, artifact = _before(spec, jobs)
+    after, artifact = before(spec, jobs)
     if after is not None:
         training = surveys.get(after)
         return training.labels if training is not None else None
@@ -213,7 +219,7 @@ def _why_no_question(spec: ClassifySpec, jobs: Sequence[Job], surveys: Mapping[s
     """Return why rows without a question cannot be asked; None if they can, or if it is not known yet."""
     if spec.zero_shot is not None:
         return None if spec.zero_shot.question else "--zero-shot without --question needs one in each row"
-    after, artifact = _before(spec, jobs)
+    after, artifact = before(spec, jobs)
     if after is not None:
         training = surveys.get(after)
         if training is None or len(training.questions) < 2:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from unicodedata import normalize
 
 from savs.data.formats import Fields
+from savs.data.labels import labels_in
 from savs.data.rows import Line
 from savs.data.samples import Reading, locate
 
@@ -44,6 +45,7 @@ class Repeats:
 class Examples:
     """What is kept of the examples of a manifest, in bounded memory.
 
+    lists      whether labels are lists; then a row counts for each of its labels
     first      label → place of its first row
     copies     rows with the media, question and label of an earlier row
     conflicts  rows with the media and question of an earlier row, but another label than the first such row
@@ -53,6 +55,7 @@ class Examples:
 
     reading: Reading
     rows: int = 0
+    lists: bool = False
     first: dict[str, Place] = field(default_factory=dict)
     copies: Repeats = field(default_factory=Repeats)
     conflicts: Repeats = field(default_factory=Repeats)
@@ -69,9 +72,11 @@ class Examples:
         place = line.number << HALF | (line.index + 1)
         self.crowded = self.crowded or line.number == self._line
         self.rows, self._line = self.rows + 1, line.number
-        label = fields.label or ""
-        if label in self.first or len(self.first) < MAX_CLASSES:
-            self.first.setdefault(label, place)
+        self.lists = self.lists or isinstance(fields.label, tuple)
+        for name in labels_in(fields.label):
+            if name in self.first or len(self.first) < MAX_CLASSES:
+                self.first.setdefault(name, place)
+        label = tuple(sorted(labels_in(fields.label)))
         # 64 bits. Hashes of str differ between processes, so no manifest can be made whose rows collide.
         item = hash((tuple([locate(path, self.reading) for path in fields.media]), fields.question))
         mark = hash(label) & MASK
@@ -133,8 +138,9 @@ def _few_examples(url: str, labels: Counter[str], examples: Examples) -> Iterato
     if not alone:
         return
     shown = ", ".join(_placed(label, examples) for label in alone[:SHOWN]) + _more(len(alone))
-    if examples.rows < FEW * len(labels) or 2 * len(alone) > len(labels):
-        over = "more than " if examples.rows > labels.total() else ""
+    named = labels.total() if examples.lists else examples.rows
+    if named < FEW * len(labels) or 2 * len(alone) > len(labels):
+        over = "more than " if named > labels.total() else ""
         yield (
             f"{url}: {over}{len(labels)} classes with {examples.rows} examples: {len(alone)} of the classes "
             f"have only one example: {shown}; is 'label' the class? If it is, add examples"
@@ -187,15 +193,16 @@ def _more(count: int) -> str:
 
 
 def _repeated_rows(url: str, examples: Examples) -> Iterator[str]:
+    label = "list of labels" if examples.lists else "label"
     if (found := examples.conflicts).rows:
         yield (
-            f"{examples.address(url, found.later)}: the label differs from that of "
+            f"{examples.address(url, found.later)}: the {label} differs from that of "
             f"{examples.said(found.earlier)}, which has the same media and question; in all, "
             f"{_share(found, examples, 'contradict')} an earlier one; correct the labels, or remove the rows"
         )
     if (found := examples.copies).rows:
         yield (
-            f"{examples.address(url, found.later)}: the media, question and label are those of "
+            f"{examples.address(url, found.later)}: the media, question and {label} are those of "
             f"{examples.said(found.earlier)}; in all, {_share(found, examples, 'repeat')} an earlier one; "
             "remove the repeated rows, because each counts as another example"
         )

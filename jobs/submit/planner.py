@@ -13,6 +13,7 @@ from jobs.records.plan import Plan, RowKind
 from jobs.submit.label_checks import Examples, quoted
 from jobs.submit.survey import Survey
 from savs.data.formats import format_of
+from savs.data.labels import MAX_LABELS, LabelKinds
 from savs.data.rows import Line, is_list, read_rows
 from savs.data.samples import Reading, base_of, fields_of, head_of, parse_row
 from savs.errors import BadLine, BadRow, ManifestError, SettingsError
@@ -81,15 +82,41 @@ def plan_manifest(
     if size is None or not rows:
         raise SettingsError(f"{url} has no rows")
     if labelled:
-        _check_labels(found.labels, url)
+        _check_kinds(found.kinds, url)
+        _check_labels(found.labels, url, rows if found.kinds.list else None)
     return Plan(rows, size, end, found.kind or "image", found.problems, offsets, lines, listed)
 
 
-def _check_labels(labels: Counter[str], url: str) -> None:
-    """Raises SettingsError if no head can be told from another with these examples."""
+def _check_kinds(kinds: LabelKinds, url: str) -> None:
+    """Raises SettingsError if some labels are lists and others are not."""
+    if kinds.mixed is not None:
+        raise SettingsError(f"{url}: {kinds.mixed}")
+
+
+def _check_labels(labels: Counter[str], url: str, rows: int | None) -> None:
+    """Raises SettingsError if no head can be told from another with these examples.
+
+    rows  their number, if their labels are lists
+    """
+    if not labels:
+        raise SettingsError(f"{url}: every list of labels is empty; at least two labels are needed")
     if len(labels) == 1:
         [label] = labels
         raise SettingsError(f"{url}: every label is {quoted(label)}; at least two classes are needed")
+    if rows is not None and len(labels) > MAX_LABELS:
+        raise SettingsError(
+            f"{url}: {len(labels)} labels in lists; at most {MAX_LABELS} are possible: leave rare ones out"
+        )
+    if everywhere := [label for label, count in labels.items() if count == rows]:
+        raise SettingsError(
+            f"{url}: all {rows} rows have the label {quoted(everywhere[0])}; add rows without it, or "
+            "leave it out"
+        )
+    if max(labels.values()) == 1 and rows is not None:
+        raise SettingsError(
+            f"{url}: each of the {len(labels)} labels is that of one row only; at least one needs two "
+            "examples. Is 'label' the list of labels?"
+        )
     if max(labels.values()) == 1:
         raise SettingsError(
             f"{url}: each of the {len(labels)} rows has a label of its own; at least one class needs two "

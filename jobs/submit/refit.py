@@ -12,6 +12,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.pilots import pilot_vectors
 from jobs.records.job import HASH_DIGITS, ExtractSpec, PilotSpec, PromptOptions, Source, is_pilot
 from jobs.shards.reuse import Reused, find_stored
+from savs.data.labels import Label, labels_in
 from savs.data.samples import Sample, read_samples
 from savs.errors import SettingsError
 
@@ -72,7 +73,7 @@ class NewExamples:
 class _Examples:
     rows: "list[TrainingRow]"
     numbers: list[int]  # among the stored ones
-    labels: list[str]
+    labels: "list[Label]"
 
 
 def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
@@ -128,7 +129,11 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     where = ledger.artifact_url(base.manifest.name, version)
     save_artifact(artifact, where)
     before = {(row.sha256, row.question_sha256): row.label for row in stored.manifest.training}
-    relabelled = sum(before[row.sha256, row.question_sha256] != row.label for row in chosen.rows)
+    relabelled = sum(
+        set(labels_in(before[row.sha256, row.question_sha256])).difference(changes.dropped)
+        != set(labels_in(row.label))
+        for row in chosen.rows
+    )
     return Refit(where, relabelled)
 
 
@@ -165,7 +170,7 @@ def _all_of(stored: "Artifact") -> _Examples:
 def _of_samples(stored: "Artifact", samples: Sequence[Sample], found: "Mapping[int, Reused]") -> _Examples:
     """Return the stored examples that `samples` show, with the samples' ids and labels."""
     numbers = [found[sample.index].number for sample in samples]
-    labels = [sample.label or "" for sample in samples]
+    labels = ["" if sample.label is None else sample.label for sample in samples]
     rows = [
         stored.manifest.training[number].model_copy(update={"id": sample.id, "label": label})
         for number, sample, label in zip(numbers, samples, labels, strict=True)
@@ -174,9 +179,18 @@ def _of_samples(stored: "Artifact", samples: Sequence[Sample], found: "Mapping[i
 
 
 def _without(chosen: _Examples, dropped: Sequence[str]) -> _Examples:
-    if unknown := sorted(set(dropped) - set(chosen.labels)):
-        known = ", ".join(map(repr, dict.fromkeys(chosen.labels)))
+    """Return the examples without some classes: one whose label is a list stays, with the labels that are
+    left."""
+    names = dict.fromkeys(name for label in chosen.labels for name in labels_in(label))
+    if unknown := sorted(set(dropped) - set(names)):
+        known = ", ".join(map(repr, names))
         raise SettingsError(f"--drop-class: {unknown[0]!r} is not a class; the classes are {known}")
+    if any(isinstance(label, tuple) for label in chosen.labels):
+        left: list[Label] = [
+            tuple(name for name in labels_in(label) if name not in dropped) for label in chosen.labels
+        ]
+        rows = [row.model_copy(update={"label": own}) for row, own in zip(chosen.rows, left, strict=True)]
+        return _Examples(rows, chosen.numbers, left)
     kept = [place for place, label in enumerate(chosen.labels) if label not in dropped]
     return _Examples(
         [chosen.rows[place] for place in kept],

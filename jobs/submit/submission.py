@@ -32,6 +32,7 @@ from jobs.records.plan import Plan
 from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import check_decisions, check_labels, check_questions, check_spec
+from jobs.submit.list_checks import check_lists
 from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, plan_manifest
 from jobs.submit.sample import plan_pilot
 from jobs.submit.survey import Survey
@@ -221,7 +222,7 @@ def submit(
     ready        is called once all are planned and nothing is written; if it raises, nothing is
     tell         is called with what the user should know of the rows
 
-    Raises as `plan_manifest`, `check_questions`, `check_decisions` and `check_spec`.
+    Raises as `plan_manifest`, `check_questions`, `check_lists`, `check_decisions` and `check_spec`.
     """
     surveys: dict[str, Survey] = {}
     plans: dict[tuple[str, Source], Plan] = {}  # of the jobs that are not planned yet
@@ -247,6 +248,7 @@ def submit(
     }
     check_questions(jobs, surveys, tell)
     check_labels(jobs, surveys, tell)
+    check_lists(jobs, surveys)
     check_decisions(jobs, surveys)
     for job in jobs:
         if job.job_id in surveys or job.job_id in pilots:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from jobs.records.plan import RowKind
 from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings
 from savs.data.formats import Fields
+from savs.data.labels import LabelKinds, labels_in
 from savs.data.media import is_video
 from savs.data.rows import Line
 from savs.errors import BadLine, add_cause, told
@@ -51,7 +52,8 @@ class Repeated:
 class Survey:
     """The findings of a pass over a manifest, in addition to its shards.
 
-    labels     rows per label; of at most `MAX_LABELS` labels
+    labels     rows per label; of at most `MAX_LABELS` labels. A row may have several
+    kinds      the first lines of a label that is one text and of one that is a list
     questions  the first two different questions
     unasked    rows without a question
     bad        why rows are unusable: each cause with its first row, of at most `SHOWN` causes
@@ -67,6 +69,7 @@ class Survey:
 
     good_rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    kinds: LabelKinds = field(default_factory=LabelKinds)
     questions: list[str] = field(default_factory=list)
     unasked: int = 0
     bad: dict[str, BadLine] = field(default_factory=dict)
@@ -97,9 +100,10 @@ class Survey:
             self.ids.add(fields.id, fields.id)
         if fields.media:
             self.media.add((fields.media, fields.question), fields.media[0])
-        label = fields.label
-        if label is not None and (label in self.labels or len(self.labels) < self.MAX_LABELS):
-            self.labels[label] += 1
+        self.kinds.see(fields.label, line.number)
+        for label in labels_in(fields.label):
+            if label in self.labels or len(self.labels) < self.MAX_LABELS:
+                self.labels[label] += 1
         if fields.question is None:
             self.unasked += 1
         elif len(self.questions) < 2 and fields.question not in self.questions:

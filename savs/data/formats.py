@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from savs.data.labels import Label, listed_labels
 from savs.errors import BadRow, SettingsError
 
 JsonObject = dict[str, Any]
@@ -29,6 +30,7 @@ class Fields(NamedTuple):
 
     media     paths as written in the row
     question  the whole prompt; None if the artifact's is used
+    label     one text, or in the `general` format a list of labels
     id        None if the row's number is used
     group     name shared by rows that are scored together, if the row has one
     split     name under which rows are scored separately
@@ -38,7 +40,7 @@ class Fields(NamedTuple):
 
     media: tuple[str, ...]
     question: str | None
-    label: str | None
+    label: Label | None
     id: str | None = None
     group: str | None = None
     split: str | None = None
@@ -51,7 +53,9 @@ def general(row: JsonObject) -> Fields:
     media, question = paths(row, "image"), text(row, "question")
     if not media and question is None:
         raise BadRow("neither 'image' nor 'question'")
-    return Fields(media, question, text(row, "label"), identifier(row, "question_id", "id"))
+    label = row.get("label")
+    found = listed_labels(label, "label") if isinstance(label, list) else text(row, "label")
+    return Fields(media, question, found, identifier(row, "question_id", "id"))
 
 
 def natural_ret(row: JsonObject) -> Fields:

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from savs.data.contained import contained
 from savs.data.formats import CELLS, UNUSABLE, Fields, extra_of, format_of, kind, labels_of
+from savs.data.labels import Label, LabelKinds
 from savs.data.memory import address_of
 from savs.data.rows import MAX_LINE_BYTES, Line, is_list, read_rows
 from savs.errors import BadLine, BadRow, ManifestError
@@ -34,7 +35,7 @@ class Sample:
               paths, PIL images and arrays uint8 [height, width, 3] or [height, width]; a single one needs
               no tuple
     question  None if the artifact's is used
-    label     None if it is not known
+    label     one text, or a list of texts if an item may have several labels or none; None if not known
     group     name shared by rows that are scored together, if the row has one
     split     name under which the row is scored separately, if it has one
     labels    label for each of several tasks, by their names
@@ -47,13 +48,15 @@ class Sample:
     id: str = ""
     media: tuple[str, ...] = ()
     question: str | None = None
-    label: str | None = None
+    label: Label | None = None
     group: str | None = None
     split: str | None = None
     labels: Mapping[str, str] | None = None
     extra: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.label, list):
+            object.__setattr__(self, "label", tuple(self.label))
         if isinstance(self.media, tuple) and all(isinstance(one, str) for one in self.media):
             return
         media = self.media if isinstance(self.media, list | tuple) else (self.media,)
@@ -163,22 +166,26 @@ def read_samples(
     media_root    where relative paths are resolved; by default the manifest's own folder
     strip_prefix  prefix removed from paths before that
 
-    With `labelled`, every row must have a question and a label. Raises ManifestError, which lists
+    With `labelled`, every row must have a question and a label, which is a list in all rows or in none.
+    Raises ManifestError, which lists
     the unusable lines with their reasons.
     """
     path = str(path)
     reading = Reading(base_of(path, media_root), format, strip_prefix)
     store, key = open_parent(path)
-    samples, bad = [], []
+    samples, bad, kinds = [], [], LabelKinds()
     with store.open(key) as stream:
         try:
             for line in read_rows(stream, is_list(head_of(stream))):
                 try:
                     samples.append(parse_line(line, reading, labelled=labelled))
+                    kinds.see(samples[-1].label, line.number)
                 except BadRow as error:
                     bad.append(BadLine(line.number, str(error)))
         except BadRow as error:  # of the list itself
             bad.append(BadLine(1, str(error)))
+    if labelled and kinds.mixed is not None and not bad:
+        bad.append(BadLine(max(kinds.text, kinds.list), kinds.mixed))
     if bad:
         raise ManifestError(path, bad)
     return samples

@@ -105,23 +105,23 @@ def fit_linear(problem: Problem, for_labelled: bool = False) -> LinearFit:
     features = ours.apply(problem.labelled)
     if problem.unlabelled is None:
         ridge = fit_ridge(gram(features), targets)
-        own = _map(features, np.full(n, 1 / n), ridge.dual, ridge.intercept, ours)
+        own = affine_map(features, np.full(n, 1 / n), ridge.dual, ridge.intercept, ours)
         return LinearFit(weights, own, ridge.loo, None, None)
     features = np.concatenate([features, theirs.apply(problem.unlabelled)])
     inner = gram(features)
     ridge = fit_ridge(inner[:n, :n], targets)
     even = np.full(n, 1 / n)
-    start = _map(features[:n], even, ridge.dual, ridge.intercept, theirs).scores(problem.unlabelled)
+    start = affine_map(features[:n], even, ridge.dual, ridge.intercept, theirs).scores(problem.unlabelled)
     start /= fit_temperature(ridge.loo, problem.numbers)
     fit = fit_corpus(inner, targets, problem.numbers, softmax(start))
     shown = ours if for_labelled else theirs
-    own = _map(features[:n], even, ridge.dual, ridge.intercept, shown)
-    corpus = _map(features, fit.shares, fit.dual, fit.intercept, shown)
+    own = affine_map(features[:n], even, ridge.dual, ridge.intercept, shown)
+    corpus = affine_map(features, fit.shares, fit.dual, fit.intercept, shown)
     both = LinearMap(own.spans, (own.weights + corpus.weights) / 2, (own.intercept + corpus.intercept) / 2)
     return LinearFit(weights, own, ridge.loo, both, (ridge.loo + fit.loo) / 2)
 
 
-def _map(
+def affine_map(
     features: "np.ndarray",
     shares: "np.ndarray",
     dual: "np.ndarray",

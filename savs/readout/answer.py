@@ -32,6 +32,18 @@ class Answer:
         return sum(-p * math.log(p) for p in self.scores.values() if p > 0) if self.scores else None
 
 
+@dataclass(frozen=True)
+class MultiAnswer:
+    """The result of a readout with several labels per item.
+
+    predictions  the labels whose probability reaches their threshold, the most probable first; may be empty
+    scores       the probability of each label, all labels, highest first; they do not add up to 1
+    """
+
+    predictions: tuple[str, ...]
+    scores: dict[str, float]
+
+
 def answer_of(classes: Sequence[str], probabilities: Sequence[float]) -> Answer:
     """Return the answer of probabilities in the order of the classes; of equal ones the first wins."""
     order = sorted(range(len(classes)), key=lambda number: -probabilities[number])

@@ -24,6 +24,7 @@ from savs.readout.fit import Readout, readout_of
 from savs.readout.hec import HecReadout, hec_of
 from savs.readout.linear import LinearReadout, linear_of
 from savs.readout.manifest import (
+    MULTI,
     SCHEMA,
     Manifest,
     ModelIdentity,
@@ -32,6 +33,7 @@ from savs.readout.manifest import (
     digest_of,
     layer_entries,
 )
+from savs.readout.multi import MultiReadout, multi_of
 from savs.readout.stored import HEC, Description, tensors_to_bytes
 from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
@@ -194,7 +196,7 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
         raise ArtifactError(f"{url} has a manifest but no savs.safetensors") from error
     digest = digest_of(manifest.classes, data)
     if manifest.readout != "reference":
-        return Artifact(manifest, _linear_of(data, manifest, f"{url}/savs.safetensors"), digest=digest)
+        return Artifact(manifest, _affine_of(data, manifest, f"{url}/savs.safetensors"), digest=digest)
     description = Description(
         mode=manifest.readout,
         classes=manifest.classes,
@@ -204,8 +206,13 @@ def load_artifact(url: str, inside: Sequence[str] | None = None) -> Artifact:
     return Artifact(manifest, readout_of(data, description, f"{url}/savs.safetensors"), digest=digest)
 
 
-def _linear_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout | HecReadout:
-    readout = hec_of(data, name) if manifest.readout == HEC else linear_of(data, name)
+def _affine_of(data: bytes, manifest: Manifest, name: str) -> LinearReadout | HecReadout | MultiReadout:
+    """Return the readout of an artifact that is no vote."""
+    readout: LinearReadout | HecReadout | MultiReadout
+    if manifest.readout == MULTI:
+        readout = multi_of(data, name)
+    else:
+        readout = hec_of(data, name) if manifest.readout == HEC else linear_of(data, name)
     said = manifest.readout, manifest.classes, manifest.origin.head_layout()
     if (readout.mode, readout.classes, readout.layout) != said:
         raise ArtifactError(f"{name} does not match its manifest")

@@ -5,15 +5,18 @@ The rule is not a tournament: choosing among many readouts by cross-validation l
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
+from savs.data.labels import Label
 from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
 from savs.model.heads import HeadLayout
-from savs.readout.classify import AnyReadout
+from savs.readout.classify import AnyReadout, OneLabel
 from savs.readout.fit import DEFAULT_HEADS, check_fit, check_vectors, fit_vote, texts
 from savs.readout.linear import LinearReadout
 from savs.readout.manifest import Choice, ReadoutScore, Suspect
+from savs.readout.multi import MultiReadout
+from savs.readout.multi_fit import fit_lists, has_lists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,32 +36,56 @@ SHOWN_SUSPECTS = 20
 class Fitted:
     """A readout and how it came about.
 
-    scores    int32 [all heads]: examples that each head alone labels right, as published
+    scores    int32 [all heads]: examples that each head alone labels right, as published; None with several
+              labels per item
     suspects  most certain first
     """
 
     readout: AnyReadout
-    scores: "np.ndarray"
+    scores: "np.ndarray | None"
     choice: Choice
     suspects: tuple[Suspect, ...]
 
 
+@overload
 def fit(
     vectors: HeadVectors,
     labels: Sequence[str],
     heads: int | None = None,
-    mode: Asked = "reference",
+    mode: Asked | None = None,
+    classes: Sequence[str] | None = None,
+    unlabelled: HeadVectors | None = None,
+) -> OneLabel: ...
+
+
+@overload
+def fit(
+    vectors: HeadVectors,
+    labels: Sequence[tuple[str, ...] | list[str]],
+    heads: int | None = None,
+    mode: Asked | None = None,
+    classes: Sequence[str] | None = None,
+    unlabelled: HeadVectors | None = None,
+) -> MultiReadout: ...
+
+
+def fit(
+    vectors: HeadVectors,
+    labels: Sequence[str] | Sequence[tuple[str, ...] | list[str]],
+    heads: int | None = None,
+    mode: Asked | None = None,
     classes: Sequence[str] | None = None,
     unlabelled: HeadVectors | None = None,
 ) -> AnyReadout:
     """Fit a readout on labelled head vectors.
 
     vectors     n rows
-    labels      n class names, as text
+    labels      n class names, as text; or n lists of them, for a readout with several labels per item
     heads       how many heads it may use; by default the best 20 for the vote, as published, and for "hec",
                 and all for others
-    mode        "reference", the published vote; "ridge"; "corpus", a ridge that also learns from
-                `unlabelled`; "hec", Gaussian discriminants of the best heads; or "auto", which chooses
+    mode        "reference", the published vote and the default; "ridge"; "corpus", a ridge that also learns
+                from `unlabelled`; "hec", Gaussian discriminants of the best heads; or "auto", which chooses.
+                With lists of labels: "ridge" or "auto", the default
     classes     order of the classes; by default as they first appear in `labels`
     unlabelled  vectors of rows of the corpus, 200 or more
 
@@ -66,21 +93,23 @@ def fit(
     class without examples, more heads than the model has, NaN or infinite vectors, or numbers of vectors
     and labels that differ.
     """
-    if mode == "reference":
-        return fit_vote(vectors, labels, DEFAULT_HEADS if heads is None else heads, classes)
+    if mode is None:
+        mode = "auto" if has_lists(labels) else "reference"
+    if mode == "reference" and not has_lists(labels):
+        return fit_vote(vectors, texts(labels), DEFAULT_HEADS if heads is None else heads, classes)
     return fit_readout(vectors, labels, mode, heads, classes, unlabelled).readout
 
 
 def fit_readout(
     vectors: HeadVectors,
-    labels: Sequence[str],
+    labels: Sequence[str] | Sequence[tuple[str, ...] | list[str]] | Sequence[Label],
     asked: Asked = "auto",
     heads: int | None = None,
     classes: Sequence[str] | None = None,
     unlabelled: HeadVectors | None = None,
 ) -> Fitted:
     """Return the readout `asked` for, fitted on n labelled rows and, if it can learn from them, on unlabelled
-    ones.
+    ones. With lists of labels, each row may have several or none.
 
     heads       how many heads it may use; by default 20 for the vote and hec, all for others
     unlabelled  vectors of rows of the corpus
@@ -89,6 +118,12 @@ def fit_readout(
     """
     if asked not in READOUTS:
         raise FitError(f"{asked!r} is not a readout; use one of {', '.join(READOUTS)}")
+    if has_lists(labels):
+        learned = unlabelled if unlabelled is not None and len(unlabelled) >= LEAST_UNLABELLED else None
+        if learned is not None:
+            _check_unlabelled(learned, vectors.layout)
+        found = fit_lists(vectors, labels, asked, heads, classes, learned)
+        return Fitted(found.readout, None, found.choice, found.suspects[:SHOWN_SUSPECTS])
     labels = texts(labels)
     check_vectors(vectors)
     order = check_fit(vectors, labels, 1 if heads is None else heads, classes)

@@ -1,25 +1,35 @@
 """Labels head vectors with a fitted readout."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, FitError
 from savs.model.heads import HeadLayout
-from savs.readout.answer import Answer
+from savs.readout.answer import Answer, MultiAnswer
 from savs.readout.fit import Readout, check_vectors
 from savs.readout.hec import DeviceHec, HecReadout
 from savs.readout.linear import DeviceLinear, LinearReadout
+from savs.readout.multi import DeviceMulti, MultiReadout
 from savs.readout.votes import DeviceReadout
 
 if TYPE_CHECKING:
     import torch
 
-AnyReadout = Readout | LinearReadout | HecReadout
-OnDevice = DeviceReadout | DeviceLinear | DeviceHec
+OneLabel = Readout | LinearReadout | HecReadout  # readouts with one label per item
+AnyReadout = OneLabel | MultiReadout
+OnDevice = DeviceReadout | DeviceLinear | DeviceHec | DeviceMulti
 
 
-def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer]:
-    """Return one answer per row of `vectors`.
+@overload
+def classify(readout: OneLabel, vectors: HeadVectors) -> list[Answer]: ...
+
+
+@overload
+def classify(readout: MultiReadout, vectors: HeadVectors) -> list[MultiAnswer]: ...
+
+
+def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer] | list[MultiAnswer]:
+    """Return one answer per row of `vectors`; of a readout with several labels per item, a MultiAnswer.
 
     In a vote, of classes with equal votes the one named by the best-ranked head wins, as published. Raises
     ArtifactMismatch if the vectors come from a model with other heads or lack a head of the readout, and
@@ -47,6 +57,8 @@ def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | s
     the device, and `answers` turns them into answers on the CPU. Raises ArtifactMismatch if `layout` lacks a
     head of the readout."""
     layout.check(readout.layout.part([(int(layer), int(head)) for layer, head in readout.heads]))
+    if isinstance(readout, MultiReadout):
+        return DeviceMulti.of(readout, layout, device)
     if isinstance(readout, LinearReadout):
         return DeviceLinear.of(readout, layout, device)
     if isinstance(readout, HecReadout):

@@ -64,6 +64,16 @@ def check_decision(decision: Decision, classes: Collection[str], votes: bool) ->
         raise SettingsError(f"--prior: needs a share for each class, and for no other; see {odd[0]!r}")
 
 
+def check_decision_of_lists(decision: Decision) -> None:
+    """Raise SettingsError if anything is asked for of a readout with several labels per item."""
+    if decision != Decision():
+        raise SettingsError(
+            "--abstain-below, --target-precision and --prior are for one label per item, and the labels of "
+            "the examples are lists; leave the option out: each label has a threshold of its own, and "
+            "`scores` in the rows allow any other"
+        )
+
+
 def rule_of(
     decision: Decision, counts: Mapping[str, int], logits: "np.ndarray | None" = None, votes: bool = False
 ) -> Rule:

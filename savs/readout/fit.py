@@ -164,7 +164,7 @@ def check_vectors(vectors: object) -> None:
         raise FitError(f"vectors are of type {type(vectors).__name__}; pass {pass_what}")
 
 
-def texts(labels: Sequence[str]) -> list[str]:
+def texts(labels: Sequence[object]) -> list[str]:
     """Return the labels. Raises FitError if one is not text."""
     found = list(labels)
     for index, label in enumerate(found):
@@ -187,8 +187,15 @@ def check_fit(
     classes: Sequence[str] | None,
 ) -> list[str]:
     """Return the order of the classes. Raises FitError if the arguments cannot be fitted."""
-    import numpy as np
+    check_heads(vectors, labels, heads)
+    order = _checked_order(labels, classes)
+    check_finite(vectors)
+    return order
 
+
+def check_heads(vectors: HeadVectors, labels: Sequence[object], heads: int) -> None:
+    """Raises FitError if the vectors have only some of the model's heads, there are not as many labels as
+    vectors, or not so many heads."""
     if any(layer.chosen is not None for layer in vectors.layout.layers):
         raise FitError(
             f"the vectors have only some of the model's heads ({vectors.layout.counts}); a readout is fitted "
@@ -201,6 +208,18 @@ def check_fit(
         raise FitError(f"heads is {heads!r}; pass a whole number")
     if not 1 <= heads <= available:
         raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
+
+
+def check_finite(vectors: HeadVectors) -> None:
+    """Raises FitError if vectors have NaN or infinity."""
+    import numpy as np
+
+    broken = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
+    if len(broken):
+        raise FitError(f"vectors with NaN or infinity in {len(broken)} rows; the first is row {broken[0]}")
+
+
+def _checked_order(labels: Sequence[str], classes: Sequence[str] | None) -> list[str]:
     order = texts(classes) if classes is not None else list(dict.fromkeys(labels))
     if len(set(order)) != len(order):
         raise FitError("a class is listed twice")
@@ -212,7 +231,4 @@ def check_fit(
         raise FitError(f"no example of class {', '.join(map(repr, empty[:5]))}")
     if len(order) < 2:
         raise FitError(f"at least two classes are needed; found {order or 'none'}")
-    broken = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
-    if len(broken):
-        raise FitError(f"vectors with NaN or infinity in {len(broken)} rows; the first is row {broken[0]}")
     return order

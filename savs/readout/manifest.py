@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from savs.data.labels import Label
 from savs.data.video.sampling import FrameSampling
 from savs.model.heads import HeadLayout, LayerHeads
 from savs.model.pixels import Size
@@ -15,6 +16,7 @@ from savs.readout.training_row import ManifestEntry, TrainingRow
 
 SCHEMA: Literal[2] = 2  # 1 had neither choice, suspects nor stored vectors
 DIGITS = 12  # of a digest
+MULTI: Literal["multi"] = "multi"  # the readout with several labels per item
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -84,7 +86,10 @@ class ReadoutScore(ManifestEntry):
 
     how       "leave-one-out", where linear readouts weigh heads by all examples; or "five folds", where only
               the choice of heads, if their number was limited, has seen all
-    log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities
+    accuracy  with several labels per item: share of the examples whose labels are all right
+    log_loss  in nats, at the temperature of these scores; None for the vote, which has no probabilities; with
+              several labels per item, the mean over labels
+    average_precision  with several labels per item, the mean over labels; else None
     """
 
     readout: str
@@ -92,6 +97,7 @@ class ReadoutScore(ManifestEntry):
     rows: Annotated[int, Field(ge=0)]
     accuracy: Rate
     log_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    average_precision: Rate | None = None
 
 
 class Choice(ManifestEntry):
@@ -114,18 +120,20 @@ class Choice(ManifestEntry):
 
 class Suspect(ManifestEntry):
     """An example that the others contradict: its number among the examples, and the probability, by a fit
-    without it, of the class that it is more likely to be."""
+    without it, of the class that it is more likely to be. With several labels per item, `likelier` are its
+    labels with the most doubtful one added or left out."""
 
     row: Annotated[int, Field(ge=0)]
-    label: str
-    likelier: str
+    label: Label
+    likelier: Label
     probability: Rate
 
 
 class Manifest(ManifestEntry):
     """`manifest.json`. `question` is set if all training rows share it.
 
-    scores          examples that each head alone labels right, layer by layer
+    scores          examples that each head alone labels right, layer by layer; none with several labels per
+                    item
     choice          why this readout; None in schema 1
     suspects        examples that the others contradict, most certain first
     stored_vectors  the type on disk of the examples' vectors, `examples.safetensors`; None if it has none
@@ -145,6 +153,14 @@ class Manifest(ManifestEntry):
     choice: Choice | None = None
     suspects: tuple[Suspect, ...] = ()
     stored_vectors: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Manifest":
+        if any(isinstance(row.label, tuple) != (self.readout == MULTI) for row in self.training):
+            raise ValueError(
+                f"lists of labels belong to readout {MULTI!r}, and one text per example to others"
+            )
+        return self
 
 
 def digest_of(classes: Sequence[str], data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Fitted heads as the bytes of a safetensors file, and back, with a check of everything that is read."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -65,26 +66,46 @@ def linear_from_bytes(
     try:
         description = LinearDescription.model_validate_json(metadata_of(data)["readout"])
         tensors = load(data)
-        heads, weights, intercept = (tensors[part] for part in ("heads", "weights", "intercept"))
+        parts = {part: tensors[part] for part in ("heads", "weights", "intercept")}
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ArtifactError(f"{name} is not a linear readout, or it is damaged") from error
     if (description.mode == HEC) != hec:
         raise ArtifactError(f"{name} is {'not ' if hec else ''}a readout of mode {HEC!r}")
-    classes = (len(description.classes),)
-    counted = sum(layer.heads for layer in description.layout) <= MOST_HEADS
-    places = head_layout(description.layout).slices() if counted else {}
+    classes = len(description.classes)
+    shape = (len(parts["heads"]), classes) if hec and parts["heads"].ndim else (classes,)
+    check_map(parts, classes, description.layout, name, shape)
+    most = np.abs(parts["weights"].astype(np.float64)).sum(0)
+    most += np.abs(parts["intercept"].reshape(-1, classes)).sum(0)
+    if not (most < MOST_LOGIT * min(description.temperature, 1.0)).all():  # NaN is not less than anything
+        raise ArtifactError(f"{name} does not match its description")
+    return description, parts["heads"], parts["weights"], parts["intercept"]
+
+
+def check_map(
+    parts: "Mapping[str, np.ndarray]",
+    classes: int,
+    layout: tuple[LayerEntry, ...],
+    name: str,
+    shape: tuple[int, ...] | None = None,
+) -> None:
+    """Raises ArtifactError unless the heads, weights and intercept of a file called `name` have the types and
+    shapes of an affine map to so many classes, with heads of `layout`. Their values are not checked.
+
+    shape  of the intercept; by default [classes]
+    """
+    import numpy as np
+
+    heads, weights, intercept = (parts[part] for part in ("heads", "weights", "intercept"))
+    counted = sum(layer.heads for layer in layout) <= MOST_HEADS
+    places = head_layout(layout).slices() if counted else {}
     sound = heads.dtype == np.int32 and heads.shape[1:] == (2,) and len(heads) > 0
     known = [places.get((int(layer), int(head))) for layer, head in heads] if sound else [None]
     width = sum(place.stop - place.start for place in known if place is not None)
     sound &= None not in known and len({*map(tuple, heads.tolist())}) == len(heads)
-    sound &= weights.dtype == np.float32 and weights.shape == (width, len(description.classes))
-    sound &= intercept.dtype == np.float32 and intercept.shape == ((len(heads), *classes) if hec else classes)
-    if sound:  # NaN is not less than anything
-        most = np.abs(weights.astype(np.float64)).sum(0) + np.abs(intercept.reshape(-1, *classes)).sum(0)
-        sound = bool((most < MOST_LOGIT * min(description.temperature, 1.0)).all())
+    sound &= weights.dtype == np.float32 and weights.shape == (width, classes)
+    sound &= intercept.dtype == np.float32 and intercept.shape == (shape or (classes,))
     if not sound:
         raise ArtifactError(f"{name} does not match its description")
-    return description, heads, weights, intercept
 
 
 def tensors_to_bytes(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from savs.data.labels import Label
 from savs.data.media import Digest, base_name
 
 
@@ -28,7 +29,7 @@ class TrainingRow(ManifestEntry):
     """
 
     id: str
-    label: str
+    label: Label
     sha256: tuple[str, ...]
     sizes: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
@@ -42,7 +43,7 @@ class TrainingRow(ManifestEntry):
 
 
 def training_row(
-    id: str, label: str, question: str, media: Sequence[str], digests: Sequence[Digest]
+    id: str, label: Label, question: str, media: Sequence[str], digests: Sequence[Digest]
 ) -> TrainingRow:
     """Return the training row of an example. It cannot be recognised unless all its media were hashed."""
     hashes = tuple(digest.sha256 for digest in digests if digest.sha256 is not None)

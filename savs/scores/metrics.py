@@ -22,6 +22,7 @@ from savs.scores.class_shares import Probabilities
 from savs.scores.clusters import Cell, Clusters, RateName, RatePart
 from savs.scores.groups import GROUPINGS, MILLION, PREFERRED, Groups, GroupScores, Member, score_groups
 from savs.scores.intervals import Rate, Sizes, clustered, rate_of
+from savs.scores.multi import MultiCounts
 from savs.scores.ranking import Ranking, average_precisions
 from savs.scores.scored import Scored
 
@@ -38,6 +39,8 @@ class Tally:
     groups     format → its groups
     confidences    rows with a label and a confidence, by their confidence
     probabilities  rows whose scores are probabilities, with or without a label
+    multi          rows with several labels per item (`savs.scores.multi`), which count for nothing else but
+                   `predicted` and `errors`
     """
 
     predicted: Counter[str] = field(default_factory=Counter)
@@ -48,6 +51,7 @@ class Tally:
     groups: dict[str, Groups] = field(default_factory=dict)
     confidences: Confidences = field(default_factory=Confidences)
     probabilities: Probabilities = field(default_factory=Probabilities)
+    multi: MultiCounts = field(default_factory=MultiCounts)
 
     @property
     def accuracy(self) -> float | None:
@@ -58,6 +62,9 @@ class Tally:
 
     def add(self, row: Scored) -> None:
         """Count one row. Raises SettingsError if its format does not exist."""
+        if row.predictions is not None:
+            self._add_multi(row, row.predictions)
+            return
         if (seat := row.seat) is not None:
             self._groups(row.format).see(seat.group)
         if row.error is not None:
@@ -72,6 +79,14 @@ class Tally:
             self.predicted[row.prediction] += 1
             if row.label is not None:
                 self._score(row, row.label, row.prediction, seat)
+
+    def _add_multi(self, row: Scored, predictions: tuple[str, ...]) -> None:
+        if row.error is not None:
+            self.errors[row.error] += 1
+            return
+        self.predicted.update(predictions)
+        if row.labels is not None:
+            self.multi.add(row.labels, predictions, row.scores, row.picture, row.split)
 
     def _score(self, row: Scored, label: str, prediction: str, seat: Seat | None) -> None:
         right = int(label == prediction)
@@ -101,6 +116,7 @@ class Tally:
             self._groups(format).update(groups)
         self.confidences.update(other.confidences)
         self.probabilities.update(other.probabilities)
+        self.multi.update(other.multi)
 
     def __add__(self, other: "Tally") -> "Tally":
         return total([self, other])

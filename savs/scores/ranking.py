@@ -6,7 +6,7 @@ histogram small, however many rows there are.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 STEPS = 1000  # a score of 1; a score that rounds to 0 is 0
@@ -30,6 +30,13 @@ class Ranking:
             if step := round(STEPS * score):
                 self.scored[name, step, name == label] += 1
 
+    def add_many(self, labels: Collection[str], scores: Mapping[str, float]) -> None:
+        """Count a row that may have several labels or none."""
+        self.labels.update(labels)
+        for name, score in scores.items():
+            if step := round(STEPS * score):
+                self.scored[name, step, name in labels] += 1
+
     def update(self, other: "Ranking") -> None:
         """Add `other` to this one."""
         self.labels.update(other.labels)
@@ -42,14 +49,16 @@ def shares(votes: Mapping[str, int]) -> dict[str, float]:
     return {name: count / total for name, count in votes.items()} if total else {}
 
 
-def average_precisions(ranking: Ranking) -> dict[str, float]:
+def average_precisions(ranking: Ranking, rows: int | None = None) -> dict[str, float]:
     """The average precision of every class that is a label.
+
+    rows  their number, if they may have several labels or none; by default each has one
 
     AP = Σ (R_n − R_{n−1}) · P_n over the distinct scores, highest first, where P_n and R_n are the
     precision and recall of "all rows with at least this score": that of scikit-learn's
     `average_precision_score`, which counts rows of equal score together.
     """
-    rows = ranking.labels.total()
+    rows = ranking.labels.total() if rows is None else rows
     steps: dict[str, dict[int, Counter[bool]]] = {label: {} for label in ranking.labels}
     for (name, step, positive), count in ranking.scored.items():
         if name in steps:

@@ -26,6 +26,8 @@ class Scored:
     confidence  of the likeliest class, 0 to 1; None if it has none
     likeliest   the class of that confidence, also if the row abstained; None if it is the prediction
     probabilistic  whether `scores` are probabilities; then the row counts for the shares of classes
+    predictions  with several labels per item, in place of `prediction`; else None
+    labels       with several labels per item, in place of `label`; None if they are not known
     """
 
     index: int
@@ -40,6 +42,8 @@ class Scored:
     confidence: float | None = None
     likeliest: str | None = None
     probabilistic: bool = False
+    predictions: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
     @property
     def seat(self) -> Seat | None:

@@ -29,7 +29,7 @@ def print_artifacts(cards: Sequence[ArtifactCard], uses: Mapping[str, Sequence[U
             escape(card.model),
             str(len(card.classes)),
             str(card.examples),
-            _share(max(card.scores, default=0), card.examples),
+            _share(max(card.scores), card.examples) if card.scores else "",
             _accuracy(scored[-1]) if scored else "",
             str(len(mine)),
             card.created.isoformat(timespec="seconds"),
@@ -54,8 +54,12 @@ def print_artifact(
     if len(card.classes) > CLASSES_SHOWN:
         out.print(f"    … and {len(card.classes) - CLASSES_SHOWN} more classes")
     print_choice(card)
-    out.print(f"  heads: {len(heads)}, best first; examples that each labels right alone:")
+    alone = "" if card.multi else "; examples that each labels right alone:"
+    out.print(f"  heads: {len(heads)}, best first{alone}")
     for head in heads[:HEADS_SHOWN]:
+        if head.score is None:
+            out.print(f"    layer {head.layer}, head {head.head}")
+            continue
         share = _share(head.score, card.examples)
         out.print(f"    layer {head.layer}, head {head.head}: {head.score} of {card.examples} ({share})")
     if len(heads) > HEADS_SHOWN:
@@ -76,19 +80,24 @@ def print_choice(card: ArtifactCard) -> None:
     out.print(f"  readout: {escape(choice.chosen)} ({escape(choice.why)})")
     for score in choice.table:
         loss = "" if score.log_loss is None else f", log loss {score.log_loss:.3f}"
-        out.print(
-            f"    {escape(score.readout)}, {escape(score.how)}: {score.accuracy:.3f} of {score.rows}{loss}"
-        )
+        precision, of = score.average_precision, f"of {score.rows}"
+        if precision is not None:
+            of, loss = f"with all labels right {of}", f", average precision {precision:.3f}{loss}"
+        out.print(f"    {escape(score.readout)}, {escape(score.how)}: {score.accuracy:.3f} {of}{loss}")
     if choice.difference is not None:
         apart = "; each standardised by its own statistics" if choice.apart else ""
         out.print(f"    examples told from the corpus with R² {choice.difference:.2f}{apart}")
     if suspects:
         out.print(f"  suspects: {len(suspects)} examples that the others contradict, most certain first")
     for one in suspects[:SUSPECTS_SHOWN]:
-        called = f"{one['id']!r}: {one['label']!r}, likelier {one['likelier']!r}"
+        called = f"{one['id']!r}: {_label(one['label'])}, likelier {_label(one['likelier'])}"
         out.print(f"    {escape(called)} ({one['probability']:.2f})")
     if len(suspects) > SUSPECTS_SHOWN:
         out.print(f"    … and {len(suspects) - SUSPECTS_SHOWN} more (with --json)")
+
+
+def _label(label: str | tuple[str, ...]) -> str:
+    return repr(label if isinstance(label, str) else list(label))
 
 
 def _share(count: int, examples: int) -> str:

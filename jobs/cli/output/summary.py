@@ -30,6 +30,8 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
         _print_readout(out, summary)
     if "accuracy" in summary:
         _print_scores(out, summary)
+    if "multi" in summary:
+        out.print(f"  {_several(summary['multi'])}")
     if "ece" in summary:
         rows = sum(one["rows"] for one in summary["reliability"])
         out.print(f"  calibration error of the confidence (ECE) {summary['ece']:.3f}, on {rows_of(rows)}")
@@ -137,8 +139,10 @@ def _print_leaks(out: Console, summary: dict[str, Any]) -> None:
         f"({escape(', '.join(shown))}{more})"
     )
     if "without_leaks" in summary:
-        out.print(f"  without them: {_accuracy(summary['without_leaks'])}")
-    elif "accuracy" in summary:
+        without = summary["without_leaks"]
+        said = _several(without["multi"]) if "multi" in without else _accuracy(without)
+        out.print(f"  without them: {said}")
+    elif "accuracy" in summary or "multi" in summary:
         out.print("  without them: no row with a label is left")
 
 
@@ -153,13 +157,28 @@ def _accuracy(scores: dict[str, Any]) -> str:
     )
 
 
+def _several(scores: dict[str, Any]) -> str:
+    """The scores of rows with several labels."""
+    low, high = scores["exact_match_interval"]
+    named = {
+        "average precision": "mean_average_precision",
+        "macro F1": "macro_f1",
+        "micro F1": "micro_f1",
+    }
+    known = [f"{name} {scores[field]:.3f}" for name, field in named.items() if field in scores]
+    exact = f"all labels right {scores['exact_match']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{', '.join([*known, exact])}, on {scores['scored']} rows with known labels"
+
+
 def _classes(summary: dict[str, Any]) -> Table:
     """Every class that is a label or a prediction, or has a share of the corpus; of many, those with the
     lowest recall first."""
-    predicted, scored = summary["classes"], summary.get("per_class", {})
+    predicted, multi = summary["classes"], summary.get("multi")
+    scored = summary.get("per_class", {}) if multi is None else multi["labels"]
+    count = "rows" if multi is None else "support"
     shares = summary.get("class_shares", {})
     table = Table(box=None, padding=(0, 2))
-    table.add_column("class", no_wrap=True, max_width=CLASS_WIDTH)
+    table.add_column("class" if multi is None else "label", no_wrap=True, max_width=CLASS_WIDTH)
     estimated = ["share (95 %)"] if shares else []
     rated = RATES if scored else {}
     for column in (*(["labels"] if scored else []), "predicted", *estimated, *rated.values()):
@@ -169,7 +188,7 @@ def _classes(summary: dict[str, Any]) -> Table:
         names.sort(key=lambda name: _or(scored.get(name, {}).get("recall"), 1.0))
     for name in names[:CLASSES_SHOWN]:
         one = scored.get(name, {})
-        labels = [str(one.get("rows", 0))] if scored else []
+        labels = [str(one.get(count, 0))] if scored else []
         share = [_rate(shares[name]) if name in shares else ""] if shares else []
         rates = ["" if one.get(rate) is None else f"{one[rate]:.3f}" for rate in rated]
         table.add_row(escape(name), *labels, str(predicted.get(name, 0)), *share, *rates)
