@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from savs.artifact.artifact import Artifact, load_artifact, make_artifact, save_artifact
+    from savs.artifact.leaks import Leak, TrainingSet, find_leaks
     from savs.data.samples import Sample, read_samples
     from savs.data.video.sampling import FrameSampling
     from savs.engine.extract import Extraction, extract
@@ -43,12 +45,10 @@ if TYPE_CHECKING:
     from savs.model.heads import HeadLayout, LayerHeads
     from savs.model.model import Model
     from savs.readout.answer import Answer, MultiAnswer
-    from savs.readout.artifact import Artifact, load_artifact, make_artifact, save_artifact
     from savs.readout.choice import fit
     from savs.readout.classify import classify
     from savs.readout.fit import Readout
     from savs.readout.hec import HecReadout
-    from savs.readout.leaks import Leak, TrainingSet, find_leaks
     from savs.readout.linear import LinearReadout
     from savs.readout.multi import MultiReadout
     from savs.readout.scoring import score
@@ -61,7 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "readout.answer",
-    "Artifact": "readout.artifact",
+    "Artifact": "artifact.artifact",
     "ArtifactError": "errors",
     "ArtifactMismatch": "errors",
     "ArtifactNotFound": "errors",
@@ -73,7 +73,7 @@ _HOMES = {
     "HecReadout": "readout.hec",
     "ItemError": "errors",
     "LayerHeads": "model.heads",
-    "Leak": "readout.leaks",
+    "Leak": "artifact.leaks",
     "LinearReadout": "readout.linear",
     "ManifestError": "errors",
     "Model": "model.model",
@@ -92,19 +92,19 @@ _HOMES = {
     "SettingsError": "errors",
     "StorageError": "errors",
     "Tally": "scores.metrics",
-    "TrainingSet": "readout.leaks",
+    "TrainingSet": "artifact.leaks",
     "UnsupportedModel": "errors",
     "classify": "readout.classify",
     "extract": "engine.extract",
-    "find_leaks": "readout.leaks",
+    "find_leaks": "artifact.leaks",
     "fit": "readout.choice",
     "generate": "engine.zero_shot",
     "likeliest": "engine.zero_shot",
-    "load_artifact": "readout.artifact",
+    "load_artifact": "artifact.artifact",
     "load_model": "loading",
-    "make_artifact": "readout.artifact",
+    "make_artifact": "artifact.artifact",
     "read_samples": "data.samples",
-    "save_artifact": "readout.artifact",
+    "save_artifact": "artifact.artifact",
     "score": "readout.scoring",
     "shares": "scores.ranking",
 }

@@ -10,10 +10,10 @@ import grimp
 # From the top down, as the contracts in pyproject.toml have them.
 WINGS = (
     "workers",
-    *("jobs.cli", "jobs.run", "jobs.queue", "jobs.submit", "jobs.reduce", "jobs.shards", "jobs.ledger"),
-    *("jobs.records", "jobs.settings", "jobs.paths"),
-    *("savs.demo", "savs.loading", "savs.readout", "savs.engine", "savs.model", "savs.scores", "savs.data"),
-    *("savs.storage", "savs.errors", "savs.timings"),
+    *("jobs.cli", "jobs.run", "jobs.queue", "jobs.submit", "jobs.reduce", "jobs.plans", "jobs.shards"),
+    *("jobs.ledger", "jobs.records", "jobs.settings", "jobs.paths"),
+    *("savs.demo", "savs.loading", "savs.artifact", "savs.readout", "savs.engine", "savs.estimators"),
+    *("savs.model", "savs.scores", "savs.data", "savs.storage", "savs.errors", "savs.timings"),
 )
 
 

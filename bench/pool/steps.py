@@ -8,15 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import plan_manifest
 from jobs.queue.broker import Broker
 from jobs.queue.enqueue import enqueue_due
 from jobs.records.job import ClassifySpec, Job, Source, job_id
 from jobs.records.outcome import Counts, ErrorExample, Outcome
 from jobs.records.plan import Plan
-from jobs.records.tally import CellRecord, ClustersRecord, RankingRecord, Step, TallyRecord
+from jobs.records.tallies.tally import CellRecord, ClustersRecord, RankingRecord, Step, TallyRecord
 from jobs.reduce.reducer import reduce_job
 from jobs.reduce.summary import STAGES
-from jobs.submit.planner import plan_manifest
 from jobs.submit.submission import classify_job, submit
 from savs.scores.clusters import key_of
 

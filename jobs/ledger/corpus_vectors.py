@@ -33,7 +33,7 @@ class CorpusVectors:
     question that it was asked. About two parts are in memory at a time, one more per retry, and the vectors
     of the pilot's rows. Iterating raises LedgerError if an object is missing, damaged, or from another model.
 
-    origin   of the vectors: the model and how items were shown to it, a `savs.readout.manifest.Origin` as
+    origin   of the vectors: the model and how items were shown to it, a `savs.artifact.manifest.Origin` as
              JSON; None if there are no vectors
     rows     how many rows have vectors
     missing  how many labelled rows have none, since their pilot, which read them, was deleted

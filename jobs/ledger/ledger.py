@@ -1,6 +1,6 @@
 """The ledger: a job's state, as objects in its workspace. Nothing else is authoritative.
 
-    <workspace>/artifacts/<name>/<version>/        made by savs.readout.artifact
+    <workspace>/artifacts/<name>/<version>/        made by savs.artifact.artifact
     <workspace>/rates/<queue>.json                 items per second of one worker, as last measured
     <workspace>/active/<job_id>                    present while a pool is responsible for the job
     <workspace>/jobs/<job_id>/

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.records.record import SCHEMA, Record
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 
 EXAMPLES = 3  # error rows per kind that a commit or a summary quotes
 
@@ -27,7 +27,7 @@ class ErrorExample(Record):
 
 
 class LeakedRow(Record):
-    """A row that is in the training set: see `savs.readout.leaks.Leak`."""
+    """A row that is in the training set: see `savs.artifact.leaks.Leak`."""
 
     index: Annotated[int, Field(ge=0)]
     training: str

@@ -12,23 +12,23 @@ from jobs.records.row import ExampleRow
 from savs.data.labels import Label, labels_in
 from savs.errors import FitError, LedgerError, SettingsError, why_invalid
 from savs.readout.decision import Decision, Rule, check_decision_of_lists, rule_of
-from savs.readout.manifest import MULTI
+from savs.readout.records import MULTI
 
 if TYPE_CHECKING:
-    from savs.readout.artifact import Artifact
+    from savs.artifact.artifact import Artifact
+    from savs.artifact.training_row import TrainingRow
     from savs.readout.choice import Fitted
-    from savs.readout.training_row import TrainingRow
 
 LABELS_SHOWN = 5  # that a warning names
 
 
 def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
     """Fit and store the artifact of an extract job. Return the fields that this adds to the summary."""
+    from savs.artifact.artifact import ExampleMedia, StoredExamples, make_artifact, save_artifact
+    from savs.artifact.manifest import Origin
+    from savs.artifact.training_row import training_row
     from savs.engine.vectors import HeadVectors
-    from savs.readout.artifact import ExampleMedia, StoredExamples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
-    from savs.readout.manifest import Origin
-    from savs.readout.training_row import training_row
 
     rows, values, described = examples(ledger, job)
     try:
@@ -72,7 +72,7 @@ def fit_examples(ledger: Ledger, job: Job, spec: ExtractSpec) -> dict[str, Any]:
 
 def _copies(training: "Sequence[TrainingRow]") -> list[str]:
     """Return warnings of examples that show what another one shows, by the bytes of their media and their
-    question. Before the model is run, only their addresses can be compared (`jobs.submit.label_checks`)."""
+    question. Before the model is run, only their addresses can be compared (`jobs.plans.label_checks`)."""
     first: dict[tuple[Any, ...], TrainingRow] = {}
     copies: list[tuple[TrainingRow, TrainingRow]] = []
     others: list[tuple[TrainingRow, TrainingRow]] = []
@@ -126,7 +126,7 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     A corpus is labelled even if too few rows of the pilot could be read: by a readout that did not learn
     from them.
     """
-    from savs.readout.artifact import load_examples, make_artifact, save_artifact
+    from savs.artifact.artifact import load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
 
     spec = job.spec
@@ -243,8 +243,8 @@ def _values(fitted: "Fitted", vectors: Any) -> Any:
 
 def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> list[str]:
     """Return why the labels of this corpus may be worse than those of rows like the examples."""
+    from savs.artifact.training_row import question_hash
     from savs.estimators.shift import UNLIKE
-    from savs.readout.training_row import question_hash
 
     known = {row.question_sha256 for row in base.manifest.training}
     other = [row for row in rows if row.question and question_hash(row.question) not in known]

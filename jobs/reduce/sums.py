@@ -9,7 +9,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.records.job import Job
 from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, LeakedRow, Outcome
 from jobs.records.retries import Planned
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from savs.scores.metrics import Tally
 
 LEAKS = 1000  # rows of the training set that a summary lists; commits list all

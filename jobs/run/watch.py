@@ -8,6 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import SHARD_SECONDS
 from jobs.queue.broker import Broker
 from jobs.queue.timeouts import Timeouts
 from jobs.records.job import Job, awaited, is_zero_shot
@@ -19,7 +20,6 @@ from jobs.run.advance import act_as_cpu_worker
 from jobs.run.pace import Pace
 from jobs.run.sweep import sweep
 from jobs.shards.companions import is_carried
-from jobs.submit.planner import SHARD_SECONDS
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds

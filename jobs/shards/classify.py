@@ -17,13 +17,13 @@ from jobs.shards.rows import ManifestRow, ShardRows
 from savs.errors import ArtifactNotFound, ItemError, SavsError
 
 if TYPE_CHECKING:
+    from savs.artifact.artifact import Artifact
+    from savs.artifact.leaks import Leak, TrainingSet
     from savs.data.media import Digest
     from savs.model.model import Model
     from savs.readout.answer import Answer, MultiAnswer
-    from savs.readout.artifact import Artifact
     from savs.readout.classify import AnyReadout
     from savs.readout.decision import Rule
-    from savs.readout.leaks import Leak, TrainingSet
     from savs.timings import Timings
 
 log = logging.getLogger("savs.labelling")
@@ -53,10 +53,10 @@ class Task:
     @classmethod
     def of(cls, unit: ShardRows, model: "Model") -> "Task":
         """Raises SavsError if the artifact cannot be used; ArtifactMismatch if another model made it."""
-        from savs.readout.artifact import load_artifact
+        from savs.artifact.artifact import load_artifact
+        from savs.artifact.leaks import TrainingSet
         from savs.readout.decision import Rule, check_decision_of_lists, rule_of
-        from savs.readout.leaks import TrainingSet
-        from savs.readout.manifest import MULTI
+        from savs.readout.records import MULTI
 
         spec = unit.job.spec
         assert isinstance(spec, ClassifySpec) and spec.artifact is not None
@@ -185,7 +185,7 @@ def _label(tasks: Sequence[Task], timings: "Timings", progress: Progress) -> Non
 
 
 def _ending(task: Task) -> ShardResult:
-    from savs.readout.leaks import find_leaks
+    from savs.artifact.leaks import find_leaks
     from savs.readout.multi import MultiReadout
 
     spec, manifest = task.unit.job.spec, task.artifact.manifest

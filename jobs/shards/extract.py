@@ -31,8 +31,8 @@ def read_examples(
     `vectors` float32 [n, width] has a row for every example without an error; the examples are in
     the file's metadata. Items of all units are shown as those of the first.
     """
+    from savs.artifact.artifact import describe
     from savs.engine.extract import stream
-    from savs.readout.artifact import describe
 
     assert isinstance(units[0].job.spec, ExtractSpec)
     model = model.shown(**dict(units[0].job.spec.prompt))
@@ -63,7 +63,7 @@ def _without_stored(
 ) -> ShardRows:
     """Fill in what an artifact has stored of the unit's examples, and return the unit without them as rows
     that are to be read. Raises ArtifactMismatch if the artifact shows items in another way."""
-    from savs.readout.artifact import load_examples
+    from savs.artifact.artifact import load_examples
 
     assert isinstance(unit.job.spec, ExtractSpec)
     if not unit.job.spec.reuse:

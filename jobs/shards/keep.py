@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from savs.artifact.manifest import Origin
     from savs.data.media import Digest
     from savs.model.heads import HeadLayout
     from savs.readout.classify import AnyReadout
-    from savs.readout.manifest import Origin
 
 
 def kept_layout(kept: Kept | None, readout: "AnyReadout") -> "HeadLayout | None":

@@ -23,9 +23,9 @@ def read_vectors(unit: ShardRows, model: "Model", timings: "Timings", progress: 
     `savs.engine.vectors`, with the rows in its metadata. Raises SavsError if the artifact cannot be used."""
     import numpy as np
 
+    from savs.artifact.artifact import load_artifact
     from savs.engine.extract import stream
     from savs.engine.vectors import HeadVectors, vectors_to_bytes
-    from savs.readout.artifact import load_artifact
 
     spec = unit.job.spec
     assert isinstance(spec, PilotSpec)

@@ -12,7 +12,7 @@ from savs.errors import ItemError
 if TYPE_CHECKING:
     import numpy as np
 
-    from savs.readout.artifact import Artifact
+    from savs.artifact.artifact import Artifact
 
 READERS = 8  # threads that hash media
 Key = tuple[tuple[str, ...], str | None]  # the sha256 of an example's media, and its question

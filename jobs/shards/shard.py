@@ -15,7 +15,7 @@ from jobs.records.job import ExtractSpec, Job, PilotSpec
 from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome
 from jobs.records.plan import Shard
 from jobs.records.row import ExampleRow, ResultRow
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.classify import label_rows
 from jobs.shards.companions import carried_shards

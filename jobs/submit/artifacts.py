@@ -23,7 +23,7 @@ class ArtifactCard:
     model, fingerprint  the model that made it
     classes             and the number of examples of each
     question            of rows that have none; None if it was fitted on several
-    choice, suspects    as in `savs.readout.manifest`; a suspect also has its example's id
+    choice, suspects    as in `savs.artifact.manifest`; a suspect also has its example's id
     stored              whether it has the vectors of its examples
     scores              of all heads of the model, layer by layer: how many of the `examples` that the
                         artifact was fitted on each labels right alone; none with several labels per item
@@ -97,13 +97,13 @@ def _labels(label: object) -> list[str]:
 
 
 def _choice(value: object) -> dict[str, Any] | None:
-    from savs.readout.manifest import Choice
+    from savs.readout.records import Choice
 
     return None if value is None else Choice.model_validate(value).model_dump()
 
 
 def _suspects(found: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    from savs.readout.manifest import Suspect
+    from savs.readout.records import Suspect
 
     suspects = [Suspect.model_validate(one) for one in found.get("suspects", ())]
     return tuple(one.model_dump() | {"id": str(found["training"][one.row]["id"])} for one in suspects)
@@ -124,7 +124,7 @@ def _time(text: str) -> datetime:
 
 def read_digest(card: ArtifactCard) -> str:
     """Return what rows that this artifact labelled have as `artifact`. Raises ArtifactNotFound."""
-    from savs.readout.manifest import digest_of
+    from savs.artifact.manifest import digest_of
 
     try:
         return digest_of([*card.classes], open_store(card.url).read("savs.safetensors"))

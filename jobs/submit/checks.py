@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.paths import check_path
+from jobs.plans.label_checks import quoted
+from jobs.plans.survey import Survey
 from jobs.records.job import AnySpec, ClassifySpec, ExtractSpec, Job, PilotSpec
 from jobs.submit.artifacts import read_card
-from jobs.submit.label_checks import quoted
-from jobs.submit.survey import Survey
 from savs.errors import ArtifactMismatch, ArtifactNotFound, ModelNotFound, SettingsError
 from savs.model.checkpoint import ALIASES, is_hub_id
 from savs.model.fingerprint import fingerprint
@@ -76,7 +76,7 @@ def check_against_model(spec: AnySpec, model: "Model") -> None:
         if spec.heads is not None and spec.heads > has:
             raise _too_many_heads(spec, has)
     elif spec.artifact is not None and spec.after is None:
-        from savs.readout.artifact import load_artifact
+        from savs.artifact.artifact import load_artifact
 
         load_artifact(spec.artifact).prepared(model)
 
@@ -125,7 +125,7 @@ def check_questions(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Ca
 
 
 def check_labels(jobs: Sequence[Job], surveys: Mapping[str, Survey], tell: Callable[[str], None]) -> None:
-    """Calls `tell` for each warning about labels of examples (`jobs.submit.label_checks`), and if labels of a
+    """Calls `tell` for each warning about labels of examples (`jobs.plans.label_checks`), and if labels of a
     corpus are not classes that its job can predict: their rows will count as wrong. The arguments are those
     of `check_questions`."""
     found = [

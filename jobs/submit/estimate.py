@@ -6,13 +6,13 @@ from typing import Any
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
+from jobs.plans.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, manifest_rows, plan_manifest, shard_rows_for
+from jobs.plans.survey import Survey
 from jobs.records.job import Kept, RowOptions, Source
 from jobs.records.message import gpu_queue
 from jobs.records.plan import RowKind
 from jobs.shards.keep import kept_layout
-from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, manifest_rows, plan_manifest, shard_rows_for
 from jobs.submit.submission import GENERAL, make_source
-from jobs.submit.survey import Survey
 from savs.data.formats import Fields
 from savs.data.rows import Line, is_list
 from savs.data.samples import head_of, parse_line
@@ -149,7 +149,7 @@ def estimate(
 def kept_bytes_per_row(url: str, kept: Kept) -> int:
     """Return how many bytes of head vectors a job with the artifact at `url` keeps per row. Raises as
     `load_artifact`."""
-    from savs.readout.artifact import load_artifact
+    from savs.artifact.artifact import load_artifact
 
     layout = kept_layout(kept, load_artifact(url).readout)
     return 0 if layout is None else FLOAT16_BYTES * layout.width

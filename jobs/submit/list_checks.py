@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from jobs.plans.survey import Survey
 from jobs.records.job import ClassifySpec, ExtractSpec, Job
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import before, corpora
-from jobs.submit.survey import Survey
 from savs.errors import ArtifactNotFound, SettingsError
 
 

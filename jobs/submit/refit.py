@@ -17,11 +17,11 @@ from savs.data.samples import Sample, read_samples
 from savs.errors import SettingsError
 
 if TYPE_CHECKING:
+    from savs.artifact.artifact import Artifact
+    from savs.artifact.training_row import TrainingRow
     from savs.engine.vectors import HeadVectors
-    from savs.readout.artifact import Artifact
     from savs.readout.choice import Asked
     from savs.readout.classify import AnyReadout
-    from savs.readout.training_row import TrainingRow
 
 
 REFIT = ".refit-"  # in a version, between that of the artifact and the hash of the changes
@@ -83,7 +83,7 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     An artifact that is already what is asked for is returned, so repeating it changes nothing. Raises
     ArtifactError, SettingsError, ManifestError, and FitError if the examples cannot be fitted.
     """
-    from savs.readout.artifact import StoredExamples, load_examples, make_artifact, save_artifact
+    from savs.artifact.artifact import StoredExamples, load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
 
     base = load_examples(url)
@@ -139,8 +139,8 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
 
 def _joined(artifacts: "Sequence[Artifact]") -> "Artifact":
     """Return the first artifact with the examples of all."""
+    from savs.artifact.artifact import StoredExamples
     from savs.engine.vectors import HeadVectors
-    from savs.readout.artifact import StoredExamples
 
     parts = [one.examples for one in artifacts if one.examples is not None]
     joined = StoredExamples(

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from jobs.ledger.ledger import Ledger
 from jobs.paths import check_path, resolve_address
+from jobs.plans.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, plan_manifest
+from jobs.plans.survey import Survey
 from jobs.records.job import (
     MAX_FAILURE_RATE,
     AnySpec,
@@ -33,9 +35,7 @@ from jobs.shards.companions import join_jobs
 from jobs.submit.artifacts import read_card
 from jobs.submit.checks import check_decisions, check_labels, check_questions, check_spec
 from jobs.submit.list_checks import check_lists
-from jobs.submit.planner import KEPT_SHARD_ROWS, MAX_SHARD_ROWS, plan_manifest
 from jobs.submit.sample import plan_pilot
-from jobs.submit.survey import Survey
 from savs.data.formats import format_of
 from savs.errors import Changed, NotFound, SettingsError
 from savs.model.checkpoint import ALIASES

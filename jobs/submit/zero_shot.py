@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from jobs.plans.planner import plan_manifest
+from jobs.plans.survey import Survey
 from jobs.records.job import (
     MAX_CLASSES,
     MAX_FAILURE_RATE,
@@ -16,9 +18,7 @@ from jobs.records.job import (
     ZeroShot,
     checked_name,
 )
-from jobs.submit.planner import plan_manifest
 from jobs.submit.submission import AS_TRAINED, GENERAL, make_source, new_job, resolve_model
-from jobs.submit.survey import Survey
 from savs.data.formats import format_of
 from savs.errors import SettingsError
 

@@ -14,9 +14,9 @@ from savs.model.heads import HeadLayout
 from savs.readout.classify import AnyReadout, OneLabel
 from savs.readout.fit import DEFAULT_HEADS, check_fit, check_vectors, fit_vote, texts
 from savs.readout.linear import LinearReadout
-from savs.readout.manifest import Choice, ReadoutScore, Suspect
 from savs.readout.multi import MultiReadout
 from savs.readout.multi_fit import fit_lists, has_lists
+from savs.readout.records import Choice, ReadoutScore, Suspect
 
 if TYPE_CHECKING:
     import numpy as np

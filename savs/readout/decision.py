@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from savs.errors import SettingsError
-from savs.readout.training_row import ManifestEntry
+from savs.readout.records import ManifestEntry
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactNotFound, FitError, NotFound
 from savs.model.heads import HeadLayout
-from savs.readout.manifest import head_layout, layer_entries
+from savs.readout.records import head_layout, layer_entries
 from savs.readout.stored import Description, description_in, tensors_from_bytes, tensors_to_bytes
 from savs.storage import open_parent
 

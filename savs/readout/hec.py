@@ -14,7 +14,7 @@ from savs.errors import ArtifactNotFound, NotFound
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, answer_of
 from savs.readout.linear import Group, groups_of, probabilities
-from savs.readout.manifest import head_layout, layer_entries
+from savs.readout.records import head_layout, layer_entries
 from savs.readout.stored import HEC, LinearDescription, linear_from_bytes, linear_to_bytes
 from savs.storage import open_parent
 

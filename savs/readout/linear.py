@@ -13,7 +13,7 @@ from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactMismatch, ArtifactNotFound, FitError, NotFound
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, answer_of
-from savs.readout.manifest import head_layout, layer_entries
+from savs.readout.records import head_layout, layer_entries
 from savs.readout.stored import LinearDescription, linear_from_bytes, linear_to_bytes
 from savs.storage import open_parent
 

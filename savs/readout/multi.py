@@ -14,9 +14,8 @@ from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, FitEr
 from savs.model.heads import HeadLayout
 from savs.readout.answer import MultiAnswer
 from savs.readout.linear import DeviceLinear, LinearReadout
-from savs.readout.manifest import MULTI, LayerEntry, head_layout, layer_entries
+from savs.readout.records import MULTI, LayerEntry, ManifestEntry, head_layout, layer_entries
 from savs.readout.stored import MOST_LOGIT, check_map
-from savs.readout.training_row import ManifestEntry
 from savs.storage import open_parent
 
 if TYPE_CHECKING:

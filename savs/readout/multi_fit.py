@@ -9,8 +9,8 @@ from savs.data.labels import MAX_LABELS
 from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
 from savs.readout.fit import check_finite, check_heads, check_vectors, texts
-from savs.readout.manifest import MULTI, Choice, ReadoutScore, Suspect
 from savs.readout.multi import MultiReadout
+from savs.readout.records import MULTI, Choice, ReadoutScore, Suspect
 
 if TYPE_CHECKING:
     import numpy as np

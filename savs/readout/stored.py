@@ -7,8 +7,7 @@ from pydantic import Field
 
 from savs.engine.vectors import metadata_of
 from savs.errors import ArtifactError
-from savs.readout.manifest import LayerEntry, head_layout
-from savs.readout.training_row import ManifestEntry
+from savs.readout.records import LayerEntry, ManifestEntry, head_layout
 
 if TYPE_CHECKING:
     import numpy as np

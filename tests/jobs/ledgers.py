@@ -11,7 +11,7 @@ from jobs.records.job import ClassifySpec, ExtractSpec, Job, Source, job_id
 from jobs.records.outcome import ErrorExample, LeakedRow, Outcome
 from jobs.records.plan import Plan
 from jobs.records.row import ResultRow, RowError
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from jobs.shards import result
 from jobs.submit.submission import make_source
 from savs.scores.metrics import Tally

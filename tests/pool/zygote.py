@@ -24,7 +24,7 @@ HEAVY = [
         "torch",
         "safetensors.numpy",
         "boto3",
-        "savs.readout.artifact",
+        "savs.artifact.artifact",
         "savs.readout.classify",
         "savs.readout.fit",
     ),

@@ -8,7 +8,7 @@ from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import console, escape, print_uncut
 from jobs.reduce.uses import Use, place
 from jobs.submit.artifacts import ArtifactCard, ArtifactHead
-from savs.readout.manifest import Choice
+from savs.readout.records import Choice
 
 HEADS_SHOWN = 20
 SUSPECTS_SHOWN = 10

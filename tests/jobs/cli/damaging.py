@@ -19,13 +19,13 @@ from click.testing import CliRunner
 
 from jobs.cli import main
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import plan_manifest
 from jobs.records.job import ClassifySpec, Job, Source, job_id
 from jobs.records.process import Process
 from jobs.reduce.reducer import reduce_job
 from jobs.shards.shard import give_up
-from jobs.submit.planner import plan_manifest
 from jobs.submit.retry import retry_job
-from savs.readout.artifact import save_artifact
+from savs.artifact.artifact import save_artifact
 from tests.jobs.cli.mutating import mutate
 from tests.jobs.ledgers import classify_job, extract_job, plan_of, row, summary_of, write_outcome
 from tests.savs.readout.test_artifact import make

@@ -13,8 +13,8 @@ from jobs.records.job import ZeroShot
 from jobs.records.outcome import Outcome
 from jobs.records.record import parse
 from jobs.reduce.reducer import reduce_job
+from savs.artifact.artifact import load_artifact, save_artifact
 from savs.errors import ArtifactError, LedgerError
-from savs.readout.artifact import load_artifact, save_artifact
 from tests.jobs.cli.damaging import CONTROL, damage_and_run
 from tests.jobs.cli.mutating import STRANGE, leaves
 from tests.jobs.conftest import savs_submit

@@ -16,6 +16,7 @@ import pytest
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.plans import Plans
 from jobs.ledger.results import result_rows
+from jobs.plans.planner import plan_manifest
 from jobs.queue.broker import message_time
 from jobs.records.job import Job, Source
 from jobs.records.message import RunShard
@@ -25,10 +26,9 @@ from jobs.reduce.reducer import reduce_job
 from jobs.reduce.status import job_state
 from jobs.shards.rows import ManifestRow, read_shard_rows
 from jobs.shards.shard import give_up
-from jobs.submit.planner import plan_manifest
 from jobs.submit.retry import retry_job
+from savs.artifact.artifact import load_artifact, save_artifact
 from savs.errors import LedgerError, SavsError
-from savs.readout.artifact import load_artifact, save_artifact
 from tests.jobs.cli.mutating import mutate
 from tests.jobs.ledgers import classify_job, row, write_outcome
 from tests.savs.readout.test_artifact import make

@@ -8,7 +8,7 @@ import pytest
 from jobs.ledger.artifacts import artifact_of
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ClassifySpec
-from savs.readout.artifact import save_artifact
+from savs.artifact.artifact import save_artifact
 from tests.jobs.conftest import Corpus, finished, run_arguments, savs_submit
 from tests.jobs.ledgers import classify_job
 from tests.savs.readout.test_artifact import make

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from savs.readout.artifact import load_examples
+from savs.artifact.artifact import load_examples
 from tests.jobs.conftest import CLASSES, Corpus, make_corpus, read_jsonl, savs_submit, tree, write_jsonl
 from tests.jobs.run.pilots import Piloted, many_rows, pilot_arguments
 

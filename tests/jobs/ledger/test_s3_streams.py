@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.plans.planner import plan_manifest
 from jobs.records.job import Source
 from jobs.shards.rows import read_shard_rows
-from jobs.submit.planner import plan_manifest
 from jobs.submit.submission import make_source, plan_job
 from savs.errors import Changed, StorageError
 from savs.storage import open_store

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobs.records.row import ResultRow, RowError
 from jobs.records.scored_row import scored
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from savs.scores.metrics import Tally, total
 from savs.scores.scored import Scored
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from savs.scores import clusters
 from savs.scores.class_shares import Probabilities, class_shares
 from savs.scores.metrics import Tally, score

@@ -11,7 +11,7 @@ from jobs.ledger.results import result_rows
 from jobs.records.job import Job
 from jobs.records.outcome import Counts, Outcome
 from jobs.records.row import ResultRow
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from jobs.reduce.reducer import reduce_job
 from jobs.run.local import exit_code
 from savs.errors import LedgerError

@@ -9,7 +9,7 @@ import pytest
 from jobs.cli.output.summary import print_summary
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
-from jobs.records.tally import TallyRecord
+from jobs.records.tallies.tally import TallyRecord
 from jobs.reduce.reducer import reduce_job
 from savs.data.samples import read_samples
 from savs.scores.intervals import wilson

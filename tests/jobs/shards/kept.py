@@ -11,7 +11,7 @@ from jobs.ledger.corpus_vectors import corpus_vectors
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
 from jobs.records.job import ClassifySpec, Job
-from savs.readout.artifact import load_artifact
+from savs.artifact.artifact import load_artifact
 from savs.readout.classify import on_device
 from tests.jobs.conftest import SHARD, Corpus, savs_submit
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import plan_manifest
 from jobs.records.job import Job, Source
 from jobs.records.plan import Shard
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.rows import read_shard_rows
-from jobs.submit.planner import plan_manifest
+from savs.artifact.artifact import load_artifact, save_artifact
 from savs.data.media import open_media
 from savs.data.samples import Sample
 from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import ForbiddenAddress, ForbiddenMedia, OutsideLink, UnreadableMedia
-from savs.readout.artifact import load_artifact, save_artifact
 from savs.storage import open_store
 from tests.jobs.ledgers import classify_job
 from tests.savs.data.drawing import write_video

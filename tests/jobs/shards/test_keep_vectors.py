@@ -11,12 +11,12 @@ import pytest
 import savs
 from jobs.ledger.corpus_vectors import corpus_vectors
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import KEPT_SHARD_ROWS
 from jobs.records.job import ClassifySpec, Job, job_id
 from jobs.records.message import gpu_queue
 from jobs.records.outcome import KeptVectors, Outcome
 from jobs.records.retries import Pick, Retry, RetryShard
 from jobs.shards.shard import give_up
-from jobs.submit.planner import KEPT_SHARD_ROWS
 from jobs.submit.submission import make_source, new_job, plan_job
 from savs.engine.vectors import HeadVectors, in_order, metadata_of, vectors_to_bytes
 from savs.errors import JobNotFound, LedgerError

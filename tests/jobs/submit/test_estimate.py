@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from jobs.ledger.ledger import Ledger
+from jobs.plans.planner import MAX_SHARD_ROWS, MIN_SHARD_ROWS, plan_manifest, shard_rows_for
 from jobs.records.message import gpu_queue
 from jobs.records.outcome import Outcome
 from jobs.records.plan import RowKind
 from jobs.reduce.reducer import RATE_SECONDS, reduce_job
-from jobs.submit.planner import MAX_SHARD_ROWS, MIN_SHARD_ROWS, plan_manifest, shard_rows_for
 from tests.jobs.conftest import Corpus, savs_submit, write_jsonl
 from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
 

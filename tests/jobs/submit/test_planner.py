@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from jobs.plans.planner import plan_manifest
 from jobs.records.plan import Plan
-from jobs.submit.planner import plan_manifest
 from savs.data.rows import BOM, is_list, read_lines
 from savs.errors import ManifestError, NotFound, SettingsError
 

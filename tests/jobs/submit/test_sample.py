@@ -9,9 +9,9 @@ import pytest
 
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.pilots import sample_rows
+from jobs.plans.planner import plan_manifest
 from jobs.records.job import PilotSpec, job_id
 from jobs.records.plan import Plan
-from jobs.submit.planner import plan_manifest
 from jobs.submit.sample import SHARD_ROWS, plan_pilot
 from jobs.submit.submission import make_source
 from savs.data.rows import Line

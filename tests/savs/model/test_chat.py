@@ -143,6 +143,6 @@ def test_an_item_that_the_template_refuses_costs_its_own_row(
 
 
 def test_artifacts_say_whose_template_made_them(family_model: Callable[[str], savs.Model]) -> None:
-    from savs.readout.artifact import describe
+    from savs.artifact.artifact import describe
 
     assert describe(family_model("qwen2_vl")).prompt.chat == "processor"

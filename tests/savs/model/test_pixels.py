@@ -11,11 +11,11 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
 import savs
+from savs.artifact.artifact import describe
 from savs.data.media import open_media
 from savs.engine.prompts import Processed, Prompt, preprocess
 from savs.errors import ArtifactMismatch, UnsupportedModel
 from savs.model.pixels import has_budget, sizes_of, with_budget
-from savs.readout.artifact import describe
 from tests.savs.data.drawing import noise, write_clip
 from tests.savs.readout.test_artifact import make
 

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import savs
+from savs.artifact.artifact import Artifact, describe, load_artifact, make_artifact, save_artifact
+from savs.artifact.manifest import ModelIdentity, Origin, PromptFormat
+from savs.artifact.training_row import TrainingRow
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound
-from savs.readout.artifact import Artifact, describe, load_artifact, make_artifact, save_artifact
 from savs.readout.choice import fit
 from savs.readout.classify import classify
-from savs.readout.manifest import LayerEntry, ModelIdentity, Origin, PromptFormat
-from savs.readout.training_row import TrainingRow
+from savs.readout.records import LayerEntry
 from savs.storage import open_store
 from tests.savs.data.drawing import head_vectors
 

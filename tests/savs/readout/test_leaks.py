@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import savs
+from savs.artifact.leaks import Leak, TrainingSet, find_leaks
+from savs.artifact.training_row import TrainingRow, training_row
 from savs.data.media import Digest
 from savs.data.samples import Sample
-from savs.readout.leaks import Leak, TrainingSet, find_leaks
-from savs.readout.training_row import TrainingRow, training_row
 from tests.savs.data.drawing import noise, write_clip
 
 ASK = "Which is it?"

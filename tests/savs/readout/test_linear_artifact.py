@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from savs.engine.vectors import vectors_to_bytes
-from savs.errors import ArtifactError, ArtifactNotFound
-from savs.readout.artifact import (
+from savs.artifact.artifact import (
     SHOWN,
     Artifact,
     ExampleMedia,
@@ -23,6 +21,8 @@ from savs.readout.artifact import (
     make_artifact,
     save_artifact,
 )
+from savs.engine.vectors import vectors_to_bytes
+from savs.errors import ArtifactError, ArtifactNotFound
 from savs.readout.choice import Asked, fit_readout
 from savs.readout.classify import classify
 from savs.readout.linear import LinearReadout

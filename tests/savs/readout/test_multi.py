@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 import savs
+from savs.artifact.artifact import Artifact, load_artifact, make_artifact, save_artifact
 from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, FitError, SettingsError
-from savs.readout.artifact import Artifact, load_artifact, make_artifact, save_artifact
 from savs.readout.choice import fit_readout
 from savs.readout.linear import LinearReadout
 from savs.readout.multi import MultiReadout, multi_of

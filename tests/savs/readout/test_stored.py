@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from savs.artifact.artifact import save_artifact
 from savs.errors import ArtifactError, ArtifactNotFound, StorageError
-from savs.readout.artifact import save_artifact
 from savs.readout.choice import fit
 from savs.readout.classify import classify
 from savs.readout.fit import Readout

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from jobs.plans.label_checks import MAX_CLASSES, Examples, label_warnings
 from jobs.records.plan import RowKind
-from jobs.submit.label_checks import MAX_CLASSES, Examples, label_warnings
 from savs.data.formats import Fields
 from savs.data.labels import LabelKinds, labels_in
 from savs.data.media import is_video

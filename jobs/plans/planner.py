@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+from jobs.plans.label_checks import Examples, quoted
+from jobs.plans.survey import Survey
 from jobs.records.plan import Plan, RowKind
-from jobs.submit.label_checks import Examples, quoted
-from jobs.submit.survey import Survey
 from savs.data.formats import format_of
 from savs.data.labels import MAX_LABELS, LabelKinds
 from savs.data.rows import Line, is_list, read_rows

@@ -1,14 +1,14 @@
-"""Counts of rows with several labels in JSON, as a part of a tally (`jobs.records.tally`)."""
+"""Counts of rows with several labels in JSON, as a part of a tally (`jobs.records.tallies.tally`)."""
 
 from collections import Counter
 from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
-from jobs.records.clusters import ClustersRecord
-from jobs.records.confidence import Count
-from jobs.records.ranking import Steps, check_steps, ranking_of, steps_of
 from jobs.records.record import Record
+from jobs.records.tallies.clusters import ClustersRecord
+from jobs.records.tallies.confidence import Count
+from jobs.records.tallies.ranking import Steps, check_steps, ranking_of, steps_of
 from savs.scores.multi import MultiCounts
 
 

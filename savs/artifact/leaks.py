@@ -8,9 +8,9 @@ could not be opened, file names are compared instead of bytes, and the leak is n
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from savs.artifact.training_row import TrainingRow, question_hash
 from savs.data.media import Digest, base_name
 from savs.data.samples import Sample
-from savs.readout.training_row import TrainingRow, question_hash
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""Counts of rows by cluster in JSON, as parts of a tally (`jobs.records.tally`)."""
+"""Counts of rows by cluster in JSON, as parts of a tally (`jobs.records.tallies.tally`)."""
 
 from collections import Counter
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from jobs.records.confidence import Count
 from jobs.records.record import Record
+from jobs.records.tallies.confidence import Count
 from savs.scores.clusters import Cell, Clusters
 
 Key = Annotated[int, Field(ge=0, lt=2**32)]

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import TypeAdapter
 
+from savs.artifact.manifest import SCHEMA, Manifest, ModelIdentity, Origin, PromptFormat, digest_of
+from savs.artifact.training_row import TrainingRow
 from savs.engine.vectors import STORED, HeadVectors, metadata_of, vectors_from_bytes, vectors_to_bytes
 from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, NotFound, why_invalid
 from savs.model.model import Model
@@ -23,19 +25,9 @@ from savs.readout.classify import AnyReadout
 from savs.readout.fit import Readout, readout_of
 from savs.readout.hec import HecReadout, hec_of
 from savs.readout.linear import LinearReadout, linear_of
-from savs.readout.manifest import (
-    MULTI,
-    SCHEMA,
-    Manifest,
-    ModelIdentity,
-    Origin,
-    PromptFormat,
-    digest_of,
-    layer_entries,
-)
 from savs.readout.multi import MultiReadout, multi_of
+from savs.readout.records import MULTI, ManifestEntry, layer_entries
 from savs.readout.stored import HEC, Description, tensors_to_bytes
-from savs.readout.training_row import ManifestEntry, TrainingRow
 from savs.storage import Store, open_store
 
 LIBRARIES = ("savs", "torch", "transformers", "numpy", "pillow", "decord")
@@ -65,7 +57,7 @@ class Artifact:
 
     examples  the head vectors of the examples, in the order of `manifest.training`; None if they are not
               stored, or not loaded
-    digest    of the fit: `savs.readout.manifest.digest_of`
+    digest    of the fit: `savs.artifact.manifest.digest_of`
     """
 
     manifest: Manifest

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
-from jobs.records.clusters import ClustersRecord, Key
-from jobs.records.confidence import ConfidencesRecord, Count, ProbabilitiesRecord
-from jobs.records.multi import MultiRecord
-from jobs.records.ranking import RankingRecord
 from jobs.records.record import Record
+from jobs.records.tallies.clusters import ClustersRecord, Key
+from jobs.records.tallies.confidence import ConfidencesRecord, Count, ProbabilitiesRecord
+from jobs.records.tallies.multi import MultiRecord
+from jobs.records.tallies.ranking import RankingRecord
 from savs.scores.groups import GROUPINGS, MILLION, Groups, Member
 from savs.scores.metrics import Tally
 

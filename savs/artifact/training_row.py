@@ -3,17 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from savs.data.labels import Label
 from savs.data.media import Digest, base_name
-
-
-class ManifestEntry(BaseModel):
-    """Base class of an artifact manifest's records: immutable, no unknown fields. Errors do not quote the
-    input: it may be a file that its writer must not see."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+from savs.readout.records import ManifestEntry
 
 
 def question_hash(question: str) -> str:
@@ -22,7 +16,7 @@ def question_hash(question: str) -> str:
 
 
 class TrainingRow(ManifestEntry):
-    """One example that the artifact was fitted on, with its identity (see `savs.readout.leaks`).
+    """One example that the artifact was fitted on, with its identity (see `savs.artifact.leaks`).
 
     sha256, sizes, names  of its media files, in order: hash of the bytes, number of bytes, and file name
     question_sha256       of the question as it was shown; None if the row cannot be recognised

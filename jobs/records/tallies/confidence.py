@@ -1,4 +1,4 @@
-"""Counts of confidence and sums of probabilities in JSON, as parts of a tally (`jobs.records.tally`)."""
+"""Counts of confidence and sums of probabilities in JSON, as parts of a tally."""
 
 from collections import Counter
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Rows by their scores in JSON, as parts of a tally (`jobs.records.tally`)."""
+"""Rows by their scores in JSON, as parts of a tally (`jobs.records.tallies.tally`)."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
-from jobs.records.confidence import Count
 from jobs.records.record import Record
+from jobs.records.tallies.confidence import Count
 from savs.scores.ranking import STEPS, Ranking
 
 

@@ -1,0 +1,1 @@
+"""Cuts manifests into shards, and finds what is odd about their rows."""

@@ -1,0 +1,1 @@
+"""Tallies as JSON: what the shards of a job have counted."""

@@ -1,0 +1,1 @@
+"""Artifacts: readouts on disk or S3, with all that is needed to use them again."""
