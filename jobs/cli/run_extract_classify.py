@@ -27,9 +27,13 @@ from jobs.cli.output.characters import printable
 
 @main.command()
 @click.option(
-    "--train", metavar="FILE", help="Labelled examples: a JSONL or JSON file, or a folder of splits."
+    "--train",
+    multiple=True,
+    metavar="DATASET",
+    help="Labelled examples: a file, a folder with one folder per class, or a folder of splits. Repeatable: "
+    "each is a task of its own on the same corpus.",
 )
-@click.option("--data", metavar="FILE", help="Corpus to label: a JSONL or JSON file, or a folder of splits.")
+@click.option("--data", metavar="DATASET", help="Corpus to label: a file, a folder, or a folder of splits.")
 @click.option(
     "--split",
     "splits",
@@ -43,7 +47,7 @@ from jobs.cli.output.characters import printable
 )
 @reports_errors
 def run(
-    train: str | None,
+    train: tuple[str, ...],
     data: str | None,
     splits: tuple[tuple[str, str, str], ...],
     name: str,
@@ -58,16 +62,19 @@ def run(
     Before the corpus is labelled, a pilot reads up to 800 of its rows, and the readout learns from them.
     These rows are not read again.
 
-    If both are folders, each pair of files with the same name is a split: NAME.<split> is fitted and
-    labelled for each, and a table of all splits is printed at the end.
+    --train and --data are JSONL, CSV, Parquet, tars, or folders of images and videos. Several --train files
+    share one pass through the corpus; NAME.<file> is fitted and labelled for each.
+
+    If both are folders of JSONL or JSON files, each pair of files with the same name is a split: NAME.<split>
+    is fitted and labelled for each, and a table of all splits is printed at the end.
 
     Example: savs-submit run --train train.jsonl --data corpus.jsonl --model demo
     --workspace results --name pets
     """
+    from jobs.records.job import RowOptions
     from jobs.submit.checks import check_model
-    from jobs.submit.pilot import LEARNING, with_pilot
-    from jobs.submit.splits import Split, splits_of
-    from jobs.submit.submission import classify_job, extract_job
+    from jobs.submit.splits import Split, splits_of, stems_of, tasks_of
+    from jobs.submit.steps import LEARNING, jobs_of_run
     from savs.errors import SettingsError
 
     prompt, decision = prompt_of(rest), decision_of(rest)
@@ -76,27 +83,23 @@ def run(
     check_model(model)
     if decision.needs_corpus and readout not in LEARNING:
         raise SettingsError(f"--target-precision and --prior estimated need --readout auto, not {readout}")
-    jobs, rows = [], {}
+    rows: dict[str, RowOptions] = {}
 
     def bring(address: str, option: str) -> str:
         [found] = bring_all(ledger.store, [address], option, how.what, tell)
         rows[found.address] = found.rows
         return found.address
 
-    if not splits:  # each of the two may become a file; splits are checked first
-        train, data = train and bring(train, "--train"), data and bring(data, "--data")
-    for part in splits_of(train, data, splits):
-        if splits:
-            part = Split(part.name, bring(part.train, "--train"), bring(part.data, "--data"))
-        common = {**how.job, "split": part.name}
-        fit: dict[str, Any] = {"heads": heads, "readout": readout, "prompt": prompt}
-        fit["rows"] = rows.get(part.train, how.what.rows)
-        first = extract_job(name, model, part.train, **(common | fit))
-        artifact = ledger.artifact_url(first.spec.name, first.job_id)
-        label = {"after": first.job_id, "decision": decision, "keep_vectors": keep_vectors}
-        label["rows"] = rows.get(part.data, how.what.rows)
-        later = classify_job(name, model, part.data, artifact, **(common | label))
-        jobs += [first, *(with_pilot(ledger, later) if readout in LEARNING else [later])]
+    stems = stems_of(train, "--train") if len(train) > 1 else []
+    if not splits:  # each of these may become a file; splits are checked first
+        train, data = tuple(bring(one, "--train") for one in train), data and bring(data, "--data")
+    parts = tasks_of(stems, train, data) if stems else splits_of(next(iter(train), None), data, splits)
+    if splits:
+        parts = [Split(p.name, bring(p.train, "--train"), bring(p.data, "--data")) for p in parts]
+    rows |= {url: how.what.rows for part in parts for url in (part.train, part.data) if url not in rows}
+    fit = how.job | {"heads": heads, "readout": readout, "prompt": prompt}
+    label = how.job | {"decision": decision, "keep_vectors": keep_vectors}
+    jobs = jobs_of_run(ledger, name, model, parts, bool(stems), rows, fit, label)
     submit_and_hand(ledger, jobs, how)
 
 
@@ -197,7 +200,7 @@ def classify(
     """
     from jobs.submit.artifacts import find_artifact
     from jobs.submit.checks import check_model
-    from jobs.submit.pilot import with_pilot
+    from jobs.submit.steps import with_pilot
     from jobs.submit.submission import AS_FITTED, AS_TRAINED, classify_jobs
     from jobs.submit.zero_shot import zero_shot_job
     from savs.errors import SettingsError

@@ -13,7 +13,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.prefetch import prefetch
 from jobs.records.job import HASH_DIGITS, Job, job_id
 from jobs.shards.allowed_roots import Roots
-from jobs.shards.rows import ShardRows, check_addresses, read_shard_rows
+from jobs.shards.rows import ShardRows, check_addresses, known_for, read_shard_rows
 from savs.errors import SavsError
 
 log = logging.getLogger("savs.together")
@@ -67,7 +67,7 @@ def carried_shards(ledger: Ledger, first: ShardRows, roots: Roots | None) -> lis
             if shard != first.shard or job.spec.source != first.job.spec.source:
                 return read_shard_rows(ledger, job, shard, roots)
             check_addresses(job, roots)
-            return ShardRows(job, shard, first.entries, first.inside)
+            return ShardRows(job, shard, first.entries, first.inside, known_for(ledger, job))
         except SavsError as error:
             log.warning("%s is not run in this pass: %s", companion, error)
             return None

@@ -109,9 +109,14 @@ def read_shard_rows(ledger: Ledger, job: Job, shard: Shard, roots: Roots | None)
         raise LedgerError(
             f"job {job.job_id}: shard {shard.number} has {len(found)} rows, but {shard.rows} were planned"
         )
+    inside = None if roots is None else roots.folders
+    return ShardRows(job, shard, found, inside, known_for(ledger, job))
+
+
+def known_for(ledger: Ledger, job: Job) -> Known:
+    """Return what the pilot has found that a job waited for; nothing if it waited for none."""
     after = awaited(job.spec)
-    known = known_of(ledger, after) if after is not None and is_pilot(after) else NOTHING
-    return ShardRows(job, shard, found, None if roots is None else roots.folders, known)
+    return known_of(ledger, after) if after is not None and is_pilot(after) else NOTHING
 
 
 def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]:

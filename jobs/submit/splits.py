@@ -56,6 +56,17 @@ def splits_of(train: str | None, data: str | None, given: Sequence[tuple[str, st
     return [Split(_checked(name, first[name]), first[name], second[name]) for name in sorted(first)]
 
 
+def tasks_of(stems: Sequence[str], train: Sequence[str], data: str | None) -> list[Split]:
+    """Return a split for each of several training files, all on the same corpus. Raises SettingsError."""
+    if data is None:
+        raise SettingsError("give --data, the corpus that all --train files are tasks of")
+    if folders := [url for url in (*train, data) if is_folder(url)]:
+        raise SettingsError(
+            f"{folders[0]} is a folder of manifests; with several --train, each and --data are one dataset"
+        )
+    return [Split(stem, one, data) for stem, one in zip(stems, train, strict=True)]
+
+
 def manifests_of(url: str, option: str) -> list[str]:
     """Return the manifests in the folder at `url`, or `url` itself if it is not a folder."""
     return sorted(_manifests(url, option).values()) if is_folder(url) else [url]

@@ -250,3 +250,49 @@ def test_plan_reads_datasets_and_writes_nothing(corpus: Corpus, workspace: Path,
     assert result.exit_code == 0, result.output
     assert "40 rows (image)" in result.stdout and "missing media files: 0" in result.stdout
     assert not workspace.exists()
+
+
+@pytest.mark.parametrize("readout", ["ridge", "auto"])
+def test_several_tasks_of_one_corpus_are_fitted_and_labelled_at_once(
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path, readout: str
+) -> None:
+    # given two tasks on the same pictures, and a corpus with a label for each
+    examples = read_jsonl(own_corpus.train)
+    other = [row | {"label": ("even", "odd")[n % 2]} for n, row in enumerate(examples)]
+    (own_corpus.folder / "parity.jsonl").write_text("\n".join(map(json.dumps, other)))
+    data = [row | {"labels": {"train": "star", "parity": "odd"}} for row in read_jsonl(own_corpus.data)]
+    own_corpus.data.write_text("\n".join(map(json.dumps, data)))
+
+    result = savs_submit(
+        *("run", "--train", own_corpus.train, "--train", own_corpus.folder / "parity.jsonl"),
+        *("--data", own_corpus.data, "--name", "both", "--model", qwen2_vl, "--workspace", workspace),
+        *("--readout", readout, "--shard-size", 7),
+    )
+
+    # then each row has a label of both, scored by its own, and one table ends it
+    assert result.exit_code == 0, result.output
+    jobs = [job for job in Ledger(str(workspace)).jobs() if job.spec.kind == "classify"]
+    assert sorted(job.spec.name for job in jobs) == ["both.parity", "both.train"]
+    rows = [
+        json.loads(row)
+        for row in savs_submit("results", "both", "--workspace", workspace).stdout.splitlines()
+    ]
+    for task, label, classes in (
+        ("both.train", "star", set(CLASSES)),
+        ("both.parity", "odd", {"even", "odd"}),
+    ):
+        mine = [row for row in rows if row["task"] == task]
+        assert len(mine) == ROWS and {row["label"] for row in mine} == {label}
+        assert {row["prediction"] for row in mine} <= classes
+    assert "both: 2 tasks" in result.stdout
+    # and the corpus went through the model once: both have the timings of the same passes
+    summaries = [json.loads((workspace / "jobs" / job.job_id / "summary.json").read_bytes()) for job in jobs]
+    assert summaries[0]["timings"]["seconds"] == summaries[1]["timings"]["seconds"]
+
+
+def test_several_tasks_need_one_corpus(own_corpus: Corpus, qwen2_vl: Path, workspace: Path) -> None:
+    twice = ("--train", own_corpus.train, "--train", own_corpus.data)
+
+    said = refused("run", *twice, "--name", "a", "--model", qwen2_vl, "--workspace", workspace)
+
+    assert "give --data, the corpus that all --train files are tasks of" in said

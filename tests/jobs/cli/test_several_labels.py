@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from jobs.ledger.ledger import Ledger
-from jobs.submit.pilot import with_pilot
+from jobs.submit.steps import with_pilot
 from jobs.submit.submission import classify_job, plan_job
 from savs.readout.decision import Decision
 from tests.jobs.conftest import Corpus, read_jsonl, savs_submit, tree, write_jsonl
