@@ -45,18 +45,21 @@ def jobs_of_run(
     rows        how the rows at an address are read
     fit, label  arguments of `extract_job` and of `classify_job`
     """
-    first = [
-        extract_job(name, model, one.train, split=one.name, **(fit | {"rows": rows.get(one.train, GENERAL)}))
-        for one in parts
-    ]
-    first = join_jobs(first) if together else first
-    later = []
-    for part, job in zip(parts, first, strict=True):
+
+    def fitted(part: Split) -> Job:
+        return extract_job(
+            name, model, part.train, split=part.name, **(fit | {"rows": rows.get(part.train, GENERAL)})
+        )
+
+    def labelled(part: Split, job: Job) -> list[Job]:
         artifact = ledger.artifact_url(job.spec.name, job.job_id)
         own = {"after": job.job_id, "split": part.name, "rows": rows.get(part.data, GENERAL)}
-        labelling = classify_job(name, model, part.data, artifact, **(label | own))
-        later.append(with_pilot(ledger, labelling) if fit["readout"] in LEARNING else [labelling])
-    if not together:
-        return [one for job, after in zip(first, later, strict=True) for one in (job, *after)]
+        later = classify_job(name, model, part.data, artifact, **(label | own))
+        return with_pilot(ledger, later) if fit["readout"] in LEARNING else [later]
+
+    if not together:  # one after the other, also in lists, which are sorted by time
+        return [one for part in parts for job in [fitted(part)] for one in (job, *labelled(part, job))]
+    first = join_jobs([fitted(part) for part in parts])
+    later = [labelled(part, job) for part, job in zip(parts, first, strict=True)]
     pilots = [pilot for *before, _ in later for pilot in before]
     return [*first, *pilots, *join_jobs([labelling for *_, labelling in later])]
