@@ -3,6 +3,8 @@
 import gzip
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -11,13 +13,17 @@ from savs.data.readers.folder import FolderReader, is_media
 from savs.data.readers.json_lines import JsonReader
 from savs.data.readers.reader import Given, Reader
 from savs.data.samples import PEEK_BYTES, base_of, head_of
+from savs.data.tar_headers import END, is_header
 from savs.errors import DatasetError, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 KINDS = ("jsonl", "csv", "parquet", "webdataset", "huggingface", "folder")
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
-TAR_AT = 257  # of the mark of a tar
+TAR_AT = 257  # of the mark of a tar, which the oldest lack
+PACKED_TAR = re.compile(r"\.(tar\.\w+|tgz)$", re.I)
+THREADS = 16  # files whose beginnings are read at the same time
+MAX_SHARDS = 1_000_000  # that a pattern may stand for
 MANIFESTS = (".json", ".jsonl")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SAVED = ("state.json", "dataset_dict.json")  # of a dataset that Hugging Face's save_to_disk wrote
@@ -59,8 +65,8 @@ def _folder(address: str, given: Given) -> Reader | None:
     if found := [name for name in METADATA if name in names]:
         reader = _file(join(address, found[0]), given, needed=True)
         return reader
-    for suffix in (".tar", ".parquet", ".arrow"):
-        if shards := [join(address, name) for name in names if name.endswith(suffix)]:
+    for suffix in (r"\.tar$", PACKED_TAR, r"\.parquet$", r"\.arrow$"):
+        if shards := [join(address, name) for name in names if re.search(suffix, name)]:
             return _shards(shards, given)
     if any(name.lower().endswith(MANIFESTS) for name in names) and not any(map(is_media, names)):
         return None
@@ -69,7 +75,10 @@ def _folder(address: str, given: Given) -> Reader | None:
 
 def _shards(addresses: Sequence[str], given: Given) -> Reader:
     """Return the reader of several files of one kind."""
-    kinds = {_kind_of(address) for address in addresses} if given.kind is None else {given.kind}
+    kinds = {str(given.kind)}
+    if given.kind is None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            kinds = {*pool.map(_kind_of, addresses)}
     if kinds == {"webdataset"}:
         from savs.data.readers.tar import TarReader
 
@@ -90,7 +99,6 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     needed  whether even a manifest has a reader
     """
     store, key = open_parent(address)
-    etag = store.etag(key)
     given = given if given.base is not None else _based(given, address)
     stream: IO[bytes] = store.open(key)
     head = head_of(stream)
@@ -98,6 +106,7 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     if kind in ("webdataset", "parquet", "arrow"):
         stream.close()
         return _shards([address], given)
+    etag = store.etag(key)  # reads all of a local file, which may be too large for that in the kinds above
     packed = head.startswith((GZIP, ZSTD))
     if packed:
         stream = _unpacked(stream, head, address)
@@ -106,6 +115,9 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
         except (OSError, EOFError) as error:
             raise DatasetError(f"{address} cannot be unpacked: {error}") from error
         kind = given.kind or kind_of(head)
+        if kind == "webdataset":
+            stream.close()
+            return _shards([address], replace(given, kind=kind))
     if kind == "jsonl":
         changed = packed or needed or bool(given.columns or given.class_names)
         if not changed:
@@ -126,8 +138,6 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
 
 
 def _based(given: Given, address: str) -> Given:
-    from dataclasses import replace
-
     return replace(given, base=base_of(address))
 
 
@@ -137,7 +147,7 @@ def kind_of(head: bytes) -> str | None:
         return "parquet"
     if head.startswith((ARROW, ARROW_STREAM)):
         return "arrow"
-    if head[TAR_AT : TAR_AT + 5] == b"ustar":
+    if head[TAR_AT : TAR_AT + 5] == b"ustar" or is_header(head) or head[: len(END)] == END:
         return "webdataset"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] in (b"{", b"["):
@@ -151,7 +161,9 @@ def kind_of(head: bytes) -> str | None:
 def _kind_of(address: str) -> str:
     store, key = open_parent(address)
     with store.open(key) as stream:
-        return kind_of(head_of(stream)) or "unknown"
+        head = head_of(stream)
+    packed = head.startswith((GZIP, ZSTD)) and re.search(PACKED_TAR, address)
+    return "webdataset" if packed else kind_of(head) or "unknown"
 
 
 def _unpacked(stream: IO[bytes], head: bytes, address: str) -> IO[bytes]:
@@ -176,6 +188,8 @@ def expand(pattern: str) -> list[str]:
 
     folder, _, name = pattern.rpartition("/")
     names = _braces(name)
+    if len(names) > MAX_SHARDS:
+        raise SettingsError(f"{pattern} stands for {len(names):,} files; at most {MAX_SHARDS:,} can be read")
     if not any(set("*?") & set(one) for one in names):
         return [f"{folder}/{one}" for one in names]
     there = [*open_store(folder).files("")]
@@ -192,7 +206,10 @@ def _braces(name: str) -> list[str]:
     numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
     if numbers:
         width = len(numbers[1])
-        parts = [f"{n:0{width}d}" for n in range(int(numbers[1]), int(numbers[2]) + 1)]
+        first, last = int(numbers[1]), int(numbers[2])
+        if not 0 <= last - first < MAX_SHARDS:
+            raise SettingsError(f"{{{found[1]}}} must go up, by less than {MAX_SHARDS:,}")
+        parts = [f"{n:0{width}d}" for n in range(first, last + 1)]
     else:
         parts = found[1].split(",")
     return [one for part in parts for one in _braces(name[: found.start()] + part + name[found.end() :])]
