@@ -80,9 +80,10 @@ def _opened(store: Store, key: str, address: ContainedPath, held: ExitStack) -> 
         return io.BytesIO(member)
     if isinstance(store, LocalStore):
         descriptor = held.enter_context(store.open(key)).fileno()
+        size = os.fstat(descriptor).st_size
 
         def read(offset: int, length: int) -> bytes:
-            return os.pread(descriptor, length, offset)
+            return os.pread(descriptor, length, offset) if offset < size else b""
     else:
         etag = store.etag(key)  # the parts must be those of one object
 

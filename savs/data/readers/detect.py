@@ -188,8 +188,6 @@ def expand(pattern: str) -> list[str]:
 
     folder, _, name = pattern.rpartition("/")
     names = _braces(name)
-    if len(names) > MAX_SHARDS:
-        raise SettingsError(f"{pattern} stands for {len(names):,} files; at most {MAX_SHARDS:,} can be read")
     if not any(set("*?") & set(one) for one in names):
         return [f"{folder}/{one}" for one in names]
     there = [*open_store(folder).files("")]
@@ -200,16 +198,21 @@ def expand(pattern: str) -> list[str]:
 
 
 def _braces(name: str) -> list[str]:
+    """Return what a name with braces stands for. Raises SettingsError if that is too much."""
     found = re.search(r"\{([^{}]*)\}", name)
     if found is None:
         return [name]
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    numbers = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1])
     if numbers:
-        width = len(numbers[1])
-        first, last = int(numbers[1]), int(numbers[2])
+        width, first, last = len(numbers[1]), int(numbers[1]), int(numbers[2])
         if not 0 <= last - first < MAX_SHARDS:
             raise SettingsError(f"{{{found[1]}}} must go up, by less than {MAX_SHARDS:,}")
-        parts = [f"{n:0{width}d}" for n in range(first, last + 1)]
+        parts = [f"{number:0{width}d}" for number in range(first, last + 1)]
     else:
         parts = found[1].split(",")
-    return [one for part in parts for one in _braces(name[: found.start()] + part + name[found.end() :])]
+    names: list[str] = []
+    for part in parts:
+        names += _braces(name[: found.start()] + part + name[found.end() :])
+        if len(names) > MAX_SHARDS:
+            raise SettingsError(f"{name} stands for more than {MAX_SHARDS:,} files; at most so many are read")
+    return names
