@@ -128,6 +128,15 @@ def test_a_sum_of_signed_bytes_is_taken_too() -> None:
     assert entries_of(bytes(block)).name == b"\xff\xfe.jpg"
 
 
+def test_times_in_gnus_own_headers_are_no_part_of_the_name() -> None:
+    block = bytearray(header(b"a.jpg", b"0"))
+    block[257:265], block[345:357] = b"ustar  \0", b"14707112017\0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+
+    assert entries_of(bytes(block)).name == b"a.jpg"
+
+
 @pytest.mark.parametrize(
     ("tar", "at"),
     [

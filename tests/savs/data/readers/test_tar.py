@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import tarfile
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from savs.data.readers.tar_index import MAX_TEXT_BYTES
 from savs.errors import DatasetError, NotFound, SettingsError
 from savs.storage import open_store
 from tests.faulty_s3 import FaultyS3
+from tests.jobs.conftest import wait_until
 from tests.savs.data.tars import tar_bytes, write_tar
 
 JPG = b"\xff\xd8picture"
@@ -361,6 +363,16 @@ def test_tars_on_s3_give_the_same_rows_in_few_requests(faulty: FaultyS3, tmp_pat
     assert len(reads) <= 1 + 4 + 1  # its kind, then around each large member
 
 
+def test_a_tar_of_small_members_on_s3_is_read_in_blocks(faulty: FaultyS3) -> None:
+    members = {f"{number:03d}.jpg": bytes(20_000) for number in range(500)}
+    open_store("s3://corpus/x").write("a.tar", tar_bytes(members))
+    faulty.seen.clear()
+
+    assert len(rows_of("s3://corpus/x/a.tar")) == 500
+
+    assert len([path for method, path, _ in faulty.seen if method == "GET"]) <= 8  # of 10 MB
+
+
 def test_a_damaged_tar_among_others_on_s3_is_an_error_after_the_rows_before_it(bucket: str) -> None:
     store = open_store("s3://corpus/shards")
     for number in range(40):
@@ -385,9 +397,12 @@ def test_sources_are_read_side_by_side_and_stop_when_nobody_takes_their_values()
         for value in range(100_000):
             yield number, value
 
+    before = threading.active_count()
+
     values = side_by_side([lambda n=n: source(n) for n in range(8)], 3, lambda value: 8)  # type: ignore[misc]
     taken = [next(values) for _ in range(1000)]
     values.close()  # type: ignore[attr-defined]
 
     assert taken == [(0, value) for value in range(1000)]
     assert sorted(begun) == [0, 1, 2]
+    wait_until(lambda: threading.active_count() == before, "the threads have ended")
