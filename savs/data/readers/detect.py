@@ -105,7 +105,7 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     kind = given.kind or kind_of(head)
     if kind in ("webdataset", "parquet", "arrow"):
         stream.close()
-        return _shards([address], given)
+        return _shards([address], replace(given, kind=kind) if kind == "webdataset" else given)
     etag = store.etag(key)  # reads all of a local file, which may be too large for that in the kinds above
     packed = head.startswith((GZIP, ZSTD))
     if packed:

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import IO, Any
 
 from pydantic_core import from_json, to_json
@@ -59,13 +59,18 @@ class LabelFile:
             if keyed is None:
                 keyed = self._choose([*values])
             key = values.pop(keyed, None)
-            if isinstance(key, str | int) and not isinstance(key, bool) and str(key):
-                self._add(str(key), values)
+            try:
+                text = str(key) if isinstance(key, str | int) and not isinstance(key, bool) else ""
+                row = to_json({name: value for name, value in values.items() if value not in (None, "")})
+            except ValueError as error:  # a number of thousands of digits, or text that is not UTF-8
+                self._bad.append(f"{keyed}: {error}")
+                continue
+            if text:
+                self._add(text, row)
             else:
                 self._bad.append(f"a row has no {keyed!r}")
 
-    def _add(self, key: str, values: Mapping[str, Any]) -> None:
-        row = to_json({name: value for name, value in values.items() if value not in (None, "")})
+    def _add(self, key: str, row: bytes) -> None:
         if (number := self._numbers.get(key)) is not None:
             self._twice.append(key)
             self._rows[number] = row
@@ -90,7 +95,10 @@ class LabelFile:
 
     def _csv(self, stream: IO[bytes], head: bytes) -> Iterator[dict[str, Any]]:
         csv.field_size_limit(MAX_LINE_BYTES)
-        encoding = encoding_of(head)
+        try:
+            encoding = encoding_of(head)
+        except SettingsError as error:
+            raise SettingsError(f"--label-file: {self.address}: {error}") from error
         text = io.TextIOWrapper(stream, encoding, newline="")
         lines = csv.reader(text, delimiter=delimiter_of(head.decode(encoding, "ignore")), strict=True)
         names = [name.strip() for name in next(lines, [])]

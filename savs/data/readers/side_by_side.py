@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+NAME = "side by side"  # of the threads
 BATCH = 256  # values that a thread hands over at once
 BATCH_BYTES = 2**20
 AHEAD = 2  # batches of each source that wait to be taken
@@ -28,7 +29,7 @@ def side_by_side(
     def begin() -> None:
         if (source := next(left, None)) is not None:
             begun.append(Queue(AHEAD))
-            Thread(target=_fill, args=(source, begun[-1], stop, size), daemon=True).start()
+            Thread(target=_fill, args=(source, begun[-1], stop, size), name=NAME, daemon=True).start()
 
     try:
         for _ in range(threads):

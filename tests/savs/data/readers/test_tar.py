@@ -18,7 +18,7 @@ from savs.data.formats import CELLS, UNUSABLE
 from savs.data.readers.detect import expand, open_reader
 from savs.data.readers.reader import Given
 from savs.data.readers.repeated_keys import RepeatedKeys
-from savs.data.readers.side_by_side import side_by_side
+from savs.data.readers.side_by_side import NAME, side_by_side
 from savs.data.readers.tar import TarReader
 from savs.data.readers.tar_index import MAX_TEXT_BYTES
 from savs.errors import DatasetError, NotFound, SettingsError
@@ -210,6 +210,34 @@ def test_a_label_file_without_keys_and_one_that_is_not_there_are_refused(tmp_pat
         reader_of(path, sidecar=str(tmp_path / "new.csv"))
     with pytest.raises(NotFound, match=r"none\.csv"):
         reader_of(path, sidecar=str(tmp_path / "none.csv"))
+    with pytest.raises(SettingsError, match=r"--label-file: .*a\.tar: it has zero bytes"):
+        reader_of(path, sidecar=str(path))
+
+
+@given(
+    st.lists(st.sampled_from([*"{[\"':,]}\n\t01k", '"key"', "\xff", "\0", '{"key": "0", "label": "x"}\n']))
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_label_file_is_read_or_refused(tmp_path: Path, parts: list[str]) -> None:
+    path = write_tar(tmp_path / "a.tar", {"0.jpg": JPG})
+    for begin in ("", "key,label\n", '{"key": 1' + "0" * 5000 + "}\n"):
+        (tmp_path / "labels").write_bytes((begin + "".join(parts)).encode("latin-1"))
+        try:
+            reader = reader_of(path, sidecar=str(tmp_path / "labels"))
+        except (SettingsError, DatasetError):
+            continue
+        assert len([*reader.rows()]) == 1
+        assert reader.found()
+
+
+def test_a_label_file_on_s3_is_read(bucket: str) -> None:
+    store = open_store("s3://corpus/x")
+    store.write("a.tar", tar_bytes({"0.jpg": JPG, "1.jpg": JPG}))
+    store.write("new.csv", b"key;label\n1;cat\n")
+
+    rows = rows_of("s3://corpus/x/a.tar", sidecar="s3://corpus/x/new.csv")
+
+    assert [row.get("label") for row in rows] == [None, "cat"]
 
 
 def test_the_identity_is_that_of_all_tars_and_of_the_label_file(tmp_path: Path) -> None:
@@ -397,12 +425,10 @@ def test_sources_are_read_side_by_side_and_stop_when_nobody_takes_their_values()
         for value in range(100_000):
             yield number, value
 
-    before = threading.active_count()
-
     values = side_by_side([lambda n=n: source(n) for n in range(8)], 3, lambda value: 8)  # type: ignore[misc]
     taken = [next(values) for _ in range(1000)]
     values.close()  # type: ignore[attr-defined]
 
     assert taken == [(0, value) for value in range(1000)]
     assert sorted(begun) == [0, 1, 2]
-    wait_until(lambda: threading.active_count() == before, "the threads have ended")
+    wait_until(lambda: NAME not in {one.name for one in threading.enumerate()}, "the threads have ended")
