@@ -9,7 +9,8 @@ from savs.errors import BadRow
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a tar: the place of its header, and its own bytes behind it, both in bytes."""
+    """A member of a tar: the offset of its header, or of the first of its extended headers, and the number of
+    its own bytes behind them."""
 
     header: int
     size: int

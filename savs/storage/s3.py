@@ -45,7 +45,7 @@ class S3Store:
             return NotFound(f"there is no bucket {self.bucket!r} ({where})")
         if code in ("404", "NoSuchKey"):
             return NotFound(f"{where} does not exist")
-        if code in ("412", "PreconditionFailed"):
+        if code in ("412", "PreconditionFailed", "416", "InvalidRange"):  # of a range: it has become shorter
             return Changed(f"{where} has changed since the job was planned; submit it again")
         return StorageError(f"{where}: {error}")
 

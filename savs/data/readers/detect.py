@@ -4,6 +4,7 @@ import gzip
 import io
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,13 +17,17 @@ from savs.data.readers.json_lines import JsonReader
 from savs.data.readers.reader import Given, Reader
 from savs.data.rows import is_list, read_rows
 from savs.data.samples import PEEK_BYTES, base_of, head_of, parse_row
+from savs.data.tar_headers import END, is_header
 from savs.errors import BadRow, DatasetError, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 KINDS = ("jsonl", "csv", "parquet", "webdataset", "huggingface", "folder")
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
-TAR_AT = 257  # of the mark of a tar
+TAR_AT = 257  # of the mark of a tar, which the oldest lack
+PACKED_TAR = re.compile(r"\.(tar\.\w+|tgz)$", re.I)
+THREADS = 16  # files whose beginnings are read at the same time
+MAX_SHARDS = 1_000_000  # that a pattern may stand for
 MANIFESTS = (".json", ".jsonl")
 LOOKED_AT = 10_000  # files of a folder, to find out what it is
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -69,8 +74,8 @@ def _folder(address: str, given: Given) -> Reader | None:
     if found := [name for name in METADATA if name in names]:
         reader = _file(join(address, found[0]), given, needed=True)
         return reader
-    for suffix in (".tar", ".parquet", ".arrow"):
-        if shards := [join(address, name) for name in names if name.endswith(suffix)]:
+    for suffix in (r"\.tar$", PACKED_TAR, r"\.parquet$", r"\.arrow$"):
+        if shards := [join(address, name) for name in names if re.search(suffix, name)]:
             return _shards(shards, given)
     if any(name.lower().endswith(MANIFESTS) for name in names) and not any(map(is_media, names)):
         return None
@@ -79,7 +84,10 @@ def _folder(address: str, given: Given) -> Reader | None:
 
 def _shards(addresses: Sequence[str], given: Given) -> Reader:
     """Return the reader of several files of one kind."""
-    kinds = {_kind_of(address) for address in addresses} if given.kind is None else {given.kind}
+    kinds = {str(given.kind)}
+    if given.kind is None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            kinds = {*pool.map(_kind_of, addresses)}
     if kinds == {"webdataset"}:
         from savs.data.readers.tar import TarReader
 
@@ -100,14 +108,14 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     needed  whether even a manifest has a reader
     """
     store, key = open_parent(address)
-    etag = store.etag(key)
     given = given if given.base is not None else _based(given, address)
     stream: IO[bytes] = store.open(key)
     head = head_of(stream)
     kind = given.kind or kind_of(head)
     if kind in ("webdataset", "parquet", "arrow"):
         stream.close()
-        return _shards([address], given)
+        return _shards([address], replace(given, kind=kind) if kind == "webdataset" else given)
+    etag = store.etag(key)  # reads all of a local file, which may be too large for that in the kinds above
     packed = head.startswith((GZIP, ZSTD))
     if packed:
         stream = _unpacked(stream, head, address)
@@ -116,6 +124,9 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
         except (OSError, EOFError) as error:
             raise DatasetError(f"{address} cannot be unpacked: {error}") from error
         kind = given.kind or kind_of(head)
+        if kind == "webdataset":
+            stream.close()
+            return _shards([address], replace(given, kind=kind))
     if kind == "jsonl":
         mapped = needed or bool(given.columns or given.class_names) or (given.general and _is_foreign(head))
         if packed or mapped:
@@ -158,7 +169,7 @@ def kind_of(head: bytes) -> str | None:
         return "parquet"
     if head.startswith((ARROW, ARROW_STREAM)):
         return "arrow"
-    if head[TAR_AT : TAR_AT + 5] == b"ustar":
+    if head[TAR_AT : TAR_AT + 5] == b"ustar" or is_header(head) or head[: len(END)] == END:
         return "webdataset"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text or text[:1] in (b"{", b"["):
@@ -172,7 +183,9 @@ def kind_of(head: bytes) -> str | None:
 def _kind_of(address: str) -> str:
     store, key = open_parent(address)
     with store.open(key) as stream:
-        return kind_of(head_of(stream)) or "unknown"
+        head = head_of(stream)
+    packed = head.startswith((GZIP, ZSTD)) and re.search(PACKED_TAR, address)
+    return "webdataset" if packed else kind_of(head) or "unknown"
 
 
 def _unpacked(stream: IO[bytes], head: bytes, address: str) -> IO[bytes]:
@@ -205,13 +218,21 @@ def expand(pattern: str) -> list[str]:
 
 
 def _braces(name: str) -> list[str]:
+    """Return what a name with braces stands for. Raises SettingsError if that is too much."""
     found = re.search(r"\{([^{}]*)\}", name)
     if found is None:
         return [name]
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    numbers = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1])
     if numbers:
-        width = len(numbers[1])
-        parts = [f"{n:0{width}d}" for n in range(int(numbers[1]), int(numbers[2]) + 1)]
+        width, first, last = len(numbers[1]), int(numbers[1]), int(numbers[2])
+        if not 0 <= last - first < MAX_SHARDS:
+            raise SettingsError(f"{{{found[1]}}} must go up, by less than {MAX_SHARDS:,}")
+        parts = [f"{number:0{width}d}" for number in range(first, last + 1)]
     else:
         parts = found[1].split(",")
-    return [one for part in parts for one in _braces(name[: found.start()] + part + name[found.end() :])]
+    names: list[str] = []
+    for part in parts:
+        names += _braces(name[: found.start()] + part + name[found.end() :])
+        if len(names) > MAX_SHARDS:
+            raise SettingsError(f"{name} stands for more than {MAX_SHARDS:,} files; at most so many are read")
+    return names

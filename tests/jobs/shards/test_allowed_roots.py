@@ -3,8 +3,13 @@ from pathlib import Path
 import pytest
 
 from jobs.shards.allowed_roots import Roots
+from savs.data.contained import ContainedPath, Member
+from savs.data.media import hash_media
+from savs.data.readers.reader import Given
+from savs.data.readers.tar import TarReader
 from savs.data.samples import Sample
 from savs.errors import ForbiddenAddress, ForbiddenMedia
+from tests.savs.data.tars import write_tar
 
 
 @pytest.fixture
@@ -138,3 +143,36 @@ def test_a_link_to_itself_and_a_name_with_a_nul_are_answered_like_other_paths(
     assert roots.allow(f"{shared}/loop.png")  # and opening it is an error of its row
     assert not roots.allow(f"{tmp_path}/secret/loop.png")
     assert not roots.allow(f"{shared}/a\0b.png")
+
+
+def member_of(container: Path, name: str) -> ContainedPath:
+    place = next(place for place in TarReader([str(container)], Given()).rows())["$cells"][0]
+    return ContainedPath.of(f"{container}#{name}", str(container), Member(*place[1:]))
+
+
+def test_a_member_is_allowed_where_its_tar_is_whatever_it_is_called(shared: Path) -> None:
+    names = ("../../secret/a.png", "/etc/passwd.png")
+    roots = Roots.of([str(shared)])
+
+    for name in names:
+        inside = write_tar(shared / "a.tar", {name: b"picture"})
+        outside = write_tar(shared.parent / "secret" / "a.tar", {name: b"secret"})
+        allowed = Sample(0, "0", (member_of(inside, name),), "What?")
+        roots.check_media(allowed)
+        assert hash_media(roots.confine(allowed).media[0]).size == len(b"picture")
+        with pytest.raises(ForbiddenMedia, match="SAVS_ALLOWED_ROOTS"):
+            roots.check_media(Sample(0, "0", (member_of(outside, name),), "What?"))
+
+
+def test_a_tar_that_is_exchanged_for_a_link_after_the_check_is_not_read(shared: Path) -> None:
+    inside = write_tar(shared / "a.tar", {"a.png": b"picture"})
+    outside = write_tar(shared.parent / "secret" / "a.tar", {"a.png": b"secret!"})
+    roots = Roots.of([str(shared)])
+    sample = Sample(0, "0", (member_of(inside, "a.png"),), "What?")
+    roots.check_media(sample)
+
+    inside.unlink()
+    inside.symlink_to(outside)
+
+    with pytest.raises(ForbiddenMedia, match="a link that leads out of"):
+        hash_media(roots.confine(sample).media[0])

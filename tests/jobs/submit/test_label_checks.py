@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from jobs.plans import label_checks
 from jobs.plans.planner import plan_manifest
 from jobs.plans.survey import Survey
-from jobs.submit import label_checks
 from tests.jobs.conftest import savs_submit, write_jsonl
 
 QUESTION = "What is it?"
