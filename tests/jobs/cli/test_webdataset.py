@@ -217,6 +217,6 @@ def test_an_item_that_cannot_be_used_fails_its_row_and_a_damaged_tar_is_told_bef
     path = folder / "corpus" / "corpus-002.tar"
     path.write_bytes(path.read_bytes()[:3000])
     damaged = savs_submit(*run_tars(folder, names, tmp_path / "other"))
-    assert damaged.exit_code == 1
+    assert damaged.exit_code == 2
     assert "corpus-002.tar is damaged at byte" in damaged.stderr
     assert not (tmp_path / "other" / "jobs").exists()
