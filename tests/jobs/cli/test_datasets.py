@@ -8,7 +8,19 @@ import pytest
 from jobs.ledger.ledger import Ledger
 from tests.jobs.cli import datasets
 from tests.jobs.cli.datasets import Write, brought, ran, rows_in, uploaded, votes, votes_of
-from tests.jobs.conftest import CLASSES, QUESTION, ROWS, Corpus, Finished, read_jsonl, savs_submit
+from tests.jobs.conftest import (
+    CLASSES,
+    HEADS,
+    QUESTION,
+    ROWS,
+    Corpus,
+    Finished,
+    commits,
+    read_jsonl,
+    savs_submit,
+    started,
+    wait_until,
+)
 
 FORMS = [
     datasets.as_csv,
@@ -296,3 +308,60 @@ def test_several_tasks_need_one_corpus(own_corpus: Corpus, qwen2_vl: Path, works
     said = refused("run", *twice, "--name", "a", "--model", qwen2_vl, "--workspace", workspace)
 
     assert "give --data, the corpus that all --train files are tasks of" in said
+
+
+def spoil(write: Write, folder: Path) -> tuple[Path, bytes]:
+    """Damages media of a corpus in place; returns the file and what it was."""
+    name = {
+        datasets.as_csv: "pictures/item-00.png",
+        datasets.as_folder: "photos/all/0000.png",
+        datasets.as_images_in_parquet: "data.parquet",
+        datasets.as_saved: "saved/data-00000-of-00001.arrow",
+    }[write]
+    file = folder / name
+    before = file.read_bytes()
+    at = before.index(b"\x89PNG")
+    file.write_bytes(before[: at + 1] + b"XXXXXXXXXXXX" + before[at + 13 :])
+    return file, before
+
+
+@pytest.mark.parametrize(
+    "write",
+    [datasets.as_csv, datasets.as_folder, datasets.as_images_in_parquet, datasets.as_saved],
+    ids=lambda write: write.__name__,
+)
+def test_retry_reads_the_media_of_each_kind_again(
+    corpus: Corpus, calm: Finished, qwen2_vl: Path, workspace: Path, tmp_path: Path, write: Write
+) -> None:
+    data = brought(corpus, write, tmp_path / "in", "corpus")
+    file, whole = spoil(write, tmp_path / "in" / "corpus")
+    ran(qwen2_vl, workspace, corpus.train, data, code=3)
+    failed = [row["index"] for row in rows_in(workspace) if "error" in row]
+    assert failed and failed[0] == 0
+
+    file.write_bytes(whole)
+    said = savs_submit("retry", "shapes", "--workspace", workspace)
+
+    assert said.exit_code == 0, said.output
+    assert same(rows_in(workspace), calm, write)
+
+
+@pytest.mark.parametrize(
+    "write", [datasets.as_csv, datasets.as_images_in_parquet], ids=lambda write: write.__name__
+)
+def test_a_killed_run_goes_on_with_its_manifest(
+    corpus: Corpus, calm: Finished, qwen2_vl: Path, workspace: Path, tmp_path: Path, write: Write
+) -> None:
+    data = brought(corpus, write, tmp_path / "in", "corpus")
+    command = ("run", "--train", corpus.train, "--data", data, "--name", "shapes", "--model", qwen2_vl)
+    how = ("--workspace", workspace, "--heads", HEADS, "--readout", "reference", "--shard-size", 4)
+    more = ("--batch-tokens", 200, "--question", QUESTION)
+    with started(*command, *how, *more) as process:
+        wait_until(lambda: commits(workspace, "classify") >= 2, "two shards of the corpus")
+        process.kill()
+        process.wait()
+
+    said = savs_submit("resume", "shapes", "--workspace", workspace)
+
+    assert said.exit_code == 0, said.output
+    assert same(rows_in(workspace), calm, write)
