@@ -36,7 +36,7 @@ BAD_LINES = [
     (b"\xff\xfe\xfa", "not UTF-8"),
     (b"42", "not an object but a number"),
     ({**GOOD, "label": None}, "'label' is missing"),
-    ({**GOOD, "label": ["circle"]}, "'label' must be text, not a list"),
+    ({**GOOD, "label": {"circle": 1}}, "'label' must be text, not an object"),
     ({**GOOD, "question": 7}, "'question' must be text, not a number"),
     ({**GOOD, "image": [GOOD["image"], 3]}, "'image' must be a path or a list of paths"),
     ({**GOOD, "question_id": 1.5}, "'question_id' must be text or a whole number"),
