@@ -84,11 +84,14 @@ def parse_line(line: Line, reading: Reading, *, labelled: bool) -> Sample:
     label is missing."""
     row = parse_row(line)
     found = fields_of(row, reading.format, labelled=labelled, question=reading.question)
-    media = tuple([locate(path, reading) for path in found.media])
+    if CELLS in row:  # a reader has written it: addresses are whole
+        media = contained(found.media, row[CELLS])
+    else:
+        media = tuple([locate(path, reading) for path in found.media])
     return Sample(
         line.index,
         str(line.index) if found.id is None else found.id,
-        contained(media, row[CELLS]) if CELLS in row else media,
+        media,
         found.question,
         found.label,
         found.group,

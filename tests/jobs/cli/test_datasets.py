@@ -365,3 +365,13 @@ def test_a_killed_run_goes_on_with_its_manifest(
 
     assert said.exit_code == 0, said.output
     assert same(rows_in(workspace), calm, write)
+
+
+def test_a_prefix_of_paths_is_no_matter_of_media_inside_of_tables(
+    corpus: Corpus, calm: Finished, qwen2_vl: Path, workspace: Path, tmp_path: Path
+) -> None:
+    data = brought(corpus, datasets.as_images_in_parquet, tmp_path / "in", "corpus")
+
+    ran(qwen2_vl, workspace, corpus.train, data, "--strip-prefix", str(tmp_path))
+
+    assert same(rows_in(workspace), calm, datasets.as_images_in_parquet)
