@@ -11,7 +11,7 @@ import grimp
 WINGS = (
     "workers",
     *("jobs.cli", "jobs.run", "jobs.queue", "jobs.submit", "jobs.reduce", "jobs.plans", "jobs.shards"),
-    *("jobs.ledger", "jobs.records", "jobs.settings", "jobs.paths"),
+    *("jobs.exports", "jobs.ledger", "jobs.records", "jobs.settings", "jobs.paths"),
     *("savs.demo", "savs.loading", "savs.artifact", "savs.readout", "savs.engine", "savs.estimators"),
     *("savs.model", "savs.scores", "savs.data", "savs.storage", "savs.errors", "savs.timings"),
 )

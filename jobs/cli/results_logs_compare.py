@@ -1,9 +1,10 @@
 """Commands that show the results of jobs: `results`, `logs`, `compare`."""
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,10 +23,24 @@ if TYPE_CHECKING:
 @main.command(short_help="Print the labels, in manifest order.")
 @name_argument
 @click.option("--out", help="File or s3:// address to write. Default: standard output.")
+@click.option(
+    "--to",
+    metavar="TARGET",
+    help="Write a table or another tool's form instead: a file .parquet or .csv, label-studio:FILE, "
+    "coco:FILE, cleanlab:DIR, or imagefolder:DIR.",
+)
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="With --to imagefolder: leave out items of less confidence.",
+)
 @click.option("--partial", is_flag=True, help="Exit with 0 although rows are missing.")
 @workspace_option
 @reports_errors
-def results(name: str, out: str | None, partial: bool, workspace: str | None) -> None:
+def results(
+    name: str, out: str | None, to: str | None, min_confidence: float, partial: bool, workspace: str | None
+) -> None:
     """Print the newest labels of NAME: a JSON object per row, in manifest order.
 
     If NAME has splits, the splits follow one another; `task` in a row names the split. If rows are missing,
@@ -33,10 +48,23 @@ def results(name: str, out: str | None, partial: bool, workspace: str | None) ->
 
     Example: savs-submit results pets --workspace results --out labels.jsonl
     """
+    from jobs.exports.target import export
+    from savs.errors import SettingsError
+
     ledger = ledger_of(workspace)
     missing: list[str] = []
-    rows = _rows(ledger, _labelled(ledger, name), missing.append)
-    if out is None or out == "-":
+    jobs = _labelled(ledger, name)
+    rows = _rows(ledger, jobs, missing.append)
+    if to is not None and out is not None:
+        raise SettingsError("--out writes JSONL, --to another form; give one of them")
+    if to is not None:
+
+        def read() -> "Iterator[dict[str, Any]]":
+            missing.clear()
+            return map(json.loads, _rows(ledger, jobs, missing.append))
+
+        click.echo(printable(export(read, to, min_confidence)))
+    elif out is None or out == "-":
         with click.open_file("-", "wb") as stream:
             stream.writelines(rows)  # click ends quietly if it is closed
     else:

@@ -6,6 +6,7 @@ Images are decoded in this process (`savs.data.images`), videos in processes of 
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -131,6 +132,15 @@ def hash_media(address: str) -> Digest:
     except OSError as error:
         raise UnreadableMedia(f"{name} cannot be read: {error.strerror}") from error
     return Digest(size, digest.hexdigest())
+
+
+def copy_media(address: str, file: IO[bytes]) -> None:
+    """Write the bytes at `address` into a file; they are not decoded. Raises as `hash_media`."""
+    try:
+        with _stream(address) as stream:
+            shutil.copyfileobj(stream, file, BLOCK_BYTES)
+    except OSError as error:
+        raise UnreadableMedia(f"{_name(address)} cannot be read: {error.strerror}") from error
 
 
 def read_bytes(stream: IO[bytes], name: str) -> bytes:

@@ -1,0 +1,1 @@
+"""Result rows in the forms of other tools."""
