@@ -67,6 +67,8 @@ def test_the_labels_and_votes_are_those_of_the_same_items_in_jsonl(
 
     assert same(rows_in(workspace), calm, write)
     assert f"{data}: {FOUND[write]}" in said.stderr.splitlines()
+    if write not in (datasets.as_csv, datasets.as_folder):
+        return
     # and the same command joins the same jobs, whose manifests are there already
     before = sorted(file.name for file in (workspace / "manifests").iterdir())
     again = ran(qwen2_vl, workspace, train, data)
@@ -91,7 +93,7 @@ def test_a_bucket_is_as_good_as_a_folder(
     )
     uploaded(s3_server, bucket, tmp_path)
 
-    ran(qwen2_vl, f"s3://{bucket}/results", train, data)
+    ran(qwen2_vl, f"s3://{bucket}/results", train, data, "--shard-size", 40)
 
     rows = rows_in(f"s3://{bucket}/results")
     assert same(rows, calm, write)
