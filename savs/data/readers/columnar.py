@@ -186,8 +186,8 @@ def _arrow_batches(stream: IO[bytes], part: _Part) -> Iterator[_Batch]:
     for place, whole in arrow_batches(stream, [*part.names, *filter(None, [part.image])]):
         if place is None and part.cell:
             raise DatasetError(
-                f"{part.address} is an Arrow stream with a dictionary, in which images cannot be found again; "
-                "write it as an Arrow file, or as Parquet"
+                f"{part.address} is an Arrow stream with a dictionary, in which images cannot be found "
+                "again; write it as an Arrow file, or as Parquet"
             )
         for first in range(0, whole.num_rows, ROWS_AT_ONCE):
             batch = whole.slice(first, ROWS_AT_ONCE)

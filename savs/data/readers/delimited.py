@@ -9,7 +9,7 @@ from typing import IO
 from savs.data.readers.columns import choose_columns, row_of
 from savs.data.readers.reader import Given, Row, unusable
 from savs.data.rows import MAX_LINE_BYTES
-from savs.data.samples import Reading
+from savs.data.samples import PEEK_BYTES, Reading
 from savs.errors import BadRow, DatasetError, SettingsError
 
 DELIMITERS = ",;\t|"
@@ -130,8 +130,8 @@ def encoding_of(head: bytes, address: str) -> str:
     try:
         head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else the head ends within a letter
-            return FALLBACK
+        within = error.reason == "unexpected end of data" and len(head) == PEEK_BYTES
+        return "utf-8" if within else FALLBACK  # the head of a longer file may end within a letter
     return "utf-8"
 
 
