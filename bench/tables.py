@@ -36,7 +36,6 @@ def _columns(first: int, last: int) -> dict[str, list[object]]:
         "image": [f"images/{n % 1000:03d}/picture-{n:09d}.jpg" for n in numbers],
         "label": [CLASSES[n % 4] for n in numbers],
         "id": [*numbers],
-        "width": [n % 1999 for n in numbers],
         "caption": [f"a photo of a {CLASSES[n % 4]}, taken on day {n % 365}" for n in numbers],
     }
 
@@ -78,12 +77,12 @@ def bring(path: str, workspace: str, rows: int) -> float:
         manifests.open_reader = lambda address, given: FolderReader(_Names(rows), address, given)
     began = time.monotonic()
     found = manifests.bring(open_store(workspace), path or "/nowhere", "--data", RowOptions(), Given())
-    assert f"{rows:,} rows" in str(found.said), found.said
+    assert f"{rows:,} rows" in str(found.said)
     return time.monotonic() - began
 
 
 def main(rows: int) -> int:
-    figures = []
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="savs-bench-") as place:
         for kind in ("csv", "parquet", "folder"):
             path = "" if kind == "folder" else f"{place}/rows.{kind}"
@@ -97,8 +96,6 @@ def main(rows: int) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     sys.exit(main(parser.parse_args().rows))

@@ -101,7 +101,9 @@ def arrow_batch(stream: IO[bytes], place: int, column: str) -> "pyarrow.RecordBa
         batch = ipc.open_file(stream).get_batch(place)
     else:
         schema = ipc.read_schema(stream)
-        batch = ipc.read_record_batch(_message(stream, place), schema)
+        if (message := _message(stream, place)) is None:
+            raise IndexError(f"it has no batch at {place}")
+        batch = ipc.read_record_batch(message, schema)
     return checked(batch, [name_of(column, batch.schema.names)])
 
 

@@ -35,18 +35,14 @@ def check_read(row: dict[str, Any]) -> None:
 def _values(column: "pyarrow.Array") -> list[Any]:
     import pyarrow
 
-    types = pyarrow.types
     try:
         return list(column.to_pylist())
     except (ValueError, OverflowError):
-        if types.is_timestamp(column.type):
-            # The name of its zone may be unknown here; the point in time is not.
-            zone = column.type.tz and "UTC"
-            return list(
-                column.cast(pyarrow.timestamp(column.type.unit, zone)).cast(pyarrow.string()).to_pylist()
-            )
-        if types.is_temporal(column.type):
-            return list(column.cast(pyarrow.string()).to_pylist())
+        kind = column.type
+        if pyarrow.types.is_timestamp(kind):
+            # The name of its zone may be unknown here; the point in time is not. Python has microseconds.
+            unit = "us" if kind.unit == "ns" else kind.unit
+            column = column.cast(pyarrow.timestamp(unit, kind.tz and "UTC"), safe=False)
         return [_value(one) for one in column]
 
 
@@ -54,4 +50,5 @@ def _value(scalar: "pyarrow.Scalar") -> Any:
     try:
         return scalar.as_py()
     except (ValueError, OverflowError) as error:
-        return _Unreadable(str(error))
+        number = getattr(scalar, "value", None)  # of a time that Python does not have: the year 33658
+        return number if isinstance(number, int) else _Unreadable(str(error))

@@ -50,7 +50,7 @@ def test_columns_that_cannot_be_chosen_are_refused(
 
 @pytest.mark.parametrize("image", [None, "", [], " ", 5, ["a.jpg", None]])
 def test_a_row_without_its_image_is_no_question_about_text(image: Any) -> None:
-    with pytest.raises(BadRow, match="'image' (is empty|must hold paths)"):
+    with pytest.raises(BadRow, match=r"'image' (is empty|must hold paths)"):
         row(image=image, question="What?")
 
 
