@@ -4,8 +4,7 @@ Rows of a CSV and of a Parquet file, and the files of a folder, are written as a
 on disk (`jobs.submit.manifests.bring`), each in a separate process. The datasets are generated first. The
 folder is a store that lists names without files, since 10^6 files take longer to make than to list.
 
-`python -m bench.tables --rows 10000000` takes about ten minutes on two cores. The exit code is 1 if a bar is
-missed.
+`--rows 10000000` takes about six minutes on two cores. The exit code is 1 if a bar is missed.
 """
 
 import argparse

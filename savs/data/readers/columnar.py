@@ -69,7 +69,7 @@ class ColumnarReader:
         with open_file(addresses[0]) as stream:
             self.kind = "Parquet" if stream.read(4) == PARQUET else "Arrow"
             stream.seek(0)
-            self.layout = Layout.of(self._schema(stream, addresses[0]))
+            self.layout = self._layout(stream, addresses[0])
         self.columns = self.layout.without_bytes(
             choose_columns(self.layout.names, given, addresses[0]), addresses[0]
         )
@@ -97,7 +97,7 @@ class ColumnarReader:
                 yield from self._rows_of(stream, self._part(stream, address, mark))
 
     def _part(self, stream: IO[bytes], address: str, mark: str) -> _Part:
-        layout = Layout.of(self._schema(stream, address))
+        layout = self._layout(stream, address)
         if missing := [one for one in self.columns.fields.values() if one not in layout.names]:
             raise DatasetError(f"{address} has no column {missing[0]!r}, which {self.addresses[0]} has")
         others = tuple(name for name in self.columns.others if name in layout.names)
@@ -131,14 +131,14 @@ class ColumnarReader:
                 yield row
                 number += 1
 
-    def _schema(self, stream: IO[bytes], address: str) -> "pyarrow.Schema":
+    def _layout(self, stream: IO[bytes], address: str) -> Layout:
         import pyarrow
 
         try:
             if self.kind == "Parquet":
-                return open_parquet(stream, address).schema_arrow
-            return arrow_schema(stream)
-        except (pyarrow.ArrowException, OSError) as error:
+                return Layout.of(open_parquet(stream, address).schema_arrow)
+            return Layout.of(arrow_schema(stream))
+        except (pyarrow.ArrowException, OSError, ValueError) as error:  # also of names that are not UTF-8
             raise DatasetError(f"{address} is no whole {self.kind} file: {error}") from error
         finally:
             stream.seek(0)

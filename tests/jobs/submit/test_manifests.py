@@ -60,6 +60,8 @@ def test_a_manifest_without_what_was_found_in_it_is_written_again(store: Store, 
     store.write(manifest, whole[:100])
 
     assert brought(store, data) == first and store.read(manifest) == whole
+    store.delete(manifest)
+    assert brought(store, data) == first and store.read(manifest) == whole
 
 
 def test_several_that_bring_the_same_get_the_same(store: Store, data: Path) -> None:

@@ -1,5 +1,6 @@
 """What a dataset is follows from its content."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,9 @@ def test_a_kind_that_a_file_is_not_is_an_error_of_savs(
         read(path, kind=kind, columns={"image": "a"})
     except SavsError as error:
         assert str(path) in str(error)
+
+
+def test_a_packed_file_may_begin_with_a_small_part(tmp_path: Path) -> None:
+    path = written(tmp_path, gzip.compress(b"1") + gzip.compress(b",image\n2,a.jpg\n"))
+
+    assert read(path) == [{"image": [f"{tmp_path}/a.jpg"], "extra": {"1": "2"}}]
