@@ -193,8 +193,8 @@ def test_damaged_bytes_give_rows_or_an_error_of_savs(
     write(_table(), path)
     data = path.read_bytes()
     at = int(place * len(data))
-    # TODO: pyarrow 26 aborts the process in `RowGroupMetaData.column` if the metadata are damaged
-    # ("Definition level histogram size mismatch"), so Parquet is only cut. `_nulls` and `_check_size` call it.
+    # Not solved: pyarrow 26 aborts in `RowGroupMetaData.column` if the metadata are damaged
+    # ("Definition level histogram size mismatch"), so Parquet is only cut; `_nulls` and `_check_size` call it
     cut = cut or write is as_parquet
     path.write_bytes(data[:at] if cut else data[:at] + put + data[at + len(put) :])
     try:
