@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from savs.data.web import is_web
 from savs.errors import BadRow
+
+MOST = 2**62  # of a number: beyond any file, and within what systems count to
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,21 @@ def _contained(address: str, place: Any) -> str:
     if place is None:
         return address
     match place:
-        case [int(end), int(header), int(size)] if (
-            address[end : end + 1] == "#" and min(end, header, size) >= 0
-        ):
+        case [int(end), int(header), int(size)] if _is_inside(address, end, header, size):
             return ContainedPath.of(address, address[:end], Member(header, size))
-        case [int(end), str(column), int(row), str(mark)] if (
-            address[end : end + 1] == "#" and min(end, row) >= 0
-        ):
+        case [int(end), str(column), int(row), str(mark)] if _is_inside(address, end, row):
             return ContainedPath.of(address, address[:end], Cell(column, row, mark))
-        case [int(end), str(column), int(row), str(mark), int(batch)] if (
-            address[end : end + 1] == "#" and min(end, row, batch) >= 0
-        ):
+        case [int(end), str(column), int(row), str(mark), int(batch)] if _is_inside(address, end, row, batch):
             return ContainedPath.of(address, address[:end], Cell(column, row, mark, batch))
     raise BadRow(f"'$cells' has {place!r:.40}, which is no place in a container")
+
+
+def _is_inside(address: str, end: int, *numbers: int) -> bool:
+    """Return whether the address of a container in a folder or a bucket can end at `end`, and places in it
+    have these numbers."""
+    if any(type(number) is bool or not 0 <= number < MOST for number in (end, *numbers)):
+        return False
+    return address[end : end + 1] == "#" and not is_web(address[:end])
 
 
 def container_of(address: str) -> str:

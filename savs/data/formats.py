@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json, to_json
+
 from savs.data.labels import Label, listed_labels
 from savs.errors import BadRow, SettingsError
 
 JsonObject = dict[str, Any]
 CELLS = "$cells"  # where media inside of a container are, in manifests that readers write
 UNUSABLE = "$unusable"  # why the source of a row cannot be used
+SHOWN = 40  # characters of a name in a message
 RESERVED = ("extra", CELLS, UNUSABLE)
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
@@ -218,10 +221,21 @@ FORMATS = {
 
 def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
     """Return what a row holds beside the fields that are `known`, and what its `extra` holds; None if that
-    is nothing."""
+    is nothing. NaN and infinity, which JSON does not have, become null. Raises BadRow if a result could not
+    be written with them."""
     found = {name: value for name, value in row.items() if name not in known}
     given = row.get("extra")
-    return (given if isinstance(given, dict) else {}) | found or None
+    extra = (given if isinstance(given, dict) else {}) | found
+    try:
+        written = to_json(extra, inf_nan_mode="constants")
+    except (ValueError, RecursionError) as error:
+        raise BadRow(
+            "a value that the format does not use has half of a character (a lone surrogate), or is nested "
+            "too deeply"
+        ) from error
+    if b"NaN" in written or b"Infinity" in written:
+        extra = from_json(to_json(extra, inf_nan_mode="null"))
+    return extra or None
 
 
 def labels_of(row: JsonObject) -> dict[str, str] | None:
@@ -229,7 +243,11 @@ def labels_of(row: JsonObject) -> dict[str, str] | None:
     found = row.get("labels")
     if not isinstance(found, dict):
         return None
-    return {storable(name, "labels"): label for name in found if (label := text(found, name)) is not None}
+    return {storable(name, "labels"): label for name in found if (label := _label(found, name)) is not None}
+
+
+def _label(labels: JsonObject, name: str) -> str | None:
+    return text({(shown := name[:SHOWN]): labels[name]}, shown)
 
 
 def format_of(name: str) -> Format:

@@ -22,6 +22,7 @@ from savs.errors import BadLine, BadRow, ManifestError
 from savs.storage import open_parent, without_scheme
 
 PEEK_BYTES = 4096  # must contain a manifest's first byte that is not blank
+MAX_REASON = 1000  # characters of the reason that a manifest gives for an unusable row
 UNNUMBERED = -1  # the index of a sample without one
 
 
@@ -105,7 +106,7 @@ def fields_of(row: dict[str, Any], format: str, *, labelled: bool, question: str
     """The fields that the format finds in a row; `question` is that of rows that have none. Raises BadRow in
     the same cases as `parse_line`."""
     if isinstance(reason := row.get(UNUSABLE), str):
-        raise BadRow(reason)
+        raise BadRow(reason[:MAX_REASON].encode("utf-8", "replace").decode())
     known = format_of(format)
     found = known.read(row)
     if question is not None and found.question is None:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from savs.data.confined import inside_of
 from savs.data.contained import Cell, ContainedPath
-from savs.data.tables import arrow_batch, mark_of, open_file, open_parquet
+from savs.data.tables import arrow_batch, mark_of, name_of, needed_pyarrow, open_file, open_parquet
 from savs.errors import (
     DatasetError,
     ForbiddenMedia,
@@ -60,9 +60,8 @@ def open_cell(address: ContainedPath) -> Iterator[IO[bytes]]:
     """Yield the bytes of a cell. Raises MissingMedia if its file does not exist, has changed, or has no bytes
     there; ForbiddenMedia if a link leads out of the folders that may be read; MediaTooLarge if a group of
     rows is; and UnreadableMedia."""
-    import pyarrow
-
     try:
+        pyarrow = needed_pyarrow(address.container)
         data = _read(address)
     except OutsideLink as error:
         raise ForbiddenMedia(str(error)) from error
@@ -70,7 +69,9 @@ def open_cell(address: ContainedPath) -> Iterator[IO[bytes]]:
         raise MissingMedia(f"{address.container} does not exist") from error
     except (StorageError, SettingsError, DatasetError) as error:
         raise UnreadableMedia(str(error)) from error
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+    except MemoryError as error:
+        raise MediaTooLarge(f"{address}: there is no memory for its group of rows") from error
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         raise UnreadableMedia(f"{address} cannot be read: {error}") from error
     if not data:
         raise MissingMedia(f"{address} holds no bytes")
@@ -96,7 +97,7 @@ def _read(address: ContainedPath) -> bytes | None:
                     _check_size(file.metadata.row_group(number), place.column, address)
                     table = file.read_row_group(number, columns=[place.column], use_threads=False)
                 else:
-                    table = arrow_batch(stream, place.batch)
+                    table = arrow_batch(stream, place.batch, place.column)
                 group.cells, group.first = _level(table, place.column), first
         found = group.cells[place.row - group.first].as_py()
     return found if isinstance(found, bytes | None) else None
@@ -117,7 +118,7 @@ def _check_size(group: Any, column: str, address: ContainedPath) -> None:
     sizes = [
         chunk.total_uncompressed_size
         for chunk in map(group.column, range(group.num_columns))
-        if chunk.path_in_schema == column
+        if f"{chunk.path_in_schema}.".startswith(f"{column}.")
     ]
     if sum(sizes) > MAX_GROUP_BYTES:
         raise MediaTooLarge(
@@ -127,10 +128,10 @@ def _check_size(group: Any, column: str, address: ContainedPath) -> None:
 
 
 def _level(table: Any, column: str) -> Any:
-    name, _, level = column.partition(".")
+    name = name_of(column, table.schema.names)
     cells = table.column(name)
-    if level:
+    if name != column:
         from pyarrow import compute
 
-        cells = compute.struct_field(cells, level)
+        cells = compute.struct_field(cells, column.removeprefix(f"{name}."))
     return cells

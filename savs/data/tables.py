@@ -67,29 +67,70 @@ def arrow_schema(stream: IO[bytes]) -> "pyarrow.Schema":
     return ipc.open_file(stream).schema if _is_file(stream) else ipc.read_schema(stream)
 
 
-def arrow_batches(stream: IO[bytes]) -> "Iterator[tuple[int, pyarrow.RecordBatch]]":
-    """Yield the batches of an Arrow file or stream with their places, by which `arrow_batch` finds them."""
+def arrow_batches(
+    stream: IO[bytes], names: Sequence[str]
+) -> "Iterator[tuple[int | None, pyarrow.RecordBatch]]":
+    """Yield the batches of an Arrow file or stream, of the columns `names`, with their places, by which
+    `arrow_batch` finds them; None if it cannot."""
     from pyarrow import ipc
 
     if _is_file(stream):
         reader = ipc.open_file(stream)
-        yield from ((number, reader.get_batch(number)) for number in range(reader.num_record_batches))
+        for number in range(reader.num_record_batches):
+            yield number, checked(reader.get_batch(number), names)
         return
     schema, end = ipc.read_schema(stream), stream.seek(0, 2)
+    if any(_has_dictionary(field.type) for field in schema):
+        stream.seek(0)
+        yield from ((None, checked(batch, names)) for batch in ipc.open_stream(stream))
+        return
     place = _after_schema(stream)
     while place < end and (message := _message(stream, place)) is not None:
-        yield place, ipc.read_record_batch(message, schema)
+        yield place, checked(ipc.read_record_batch(message, schema), names)
         place = stream.tell()
 
 
-def arrow_batch(stream: IO[bytes], place: int) -> "pyarrow.RecordBatch":
-    """Return the batch at a place of an Arrow file or stream."""
+def arrow_batch(stream: IO[bytes], place: int, column: str) -> "pyarrow.RecordBatch":
+    """Return one column of the batch at a place of an Arrow file or stream. Raises KeyError.
+
+    column  with a level behind a dot, if only that is wanted
+    """
     from pyarrow import ipc
 
     if _is_file(stream):
-        return ipc.open_file(stream).get_batch(place)
-    schema = ipc.read_schema(stream)
-    return ipc.read_record_batch(_message(stream, place), schema)
+        batch = ipc.open_file(stream).get_batch(place)
+    else:
+        schema = ipc.read_schema(stream)
+        if (message := _message(stream, place)) is None:
+            raise IndexError(f"it has no batch at {place}")
+        batch = ipc.read_record_batch(message, schema)
+    return checked(batch, [name_of(column, batch.schema.names)])
+
+
+def name_of(column: str, names: Sequence[str]) -> str:
+    """Return the name of a column without the level behind the dot. A name may have dots of its own."""
+    return column if column in names else column.partition(".")[0]
+
+
+def checked(batch: "pyarrow.RecordBatch", names: Sequence[str]) -> "pyarrow.RecordBatch":
+    """Return some columns of a batch, whose numbers are checked: they come from a stranger, and pyarrow reads
+    where they point. Text that is not UTF-8 is let through. Raises ArrowInvalid."""
+    import pyarrow
+
+    chosen = batch.select(names)
+    for column in chosen.columns:
+        text = pyarrow.types.is_string(column.type)
+        (column.view(pyarrow.binary()) if text else column).validate(full=True)
+    return chosen
+
+
+def _has_dictionary(kind: "pyarrow.DataType") -> bool:
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(kind):
+        return True
+    nested = pyarrow.types.is_nested(kind)
+    return nested and any(_has_dictionary(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _is_file(stream: IO[bytes]) -> bool:

@@ -1,39 +1,38 @@
 """Finds out what a dataset is, by its content, and returns its reader."""
 
-import gzip
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from savs.data.readers.columns import USUAL
 from savs.data.readers.delimited import DelimitedReader
 from savs.data.readers.folder import FolderReader, is_media
 from savs.data.readers.json_lines import JsonReader
+from savs.data.readers.patterns import PATTERN, expand
 from savs.data.readers.reader import Given, Reader
+from savs.data.readers.unpacked import GZIP, ZSTD, unpacked
 from savs.data.rows import is_list, read_rows
-from savs.data.samples import PEEK_BYTES, base_of, head_of, parse_row
+from savs.data.samples import base_of, head_of, parse_row
 from savs.data.tar_headers import END, is_header
 from savs.errors import BadRow, DatasetError, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
 KINDS = ("jsonl", "csv", "parquet", "webdataset", "huggingface", "folder")
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 TAR_AT = 257  # of the mark of a tar, which the oldest lack
 PACKED_TAR = re.compile(r"\.(tar\.\w+|tgz)$", re.I)
 THREADS = 16  # files whose beginnings are read at the same time
-MAX_SHARDS = 1_000_000  # that a pattern may stand for
 MANIFESTS = (".json", ".jsonl")
 LOOKED_AT = 10_000  # files of a folder, to find out what it is
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SAVED = ("state.json", "dataset_dict.json")  # of a dataset that Hugging Face's save_to_disk wrote
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # which no text has
-PATTERN = re.compile(r"[*?]|\{[^{}]*(\.\.|,)[^{}]*\}")
 
 
 def open_reader(address: str, given: Given) -> Reader | None:
@@ -45,11 +44,20 @@ def open_reader(address: str, given: Given) -> Reader | None:
     """
     if given.kind is not None and given.kind not in KINDS:
         raise SettingsError(f"no kind of dataset is called {given.kind!r}; the kinds are: {', '.join(KINDS)}")
-    if PATTERN.search(address.rpartition("/")[2]):
-        return _shards(expand(address), given)
+    if PATTERN.search(address.rpartition("/")[2]) and not _is_there(address):
+        files = expand(address)
+        return _shards(files, given) if len(files) > 1 else _file(files[0], given)
     if _is_folder(address):
         return _folder(address.rstrip("/"), given)
     return _file(address, given)
+
+
+def _is_there(address: str) -> bool:
+    """Return whether a local file or folder is called like a pattern."""
+    try:
+        return not address.startswith("s3://") and Path(address).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_folder(address: str) -> bool:
@@ -112,32 +120,31 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     stream: IO[bytes] = store.open(key)
     head = head_of(stream)
     kind = given.kind or kind_of(head)
+    packed = head.startswith((GZIP, ZSTD))
     if kind in ("webdataset", "parquet", "arrow"):
         stream.close()
         return _shards([address], replace(given, kind=kind) if kind == "webdataset" else given)
     etag = store.etag(key)  # reads all of a local file, which may be too large for that in the kinds above
-    packed = head.startswith((GZIP, ZSTD))
     if packed:
-        stream = _unpacked(stream, head, address)
+        stream = unpacked(stream, address)
         try:
             head = head_of(stream)
         except (OSError, EOFError) as error:
-            raise DatasetError(f"{address} cannot be unpacked: {error}") from error
+            raise DatasetError(f"{address}: {error}") from error
         kind = given.kind or kind_of(head)
         if kind == "webdataset":
             stream.close()
             return _shards([address], replace(given, kind=kind))
     if kind == "jsonl":
-        mapped = needed or bool(given.columns or given.class_names) or (given.general and _is_foreign(head))
+        mapped = needed or bool(given.columns or given.class_names)
+        if not mapped and given.general:
+            mapped = _is_foreign(head, lambda: unpacked(store.open(key), address))
         if packed or mapped:
             return JsonReader(stream, address, etag, given, mapped)
         stream.close()
         return None
     if kind == "csv":
-        try:
-            return DelimitedReader(stream, head, address, etag, given)
-        except UnicodeError as error:
-            raise SettingsError(f"{address}: {error}") from error
+        return DelimitedReader(stream, head, address, etag, given)
     stream.close()
     if is_media(address):
         raise SettingsError(f"{address} is one item; give its folder, or a manifest")
@@ -147,13 +154,19 @@ def _file(address: str, given: Given, needed: bool = False) -> Reader | None:
     )
 
 
-def _is_foreign(head: bytes) -> bool:
-    """Return whether the first row of a file in JSON has fields of a manifest, but under other names. A row
-    that is longer than `head`, or no JSON, is taken for one of a manifest, which has better messages."""
-    try:
-        row = parse_row(next(read_rows(io.BytesIO(head), is_list(head))))
-    except (BadRow, StopIteration):
-        return False
+def _is_foreign(head: bytes, reopened: Callable[[], IO[bytes]]) -> bool:
+    """Return whether the first row of a file in JSON has fields of a manifest, but under other names. What is
+    no JSON is taken for a manifest, which has better messages.
+
+    reopened  returns the file's stream once more, for a row that is longer than `head`
+    """
+    row: dict[str, Any] = {}
+    with suppress(BadRow, StopIteration, OSError, EOFError):
+        try:
+            row = parse_row(next(read_rows(io.BytesIO(head), is_list(head))))
+        except (BadRow, StopIteration):
+            with reopened() as stream:
+                row = parse_row(next(read_rows(stream, is_list(head))))
     names = {name.lower() for name in row}
     return not {"image", "question"} & row.keys() and bool(names & set(USUAL["image"]))
 
@@ -186,53 +199,3 @@ def _kind_of(address: str) -> str:
         head = head_of(stream)
     packed = head.startswith((GZIP, ZSTD)) and re.search(PACKED_TAR, address)
     return "webdataset" if packed else kind_of(head) or "unknown"
-
-
-def _unpacked(stream: IO[bytes], head: bytes, address: str) -> IO[bytes]:
-    """Return the stream of what a compressed stream holds."""
-    if head.startswith(GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=stream), PEEK_BYTES * 16)
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise SettingsError(
-            f"{address} is compressed with zstd, which needs pyarrow: pip install 'savs[parquet]'"
-        ) from error
-    return io.BufferedReader(pyarrow.CompressedInputStream(stream, "zstd"), PEEK_BYTES * 16)
-
-
-def expand(pattern: str) -> list[str]:
-    """Return the addresses of a pattern with braces ({000..127}, {a,b}) or a glob (*, ?) in its last part.
-    Raises NotFound if a glob matches nothing."""
-    from fnmatch import fnmatchcase
-
-    folder, _, name = pattern.rpartition("/")
-    names = _braces(name)
-    if not any(set("*?") & set(one) for one in names):
-        return [f"{folder}/{one}" for one in names]
-    there = [*open_store(folder).files("")]
-    found = sorted({file for one in names for file in there if fnmatchcase(file, one)})
-    if not found:
-        raise NotFound(f"{pattern} matches none of the {len(there)} files in {folder}")
-    return [f"{folder}/{one}" for one in found]
-
-
-def _braces(name: str) -> list[str]:
-    """Return what a name with braces stands for. Raises SettingsError if that is too much."""
-    found = re.search(r"\{([^{}]*)\}", name)
-    if found is None:
-        return [name]
-    numbers = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1])
-    if numbers:
-        width, first, last = len(numbers[1]), int(numbers[1]), int(numbers[2])
-        if not 0 <= last - first < MAX_SHARDS:
-            raise SettingsError(f"{{{found[1]}}} must go up, by less than {MAX_SHARDS:,}")
-        parts = [f"{number:0{width}d}" for number in range(first, last + 1)]
-    else:
-        parts = found[1].split(",")
-    names: list[str] = []
-    for part in parts:
-        names += _braces(name[: found.start()] + part + name[found.end() :])
-        if len(names) > MAX_SHARDS:
-            raise SettingsError(f"{name} stands for more than {MAX_SHARDS:,} files; at most so many are read")
-    return names

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from savs.data.media import VIDEO_SUFFIXES
 from savs.data.readers.reader import Given, Row, unusable
 from savs.errors import DatasetError
-from savs.storage import Store, join
+from savs.storage import Store
 from savs.storage.store import Listed
 
 IMAGE_SUFFIXES = (
@@ -21,6 +21,10 @@ SHOWN = 3  # files that are left out, of each reason
 def is_media(name: str) -> bool:
     """Return whether a file is called like an image or a video."""
     return name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
 
 
 @dataclass
@@ -67,6 +71,7 @@ class FolderReader:
         return self.digest.hexdigest() if self.done else None
 
     def rows(self) -> Iterator[Row]:
+        """Raises DatasetError if rows must have labels, and there are no folders of classes."""
         for file in self.store.walk(""):
             reason = self._no_item(file)
             if reason is not None:
@@ -75,6 +80,10 @@ class FolderReader:
             self.digest.update(f"{file.key}\0{file.size}\0{file.etag}\n".encode("utf-8", "surrogateescape"))
             yield self._row(file)
         self.done = True
+        if self.given.labelled:
+            for name in self.store.folders(""):
+                if name not in self.classes and not _is_hidden(name):
+                    self.left_out.add("without images or videos", name)
         if not self.classes and self.given.labelled:
             raise DatasetError(
                 f"{self.address} has no subfolders with images or videos; examples are in one folder per "
@@ -83,11 +92,11 @@ class FolderReader:
 
     def _no_item(self, file: Listed) -> str | None:
         parts = file.key.split("/")
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+        if any(map(_is_hidden, parts)):
             return "hidden"
         if not is_media(file.key):
             return "no image or video"
-        if self.given.labelled and len(parts) == 1:
+        if self.given.labelled and (len(parts) == 1 or not parts[0]):
             return "outside of the class folders"
         return None
 
@@ -96,10 +105,11 @@ class FolderReader:
             file.key.encode()
         except UnicodeEncodeError:
             shown = file.key.encode("ascii", "backslashreplace").decode()
-            return unusable(join(self.address, shown), "its name is not UTF-8; rename it")
+            return unusable(f"{self.address}/{shown}", "its name is not UTF-8; rename it")
+        address = f"{self.address}/{file.key}"  # the key of an object may begin with a slash
         if file.size == 0:
-            return unusable(join(self.address, file.key), "the file is empty")
-        row: Row = {"image": join(self.address, file.key), "id": file.key}
+            return unusable(address, "the file is empty")
+        row: Row = {"image": address, "id": file.key}
         if self.given.labelled:
             row["label"] = file.key.partition("/")[0]
             self.classes[row["label"]] += 1

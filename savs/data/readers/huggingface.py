@@ -1,6 +1,7 @@
 """Datasets that Hugging Face's `save_to_disk` wrote into a folder."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from savs.data.readers.columnar import ColumnarReader
 from savs.data.readers.reader import Given
 from savs.errors import DatasetError, NotFound, SettingsError
 from savs.storage import join, open_store
+
+NAME = re.compile(r"[^/\0]*[^/.\0][^/\0]*")  # of a file in the same folder
 
 
 def saved_reader(address: str, given: Given) -> ColumnarReader:
@@ -24,7 +27,7 @@ def saved_reader(address: str, given: Given) -> ColumnarReader:
     files = _read(address, "state.json").get("_data_files")
     files = files if isinstance(files, list) else []
     parts = [one.get("filename") for one in files if isinstance(one, dict)]
-    if not parts or not all(isinstance(part, str) and "/" not in part for part in parts):
+    if not parts or not all(isinstance(part, str) and NAME.fullmatch(part) for part in parts):
         raise DatasetError(f"{address}/state.json names no data files")
     reader = ColumnarReader([join(address, str(part)) for part in parts], given)
     reader.kind = "Arrow"

@@ -95,10 +95,7 @@ class LabelFile:
 
     def _csv(self, stream: IO[bytes], head: bytes) -> Iterator[dict[str, Any]]:
         csv.field_size_limit(MAX_LINE_BYTES)
-        try:
-            encoding = encoding_of(head)
-        except SettingsError as error:
-            raise SettingsError(f"--label-file: {self.address}: {error}") from error
+        encoding = encoding_of(head, f"--label-file: {self.address}")
         text = io.TextIOWrapper(stream, encoding, newline="")
         lines = csv.reader(text, delimiter=delimiter_of(head.decode(encoding, "ignore")), strict=True)
         names = [name.strip() for name in next(lines, [])]

@@ -38,7 +38,7 @@ FOUND = {
     datasets.as_tsv: "TSV, 40 rows, utf-16, image=File_Name, label=Category",
     datasets.as_gzip: "JSONL, 40 rows",
     datasets.as_zstd: "JSONL, 40 rows",
-    datasets.as_metadata: "JSONL, 40 rows, image=file_name",
+    datasets.as_metadata: "JSONL, 40 rows, image=file_name, label=label",
     datasets.as_folder: "folder of images and videos, 40 rows, left out: 1 hidden ('.DS_Store'), "
     "1 no image or video ('notes.txt')",
     datasets.as_parquet: "Parquet, 40 rows, 2 files, image=path, label=category; 1 other column kept",

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from savs.data.formats import FORMATS
-from savs.data.samples import Sample, read_samples
+from savs.data.rows import Line
+from savs.data.samples import Reading, Sample, parse_line, read_samples
 from savs.errors import BadRow, ManifestError, SettingsError
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published"
@@ -187,3 +188,46 @@ def test_a_row_of_another_format_is_a_bad_row(name: str, row: dict[str, object])
 def test_a_format_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(SettingsError, match=r"no format 'coco'; the formats are: general, natural_ret"):
         read_samples(str(PUBLISHED / "pets.json"), format="coco")
+
+
+def parsed(data: bytes) -> Sample:
+    return parse_line(Line(0, 1, 0, len(data), data), Reading("/in"), labelled=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['"\\ud800"', '{"\\udfff": 1}', "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300],
+    ids=["half a letter", "in a name", "lists", "objects"],
+)
+@pytest.mark.parametrize("field", ["note", "extra"])
+def test_values_that_no_result_could_hold_cost_the_row(field: str, value: str) -> None:
+    data = f'{{"image": "a.jpg", "{field}": {{"x": {value}}}}}'.encode()
+
+    with pytest.raises(BadRow, match="has half of a character"):
+        parsed(data)
+
+
+def test_numbers_that_json_does_not_have_become_null() -> None:
+    data = b'{"image": "a.jpg", "extra": {"a": NaN}, "b": [-Infinity, 1]}'
+
+    sample = parsed(data)
+
+    assert sample.extra == {"a": None, "b": [None, 1]}
+
+
+def test_what_a_manifest_says_of_an_unusable_row_is_cut_and_can_be_stored() -> None:
+    data = b'{"$unusable": "\\ud800' + b"x" * 100_000 + b'"}'
+
+    with pytest.raises(BadRow) as raised:
+        parsed(data)
+
+    assert len(str(raised.value).encode()) <= 1000
+
+
+def test_names_of_tasks_are_cut_in_messages() -> None:
+    data = b'{"image": "a.jpg", "labels": {"' + b"x" * 100_000 + b'": 5}}'
+
+    with pytest.raises(BadRow, match="must be text, not a number") as raised:
+        parsed(data)
+
+    assert len(str(raised.value)) < 100
