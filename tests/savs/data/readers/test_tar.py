@@ -98,7 +98,7 @@ def test_columns_choose_among_media_and_fields_of_json(tmp_path: Path) -> None:
 
     [row] = rows_of(path, columns={"image": "jpg", "label": "species", "id": "uid"})
 
-    assert (row["image"], row["label"], row["id"]) == ([f"{path}#0.jpg"], "lynx", 7)
+    assert (row["image"], row["label"], row["id"]) == ([f"{path}#0.jpg"], "lynx", "7")
     assert row["extra"] == {"class": "mammal"}
     with pytest.raises(SettingsError, match=r"--columns: no item of .* has 'breed'"):
         rows_of(path, columns={"label": "breed"})
@@ -210,7 +210,7 @@ def test_a_label_file_without_keys_and_one_that_is_not_there_are_refused(tmp_pat
         reader_of(path, sidecar=str(tmp_path / "new.csv"))
     with pytest.raises(NotFound, match=r"none\.csv"):
         reader_of(path, sidecar=str(tmp_path / "none.csv"))
-    with pytest.raises(SettingsError, match=r"--label-file: .*a\.tar: it has zero bytes"):
+    with pytest.raises(SettingsError, match=r"--label-file: .*a\.tar has zero bytes"):
         reader_of(path, sidecar=str(path))
 
 
@@ -277,7 +277,7 @@ def test_several_tars_are_read_in_order_by_folder_glob_and_braces(tmp_path: Path
     with pytest.raises(NotFound, match="matches none of the 13 files"):
         ids("/z*.tar")
     for wrong in ("{5..1}", "{0..99999999}", "{0..9999}{0..999}"):
-        with pytest.raises(SettingsError, match=r"must go up|more than 1,000,000"):
+        with pytest.raises(SettingsError, match=r"must count up|more than 100,000"):
             expand(f"{tmp_path}/{wrong}.tar")
 
 
