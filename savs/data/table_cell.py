@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from savs.data.confined import inside_of
 from savs.data.contained import Cell, ContainedPath
+from savs.data.table_check import check_table
 from savs.data.tables import arrow_batch, mark_of, name_of, needed_pyarrow, open_file, open_parquet
 from savs.errors import (
     DatasetError,
@@ -86,6 +87,7 @@ def _read(address: ContainedPath) -> bytes | None:
         if mark_of(stream) != place.mark:
             raise MissingMedia(f"{address.container} has changed since its rows were read; submit it again")
         if place.batch is None:
+            check_table(str(address.container), place.mark, inside)
             file = open_parquet(stream, address.container)
             number, first = _group_of(file.metadata, place.row)
         else:

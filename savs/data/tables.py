@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import pyarrow
     import pyarrow.parquet
 
-END_BYTES = 4096  # of a file, which identify it: Parquet has there where its parts are, and how large
+END_BYTES = 4096  # of a file, which identify it
+MOST_END_BYTES = 2**28
+PARQUET = b"PAR1"  # at the beginning and the end of Parquet
 MARK_DIGITS = 8
 ARROW_FILE = b"ARROW1"
 
@@ -52,10 +54,15 @@ def open_parquet(stream: IO[bytes], address: str) -> "pyarrow.parquet.ParquetFil
 
 
 def mark_of(stream: IO[bytes]) -> str:
-    """Return what identifies the content of a file: the first digits of the sha256 of its size and end."""
+    """Return what identifies the content of a file: the first digits of the sha256 of its size and end. Of
+    Parquet that is all of its metadata, so that a file with the same mark is as sound."""
     size = stream.seek(0, 2)
-    stream.seek(max(0, size - END_BYTES))
-    digest = hashlib.sha256(f"{size}\n".encode() + stream.read(END_BYTES)).hexdigest()
+    stream.seek(max(0, size - len(PARQUET) - 4))
+    tail = stream.read(len(PARQUET) + 4)
+    length = int.from_bytes(tail[:4], "little") + 8 if tail[4:] == PARQUET else 0
+    length = min(max(length, END_BYTES), MOST_END_BYTES)
+    stream.seek(max(0, size - length))
+    digest = hashlib.sha256(f"{size}\n".encode() + stream.read(length)).hexdigest()
     stream.seek(0)
     return digest[:MARK_DIGITS]
 

@@ -11,7 +11,16 @@ from savs.data.readers.columns import Columns, choose_columns, row_of
 from savs.data.readers.layout import Layout
 from savs.data.readers.reader import Given, Row, unusable
 from savs.data.samples import Reading, base_of, locate
-from savs.data.tables import arrow_batches, arrow_schema, mark_of, needed_pyarrow, open_file, open_parquet
+from savs.data.table_check import check_tables
+from savs.data.tables import (
+    PARQUET,
+    arrow_batches,
+    arrow_schema,
+    mark_of,
+    needed_pyarrow,
+    open_file,
+    open_parquet,
+)
 from savs.errors import BadRow, DatasetError
 
 if TYPE_CHECKING:
@@ -19,7 +28,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 ROWS_AT_ONCE = 4096
-PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,10 @@ class ColumnarReader:
         needed_pyarrow(addresses[0])
         self.addresses = addresses
         with open_file(addresses[0]) as stream:
-            self.kind = "Parquet" if stream.read(4) == PARQUET else "Arrow"
-            stream.seek(0)
+            self.kind = "Parquet" if stream.read(len(PARQUET)) == PARQUET else "Arrow"
+        if self.kind == "Parquet":
+            check_tables(addresses)
+        with open_file(addresses[0]) as stream:
             self.layout = self._layout(stream, addresses[0])
         self.columns = self.layout.without_bytes(
             choose_columns(self.layout.names, given, addresses[0]), addresses[0]
