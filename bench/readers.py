@@ -31,7 +31,7 @@ def write_tar(path: Path, members: int) -> None:
 
 def index_tar(path: str) -> tuple[int, float, float]:
     """Return items, seconds, and the memory in MB before."""
-    from savs.data.readers.tar_index import Tar, read_items
+    from savs.data.readers.tars.tar_index import Tar, read_items
 
     before, began = peak_mb(), time.perf_counter()
     items = sum(1 for _ in read_items(Tar.of(path), (), Counter()))
@@ -41,7 +41,7 @@ def index_tar(path: str) -> tuple[int, float, float]:
 def read_tar(path: str) -> tuple[int, float, float]:
     """The same with rows, as they are written to a manifest."""
     from savs.data.readers.reader import Given
-    from savs.data.readers.tar import TarReader
+    from savs.data.readers.tars.tar import TarReader
 
     before, began = peak_mb(), time.perf_counter()
     rows = sum(1 for _ in TarReader([path], Given(class_names=[*map(str, range(10))])).rows())

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from savs.data.confined import ConfinedPath
-from savs.data.contained import ContainedPath, container_of
+from savs.data.containers.contained import ContainedPath, container_of
 from savs.data.samples import Sample
 from savs.data.web import is_web, shown
 from savs.errors import ForbiddenAddress, ForbiddenMedia

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from savs.data.confined import inside_of
-from savs.data.contained import ContainedPath
-from savs.data.container_media import open_contained
+from savs.data.containers.contained import ContainedPath
+from savs.data.containers.media import open_contained
 from savs.data.images import convert_image, decode_image
 from savs.data.memory import ImageInMemory
 from savs.data.space import Reserve, one_item

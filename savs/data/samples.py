@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from pydantic_core import from_json
 
-from savs.data.contained import contained
+from savs.data.containers.contained import contained
 from savs.data.formats import CELLS, UNUSABLE, Fields, extra_of, format_of, kind, labels_of
 from savs.data.labels import Label, LabelKinds
 from savs.data.memory import address_of

@@ -5,14 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
-from savs.data.formats import CELLS
-from savs.data.readers.cells import check_read, rows_in
-from savs.data.readers.columns import Columns, choose_columns, row_of
-from savs.data.readers.layout import Layout
-from savs.data.readers.reader import Given, Row, unusable
-from savs.data.samples import Reading, base_of, locate
-from savs.data.table_check import check_tables
-from savs.data.tables import (
+from savs.data.containers.table_check import check_tables
+from savs.data.containers.tables import (
     PARQUET,
     arrow_batches,
     arrow_schema,
@@ -21,6 +15,12 @@ from savs.data.tables import (
     open_file,
     open_parquet,
 )
+from savs.data.formats import CELLS
+from savs.data.readers.cells import check_read, rows_in
+from savs.data.readers.columns import Columns, choose_columns, row_of
+from savs.data.readers.layout import Layout
+from savs.data.readers.reader import Given, Row, unusable
+from savs.data.samples import Reading, base_of, locate
 from savs.errors import BadRow, DatasetError
 
 if TYPE_CHECKING:

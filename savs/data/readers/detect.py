@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from savs.data.containers.tar_headers import END, is_header
 from savs.data.readers.columns import USUAL
 from savs.data.readers.delimited import DelimitedReader
 from savs.data.readers.folder import FolderReader, is_media
@@ -19,7 +20,6 @@ from savs.data.readers.reader import Given, Reader
 from savs.data.readers.unpacked import GZIP, ZSTD, unpacked
 from savs.data.rows import is_list, read_rows
 from savs.data.samples import base_of, head_of, parse_row
-from savs.data.tar_headers import END, is_header
 from savs.errors import BadRow, DatasetError, NotFound, SettingsError
 from savs.storage import join, open_parent, open_store
 
@@ -97,7 +97,7 @@ def _shards(addresses: Sequence[str], given: Given) -> Reader:
         with ThreadPoolExecutor(THREADS) as pool:
             kinds = {*pool.map(_kind_of, addresses)}
     if kinds == {"webdataset"}:
-        from savs.data.readers.tar import TarReader
+        from savs.data.readers.tars.tar import TarReader
 
         return TarReader(addresses, given)
     if kinds <= {"parquet", "arrow"}:

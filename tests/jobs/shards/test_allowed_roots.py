@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from jobs.shards.allowed_roots import Roots
-from savs.data.contained import ContainedPath, Member
+from savs.data.containers.contained import ContainedPath, Member
 from savs.data.media import hash_media
 from savs.data.readers.reader import Given
-from savs.data.readers.tar import TarReader
+from savs.data.readers.tars.tar import TarReader
 from savs.data.samples import Sample
 from savs.errors import ForbiddenAddress, ForbiddenMedia
 from tests.savs.data.tars import write_tar

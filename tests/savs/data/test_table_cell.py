@@ -11,10 +11,10 @@ from pyarrow import ipc, parquet
 
 from jobs.shards.allowed_roots import Roots
 from savs.data import table_cell
-from savs.data.contained import Cell, ContainedPath, contained
-from savs.data.container_media import open_contained
+from savs.data.containers.contained import Cell, ContainedPath, contained
+from savs.data.containers.media import open_contained
+from savs.data.containers.tables import mark_of
 from savs.data.samples import Sample
-from savs.data.tables import mark_of
 from savs.errors import BadRow, ForbiddenMedia, ItemError, MediaTooLarge, MissingMedia, UnreadableMedia
 
 ROWS, GROUP = 40, 10

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.data.tar_headers import FILE, MAX_EXTENDED_BYTES, Entry, TarDamage, is_header, read_entry
+from savs.data.containers.tar_headers import FILE, MAX_EXTENDED_BYTES, Entry, TarDamage, is_header, read_entry
 from tests.savs.data.tars import tar_bytes
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)

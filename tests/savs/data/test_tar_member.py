@@ -9,12 +9,12 @@ import pytest
 
 from savs.data import tar_member
 from savs.data.confined import ConfinedPath
-from savs.data.contained import ContainedPath, Member, contained
+from savs.data.containers.contained import ContainedPath, Member, contained
+from savs.data.containers.tar_member import open_member
 from savs.data.formats import CELLS
 from savs.data.media import hash_media, open_media, open_with_digest
 from savs.data.readers.reader import Given
-from savs.data.readers.tar import TarReader
-from savs.data.tar_member import open_member
+from savs.data.readers.tars.tar import TarReader
 from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import ForbiddenMedia, MissingMedia, UnreadableMedia
 from savs.storage import open_store

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, ipc, parquet
 
-from savs.data.contained import Cell, ContainedPath, contained
-from savs.data.container_media import open_contained
+from savs.data.containers.contained import Cell, ContainedPath, contained
+from savs.data.containers.media import open_contained
+from savs.data.containers.table_check import check_tables
+from savs.data.containers.tables import mark_of
 from savs.data.formats import CELLS
 from savs.data.media import hash_media
 from savs.data.readers.columnar import ROWS_AT_ONCE
 from savs.data.readers.reader import Row
-from savs.data.table_check import check_tables
-from savs.data.tables import mark_of
 from savs.errors import DatasetError, MissingMedia, SavsError, SettingsError, UnreadableMedia
 from tests.savs.data.readers.reading import read, reader_of, reasons
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from savs.data.formats import CELLS, UNUSABLE
 from savs.data.readers.detect import expand, open_reader
 from savs.data.readers.reader import Given
-from savs.data.readers.repeated_keys import RepeatedKeys
-from savs.data.readers.side_by_side import NAME, side_by_side
-from savs.data.readers.tar import TarReader
-from savs.data.readers.tar_index import MAX_TEXT_BYTES
+from savs.data.readers.tars.repeated_keys import RepeatedKeys
+from savs.data.readers.tars.side_by_side import NAME, side_by_side
+from savs.data.readers.tars.tar import TarReader
+from savs.data.readers.tars.tar_index import MAX_TEXT_BYTES
 from savs.errors import DatasetError, NotFound, SettingsError
 from savs.storage import open_store
 from tests.faulty_s3 import FaultyS3
@@ -165,7 +165,7 @@ def test_what_is_left_out_and_what_repeats_is_told(tmp_path: Path) -> None:
 
 
 def test_repeated_keys_are_found_among_recent_and_earlier_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("savs.data.readers.repeated_keys.RECENT", 10)
+    monkeypatch.setattr("savs.data.readers.tars.repeated_keys.RECENT", 10)
     keys = [str(number) for number in random.Random(1).choices(range(300), k=500)]
     repeated = RepeatedKeys()
 

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
 from savs.data.confined import inside_of
-from savs.data.contained import ContainedPath, Member
-from savs.data.tar_headers import BLOCK_BYTES, FILE, Entry, Read, TarDamage, read_entry
+from savs.data.containers.contained import ContainedPath, Member
+from savs.data.containers.tar_headers import BLOCK_BYTES, FILE, Entry, Read, TarDamage, read_entry
 from savs.errors import (
     Changed,
     ForbiddenMedia,

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from savs.data.containers.tar_headers import BLOCK_BYTES, FILE, Entry, Read, TarDamage, read_entry
 from savs.data.readers.folder import is_media
-from savs.data.tar_headers import BLOCK_BYTES, FILE, Entry, Read, TarDamage, read_entry
 from savs.errors import Changed, DatasetError, StorageError
 from savs.storage import open_parent
 

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from savs.data.formats import CELLS
 from savs.data.readers.columns import USUAL, Columns, row_of
 from savs.data.readers.reader import Given, Row, unusable
-from savs.data.readers.tar_index import Item
+from savs.data.readers.tars.tar_index import Item
 from savs.data.samples import Reading
 from savs.errors import BadRow
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
-from savs.data.tables import mark_of, open_file, open_parquet
+from savs.data.containers.tables import mark_of, open_file, open_parquet
 from savs.errors import DatasetError, SavsError, StorageError
 
 SECONDS = 60.0  # for a file, and to begin
@@ -21,7 +21,7 @@ def check_tables(addresses: Sequence[str], inside: Sequence[str] | None = None) 
     inside  folders that links may not lead out of; None if they may lead anywhere
     """
     given = json.dumps({"addresses": [str(one) for one in addresses], "inside": inside and [*inside]})
-    command = [sys.executable, "-P", "-m", "savs.data.table_check"]
+    command = [sys.executable, "-P", "-m", "savs.data.containers.table_check"]
     try:
         child = subprocess.run(  # noqa: S603
             command, input=given, capture_output=True, text=True, timeout=SECONDS * (1 + len(addresses))
@@ -39,7 +39,7 @@ def check_tables(addresses: Sequence[str], inside: Sequence[str] | None = None) 
 
 @lru_cache(maxsize=4096)
 def check_table(address: str, mark: str, inside: tuple[str, ...] | None) -> None:
-    """As `check_tables`, once for a file with this `mark` (`savs.data.tables.mark_of`)."""
+    """As `check_tables`, once for a file with this `mark` (`savs.data.containers.tables.mark_of`)."""
     check_tables([address], inside)
 
 

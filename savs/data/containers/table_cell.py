@@ -9,9 +9,9 @@ from threading import Lock
 from typing import IO, Any
 
 from savs.data.confined import inside_of
-from savs.data.contained import Cell, ContainedPath
-from savs.data.table_check import check_table
-from savs.data.tables import arrow_batch, mark_of, name_of, needed_pyarrow, open_file, open_parquet
+from savs.data.containers.contained import Cell, ContainedPath
+from savs.data.containers.table_check import check_table
+from savs.data.containers.tables import arrow_batch, mark_of, name_of, needed_pyarrow, open_file, open_parquet
 from savs.errors import (
     DatasetError,
     ForbiddenMedia,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from savs.data.readers.label_file import LabelFile
 from savs.data.readers.reader import FIELDS, Given, Row
-from savs.data.readers.repeated_keys import RepeatedKeys
-from savs.data.readers.side_by_side import side_by_side
-from savs.data.readers.tar_index import Item, Tar, read_items
-from savs.data.readers.tar_rows import TarRows
+from savs.data.readers.tars.label_file import LabelFile
+from savs.data.readers.tars.repeated_keys import RepeatedKeys
+from savs.data.readers.tars.side_by_side import side_by_side
+from savs.data.readers.tars.tar_index import Item, Tar, read_items
+from savs.data.readers.tars.tar_rows import TarRows
 from savs.errors import SettingsError
 
 THREADS = 16  # tars on S3 that are read at the same time

@@ -1,0 +1,1 @@
+"""Media inside of tars and tables: their addresses, and how they are opened."""

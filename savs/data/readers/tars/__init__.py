@@ -1,0 +1,1 @@
+"""WebDataset tars as rows, and labels for them."""
