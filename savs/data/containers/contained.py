@@ -22,7 +22,7 @@ class Member:
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table: a column, whose levels are separated by a dot, the row, and what identifies the
-    table's content (`savs.data.containers.tables.mark_of`). In an Arrow file, rows count from the batch at a place."""
+    table's content (`mark_of` of the tables). In an Arrow file, rows count from the batch at a place."""
 
     column: str
     row: int

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from savs.data import tar_member
 from savs.data.confined import ConfinedPath
+from savs.data.containers import tar_member
 from savs.data.containers.contained import ContainedPath, Member, contained
 from savs.data.containers.tar_member import open_member
 from savs.data.formats import CELLS

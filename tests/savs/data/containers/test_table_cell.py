@@ -10,7 +10,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from jobs.shards.allowed_roots import Roots
-from savs.data import table_cell
+from savs.data.containers import table_cell
 from savs.data.containers.contained import Cell, ContainedPath, contained
 from savs.data.containers.media import open_contained
 from savs.data.containers.tables import mark_of
