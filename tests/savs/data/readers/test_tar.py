@@ -282,7 +282,7 @@ def test_several_tars_are_read_in_order_by_folder_glob_and_braces(tmp_path: Path
 
 
 def test_a_tar_is_known_by_its_content_also_without_a_mark_or_members(tmp_path: Path) -> None:
-    from tests.savs.data.test_tar_headers import header
+    from tests.savs.data.containers.test_tar_headers import header
 
     old = tmp_path / "old"
     old.write_bytes(header(b"0.jpg", b"3") + b"abc".ljust(512, b"\0") + bytes(1024))
