@@ -7,6 +7,7 @@ is malformed. This module does not open media and does not depend on the model.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
 from savs.data.labels import Label, listed_labels
@@ -15,6 +16,7 @@ from savs.errors import BadRow, SettingsError
 JsonObject = dict[str, Any]
 CELLS = "$cells"  # where media inside of a container are, in manifests that readers write
 UNUSABLE = "$unusable"  # why the source of a row cannot be used
+DEEPEST = 100  # levels of a value that is copied into results; Python writes fewer than 1000
 RESERVED = ("extra", CELLS, UNUSABLE)
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
@@ -218,10 +220,20 @@ FORMATS = {
 
 def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
     """Return what a row holds beside the fields that are `known`, and what its `extra` holds; None if that
-    is nothing."""
+    is nothing. NaN and infinity, which JSON has not, are null. Raises BadRow if it is nested too deeply."""
     found = {name: value for name, value in row.items() if name not in known}
     given = row.get("extra")
-    return (given if isinstance(given, dict) else {}) | found or None
+    return _plain((given if isinstance(given, dict) else {}) | found, DEEPEST) or None
+
+
+def _plain(value: Any, levels: int) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict | list) and not levels:
+        raise BadRow(f"a field that the format does not use is nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict):
+        return {name: _plain(one, levels - 1) for name, one in value.items()}
+    return [_plain(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def labels_of(row: JsonObject) -> dict[str, str] | None:
