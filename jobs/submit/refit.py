@@ -159,6 +159,7 @@ def _read(source: Source) -> list[Sample]:
         format=source.format,
         media_root=source.media_root,
         strip_prefix=source.strip_prefix,
+        question=source.question,
     )
 
 
