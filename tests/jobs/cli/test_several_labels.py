@@ -343,7 +343,11 @@ def test_refitting_corrects_lists_drops_labels_and_follows_one_text_per_row(
     failed = savs_submit("refit", "seen", "--readout", "reference", "--workspace", copied)
     assert failed.exit_code != 0 and "use 'auto' or 'ridge' (--readout auto)" in failed.stderr
 
+    # and so are examples of one label, which would count as having no other
     single(seen, copied)
+    failed = savs_submit("refit", "seen", "--with", "shape", "--workspace", copied)
+    assert failed.exit_code == 2 and "refit one of them with --train" in failed.stderr
+
     said, manifest = refit("--train", seen.folder / "shapes.jsonl")
     assert manifest["readout"] != "multi" and manifest["classes"] == list(SHAPES)
 
