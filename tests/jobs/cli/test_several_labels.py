@@ -376,6 +376,7 @@ def test_artifacts_of_both_kinds_share_a_pass(seen: Corpus, copied: Path) -> Non
     said = savs_submit("classify", "--data", data, *how)
 
     assert said.exit_code == 0, said.output
+    assert "no labels, several per row, or have not ended" in said.stdout
     found = list(map(json.loads, savs_submit("results", "both", "--workspace", copied).stdout.splitlines()))
     by_task = {task: [row for row in found if row["task"] == task] for task in ("seen", "shape")}
     assert len(by_task["seen"]) == len(by_task["shape"]) == len(rows)
