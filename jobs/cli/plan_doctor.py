@@ -17,7 +17,10 @@ from jobs.cli.output.characters import json_text
 
 @main.command(short_help="Check manifests; submit nothing.")
 @click.option(
-    "--train", metavar="FILE", help="Labelled examples: a JSONL or JSON file, or a folder of splits."
+    "--train",
+    multiple=True,
+    metavar="FILE",
+    help="Labelled examples: a JSONL or JSON file, or a folder of splits. Repeatable, as for `run`.",
 )
 @click.option("--data", metavar="FILE", help="Corpus: a JSONL or JSON file, or a folder of splits.")
 @click.option("--model", default="demo", show_default=True, help="Model whose measured rate is used.")
@@ -46,7 +49,7 @@ from jobs.cli.output.characters import json_text
 @options(dataset_options, shard_option, workspace_option, json_option)
 @reports_errors
 def plan(
-    train: str | None,
+    train: tuple[str, ...],
     data: str | None,
     model: str,
     rate: float | None,
@@ -76,7 +79,7 @@ def plan(
     from savs.errors import SettingsError
     from savs.storage import open_store
 
-    if train is None and data is None:
+    if not train and data is None:
         raise SettingsError("give --train, --data, or both")
     if not all(isfinite(number) for number in (rate, gpu_hour_price) if number is not None):
         raise SettingsError("--rate and --gpu-hour-price must be finite numbers")
@@ -104,9 +107,8 @@ def plan(
                 gpu_hour_price=gpu_hour_price,
                 keeps=keeps if option == "--data" else None,
             )
-            for option, address in (("--train", train), ("--data", data))
-            if address is not None
-            for one in bring_all(open_store(place), [address], option, what, tell)
+            for option, addresses in (("--train", train), ("--data", () if data is None else (data,)))
+            for one in bring_all(open_store(place), addresses, option, what, tell)
             for each in one.each(manifests_of(one.address, option))
         ]
     if as_json:

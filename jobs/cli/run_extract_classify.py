@@ -90,7 +90,7 @@ def run(
         rows[found.address] = found.rows
         return found.address
 
-    stems = stems_of(train, "--train") if len(train) > 1 else []
+    stems = stems_of(train, "--train") if len(train) > 1 and not splits else []
     if not splits:  # each of these may become a file; splits are checked first
         train, data = tuple(bring(one, "--train") for one in train), data and bring(data, "--data")
     parts = tasks_of(stems, train, data) if stems else splits_of(next(iter(train), None), data, splits)

@@ -55,7 +55,8 @@ class ResultRow(Record):
         else:
             del row["votes"]
         row = {name: row[name] for name in type(self).model_fields if name in row}
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        # Half a character, which `extra` may hold, becomes JSON's own escape of it.
+        return json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 class ExampleRow(Record):

@@ -53,7 +53,7 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
     if not one_file and ledger.planned(first.job_id).rows != ledger.planned(second.job_id).rows:
         raise _not_the_same(first, second, "they have different numbers of rows")
     for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
-        if not one_file and (difference := _difference(one, other)) is not None:
+        if (difference := _difference(one, other, one_file)) is not None:
             raise _not_the_same(first, second, difference)
         if ("predictions" in one) != ("predictions" in other):
             several, single = (first, second) if "predictions" in one else (second, first)
@@ -106,11 +106,13 @@ def _shared(
             other = next(second, None)
 
 
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
-    """Return in what two rows of the same index differ, so that they are not the same item; else None."""
+def _difference(one: dict[str, Any], other: dict[str, Any], one_file: bool) -> str | None:
+    """Return in what two rows of the same index differ, so that they are not the same item; else None. In one
+    file it is the same item, but two tasks may have different labels for it."""
     if any((row.get("error") or {}).get("kind") == BadRow.kind for row in (one, other)):
         return None  # such a row tells nothing of its item
-    for what in ("media", "label") if one.get("media") else ("media", "id", "label"):
+    fields = ("media", "label") if one.get("media") else ("media", "id", "label")
+    for what in ("label",) if one_file else fields:
         found = one.get(what), other.get(what)
         if found[0] != found[1] and (what != "label" or None not in found):
             return f"row {one['index']} has the {what} {found[0]!r} in one and {found[1]!r} in the other"
@@ -120,7 +122,8 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
 def _not_the_same(first: Job, second: Job, why: str) -> JobError:
     return JobError(
         f"{first.job_id} labels {first.spec.source.url} and {second.job_id} labels "
-        f"{second.spec.source.url}, and {why}: only jobs on the same rows can be compared"
+        f"{second.spec.source.url}, and {why}: only jobs on the same rows can be compared, and only if these "
+        "have the same labels"
     )
 
 

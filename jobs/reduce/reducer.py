@@ -49,10 +49,13 @@ def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str
     timings = summary["timings"]
     if is_zero_shot(job.spec) or isinstance(job.spec, PilotSpec) or job.spec.together is not None:
         return  # their rows take a different time
-    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS:
+    read, after = summary["rows"], awaited(job.spec)
+    if after is not None and is_pilot(after) and ledger.is_there(after):
+        read -= ledger.planned(after).rows  # which this job has not read again
+    if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS or read <= 0:
         return
     queue = gpu_queue(job.spec.model)
-    rates = ledger.rates(queue) | {planned.plan.kind: timings["items_per_worker_second"]}
+    rates = ledger.rates(queue) | {planned.plan.kind: round(read / timings["worker_seconds"], 2)}
     with suppress(StorageError):  # the job is done all the same
         ledger.write_rates(queue, rates)
 

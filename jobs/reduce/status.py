@@ -98,14 +98,15 @@ def _is_blocked(ledger: Ledger, job: Job) -> bool:
     first = awaited(job.spec)
     if first is None or is_due(ledger, job):
         return False
-    if ledger.summary(first) is not None:
-        return True
+    if (before := ledger.summary(first)) is not None:
+        return bool(before["status"] != "done")
     return ledger.is_there(first) and _is_blocked(ledger, ledger.job(first))
 
 
 def is_due(ledger: Ledger, job: Job) -> bool:
     """Return whether the job waits for no other, and is not run in the same pass as another. If the job in
-    `after` was deleted, only its artifact is needed."""
+    `after` was deleted, only its artifact is needed. In a pool, where the jobs before them end in any order,
+    it also waits for those of its companions: otherwise these would not be in its pass."""
     if is_carried(ledger, job):
         return False
     if isinstance(job.spec, ExtractSpec) or job.spec.after is None:
@@ -115,4 +116,15 @@ def is_due(ledger: Ledger, job: Job) -> bool:
         artifact = artifact_of(ledger, job.spec)
         assert artifact is not None, "`after` requires an artifact"
         return open_store(artifact).exists("manifest.json") and not ledger.is_there(job.spec.after)
-    return bool(before["status"] == "done")
+    return before["status"] == "done" and not any(
+        ledger.is_active(one) and _waits_for_pool(ledger, ledger.job(one)) for one in job.companions
+    )
+
+
+def _waits_for_pool(ledger: Ledger, job: Job) -> bool:
+    """Return whether a pool is still to end the job in `after`."""
+    first = awaited(job.spec)
+    if first is None or ledger.summary(first) is not None or not ledger.is_active(first):
+        return False
+    before = ledger.job(first)
+    return is_due(ledger, before) or _waits_for_pool(ledger, before)

@@ -24,6 +24,7 @@ from jobs.reduce.status import is_due
 from jobs.run.attempt import Worker
 from jobs.run.heartbeat import Heartbeat
 from jobs.shards.allowed_roots import Roots
+from jobs.shards.companions import is_carried
 from jobs.shards.rows import check_addresses
 from jobs.submit.submission import plan_job
 from savs.errors import (
@@ -165,9 +166,10 @@ def _waiting_for(ledger: Ledger, job: Job) -> list[Job]:
     for job_id in ledger.active():
         try:
             other = ledger.job(job_id)
+            if awaited(other.spec) == job.job_id or other.beside == job.job_id:
+                found.append(other)
+                if is_carried(ledger, other) and other.beside is not None:  # which waited for this companion
+                    found.append(ledger.job(other.beside))
         except (JobNotFound, LedgerError, StorageError) as error:  # must not fail `job`
             log.warning("job %s: %s", job_id, error)
-            continue
-        if awaited(other.spec) == job.job_id or other.beside == job.job_id:
-            found.append(other)
     return found

@@ -169,6 +169,8 @@ def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
 def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
     if (first := awaited(job.spec)) is None or is_due(ledger, job):
         return False
-    if ledger.summary(first) is not None or ledger.is_cancelled(first):
+    if (before := ledger.summary(first)) is not None:
+        return bool(before["status"] != "done")
+    if ledger.is_cancelled(first):
         return True
     return ledger.is_there(first) and _waits_in_vain(ledger, ledger.job(first))  # a pilot waits, too

@@ -15,6 +15,7 @@ from jobs.shards.reuse import Reused, find_stored
 from savs.data.labels import Label, labels_in
 from savs.data.samples import Sample, read_samples
 from savs.errors import SettingsError
+from savs.readout.records import MULTI
 
 if TYPE_CHECKING:
     from savs.artifact.artifact import Artifact
@@ -94,6 +95,12 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
                 f"--with: {other.manifest.name!r} was made with another model, or shows items in another "
                 f"way, than {base.manifest.name!r}; their examples cannot be fitted together"
             )
+        lists = [one.manifest.name for one in (base, other) if one.readout.mode == MULTI]
+        if changes.train is None and len(lists) == 1:
+            raise SettingsError(
+                f"--with: the labels of {lists[0]!r} are lists, and those of the other artifact are not; "
+                "refit one of them with --train first, so that both are lists or neither"
+            )
     stored = _joined([base, *others])
     asked = changes.readout or _asked(base)
     heads = changes.heads or _heads(base, asked)
@@ -159,6 +166,7 @@ def _read(source: Source) -> list[Sample]:
         format=source.format,
         media_root=source.media_root,
         strip_prefix=source.strip_prefix,
+        question=source.question,
     )
 
 

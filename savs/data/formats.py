@@ -7,9 +7,10 @@ is malformed. This module does not open media and does not depend on the model.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from savs.data.labels import Label, listed_labels
 from savs.errors import BadRow, SettingsError
@@ -18,6 +19,7 @@ JsonObject = dict[str, Any]
 CELLS = "$cells"  # where media inside of a container are, in manifests that readers write
 UNUSABLE = "$unusable"  # why the source of a row cannot be used
 SHOWN = 40  # characters of a name in a message
+DEEPEST = 100  # levels of a value that is copied into results; Python writes fewer than 1000
 RESERVED = ("extra", CELLS, UNUSABLE)
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
@@ -221,21 +223,28 @@ FORMATS = {
 
 def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
     """Return what a row holds beside the fields that are `known`, and what its `extra` holds; None if that
-    is nothing. NaN and infinity, which JSON does not have, become null. Raises BadRow if a result could not
-    be written with them."""
+    is nothing. NaN and infinity, which JSON has not, are null. Raises BadRow if it is nested too deeply, or
+    has half of a character."""
     found = {name: value for name, value in row.items() if name not in known}
     given = row.get("extra")
-    extra = (given if isinstance(given, dict) else {}) | found
+    extra: JsonObject = _plain((given if isinstance(given, dict) else {}) | found, DEEPEST)
     try:
-        written = to_json(extra, inf_nan_mode="constants")
-    except (ValueError, RecursionError) as error:
+        to_json(extra)
+    except ValueError as error:
         raise BadRow(
-            "a value that the format does not use has half of a character (a lone surrogate), or is nested "
-            "too deeply"
+            "a value that the format does not use has half of a character (a lone surrogate)"
         ) from error
-    if b"NaN" in written or b"Infinity" in written:
-        extra = from_json(to_json(extra, inf_nan_mode="null"))
     return extra or None
+
+
+def _plain(value: Any, levels: int) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict | list) and not levels:
+        raise BadRow(f"a field that the format does not use is nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict):
+        return {name: _plain(one, levels - 1) for name, one in value.items()}
+    return [_plain(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def labels_of(row: JsonObject) -> dict[str, str] | None:

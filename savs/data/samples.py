@@ -163,19 +163,21 @@ def read_samples(
     format: str = "general",
     media_root: str | None = None,
     strip_prefix: str = "",
+    question: str | None = None,
 ) -> list[Sample]:
     """Every sample of the manifest at `path`, a local path or s3:// address; JSONL or one JSON list.
 
     format        a name in savs.data.formats.FORMATS
     media_root    where relative paths are resolved; by default the manifest's own folder
     strip_prefix  prefix removed from paths before that
+    question      of rows that have none
 
     With `labelled`, every row must have a question and a label, which is a list in all rows or in none.
     Raises ManifestError, which lists
     the unusable lines with their reasons.
     """
     path = str(path)
-    reading = Reading(base_of(path, media_root), format, strip_prefix)
+    reading = Reading(base_of(path, media_root), format, strip_prefix, question)
     store, key = open_parent(path)
     samples, bad, kinds = [], [], LabelKinds()
     with store.open(key) as stream:

@@ -13,7 +13,7 @@ from savs.engine.vectors import HeadVectors
 from savs.errors import ArtifactNotFound, NotFound
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, answer_of
-from savs.readout.linear import Group, groups_of, probabilities
+from savs.readout.linear import Group, groups_of, logits_of
 from savs.readout.records import head_layout, layer_entries
 from savs.readout.stored import HEC, LinearDescription, linear_from_bytes, linear_to_bytes
 from savs.storage import open_parent
@@ -59,7 +59,9 @@ class HecReadout:
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
         come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
         infinity."""
-        return probabilities(self, DeviceHec.of, vectors)
+        from savs.estimators.temperature import softmax
+
+        return softmax(logits_of(self, DeviceHec.of, vectors))
 
     def with_log_prior(self, log_ratio: Sequence[float]) -> "HecReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""

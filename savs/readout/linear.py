@@ -54,7 +54,9 @@ class LinearReadout:
         """Return float64 [n, classes]: the probability of each class. Raises ArtifactMismatch if the vectors
         come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
         infinity."""
-        return probabilities(self, DeviceLinear.of, vectors)
+        from savs.estimators.temperature import softmax
+
+        return softmax(logits_of(self, DeviceLinear.of, vectors))
 
     def with_log_prior(self, log_ratio: Sequence[float]) -> "LinearReadout":
         """Return the readout for another prior; `log_ratio` float [classes] is log(new prior / old prior)."""
@@ -123,16 +125,14 @@ class _Fitted(Protocol):
 Fitted = TypeVar("Fitted", bound=_Fitted)
 
 
-def probabilities(
+def logits_of(
     readout: Fitted, device_of: Callable[[Fitted, HeadLayout], _OnDevice], vectors: HeadVectors
 ) -> "np.ndarray":
-    """Return float64 [n, classes]: the probabilities by a readout, which `device_of` puts on a device. Raises
+    """Return float64 [n, classes]: the logits by a readout, which `device_of` puts on a device. Raises
     ArtifactMismatch if the vectors come from a model with other heads or lack one of the readout's, and
     FitError if they contain NaN or infinity."""
     import numpy as np
     import torch
-
-    from savs.estimators.temperature import softmax
 
     if not vectors.layout.is_part_of(readout.layout):
         raise ArtifactMismatch(
@@ -144,7 +144,8 @@ def probabilities(
     values = device_of(readout, vectors.layout).read(
         torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32))
     )
-    return softmax(values.double().numpy())
+    logits: np.ndarray = values.double().numpy()
+    return logits
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from savs.engine.vectors import HeadVectors, metadata_of
-from savs.errors import ArtifactError, ArtifactMismatch, ArtifactNotFound, FitError, NotFound
+from savs.errors import ArtifactError, ArtifactNotFound, NotFound
 from savs.model.heads import HeadLayout
 from savs.readout.answer import MultiAnswer
-from savs.readout.linear import DeviceLinear, LinearReadout
+from savs.readout.linear import DeviceLinear, LinearReadout, logits_of
 from savs.readout.records import MULTI, LayerEntry, ManifestEntry, head_layout, layer_entries
 from savs.readout.stored import MOST_LOGIT, check_map
 from savs.storage import open_parent
@@ -67,21 +67,11 @@ class MultiReadout:
 
     def scores(self, vectors: HeadVectors) -> "np.ndarray":
         """Return float64 [n, classes]: the probability of each label. Raises ArtifactMismatch if the vectors
-        come from a model with other heads, and FitError if they contain NaN or infinity."""
-        import numpy as np
-        import torch
-
+        come from a model with other heads or lack one of the readout's, and FitError if they contain NaN or
+        infinity."""
         from savs.estimators.sigmoid import sigmoid
 
-        if vectors.layout != self.layout:
-            raise ArtifactMismatch(
-                f"the vectors have {vectors.layout.counts}; the readout was fitted on {self.layout.counts}"
-            )
-        if not np.isfinite(vectors.values).all():
-            raise FitError("vectors with NaN or infinity cannot be classified")
-        device = DeviceMulti.of(self, vectors.layout)
-        values = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values, np.float32)))
-        return sigmoid(values.double().numpy())
+        return sigmoid(logits_of(self, DeviceMulti.of, vectors))
 
     def save(self, path: str | Path) -> None:
         """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the

@@ -4,9 +4,11 @@ import json
 import re
 from typing import Any
 
-# They break lines or control a terminal; the last are bytes of file names that are not text.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-JSON_CONTROL = re.compile("[\x7f-\x9f\ud800-\udfff]")  # those that json.dumps leaves
+# They break lines, control a terminal or change the direction of text; the last are bytes of file names that
+# are not text.
+DIRECTION = "\u202a-\u202e\u2066-\u2069"
+CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f{DIRECTION}\ud800-\udfff]")
+JSON_CONTROL = re.compile(f"[\x7f-\x9f{DIRECTION}\ud800-\udfff]")  # those that json.dumps leaves
 
 
 def plain(text: str) -> str:

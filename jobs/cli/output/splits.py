@@ -28,4 +28,7 @@ def print_splits(found: SplitScores) -> None:
     out.print(f"[bold]{escape(found.name)}[/bold]: {len(found.splits)} {found.kind}")
     out.print(table)
     if len(scored) < len(found.splits):
-        out.print(f"  {found.kind} without an accuracy are left out: they have no labels or have not ended")
+        out.print(
+            f"  {found.kind} without an accuracy are left out: they have no labels, several per row, or have "
+            "not ended"
+        )

@@ -13,7 +13,7 @@ from savs.artifact.artifact import load_examples
 from tests.jobs.conftest import CLASSES, Corpus, make_corpus, read_jsonl, savs_submit, tree, write_jsonl
 from tests.jobs.run.pilots import Piloted, many_rows, pilot_arguments
 
-HOSTILE = "\x1b[31m[red]evil\x07"
+HOSTILE = "\x1b[31m[red]\u202eevil\x07"
 
 
 @pytest.fixture
@@ -100,6 +100,22 @@ def test_examples_without_media_are_found_by_their_question(qwen2_vl: Path, work
     said = refit("even", workspace, "--train", write_jsonl(train, [*rows[:7], rows[7] | {"label": "yes"}]))
 
     assert (said["examples"], said["relabelled"]) == (8, 1)
+
+
+def test_examples_without_a_question_are_found_by_the_one_that_is_given(
+    own_corpus: Corpus, qwen2_vl: Path, workspace: Path
+) -> None:
+    rows = [{"image": row["image"], "label": row["label"]} for row in read_jsonl(own_corpus.train)]
+    train = write_jsonl(own_corpus.folder / "unasked.jsonl", rows)
+    extract(own_corpus, train, qwen2_vl, workspace, "shapes", "--question", "Which shape?")
+    changed = [rows[0] | {"label": CLASSES[1]}, *rows[1:]]
+
+    said = refit(
+        *("shapes", workspace, "--question", "Which shape?"),
+        *("--train", write_jsonl(own_corpus.folder / "corrected.jsonl", changed)),
+    )
+
+    assert (said["examples"], said["relabelled"]) == (len(rows), 1)
 
 
 def test_fewer_rows_of_the_examples_are_a_smaller_artifact(
@@ -290,9 +306,9 @@ def test_hostile_labels_and_ids_are_printed_safely(
 
     assert result.exit_code == 0, result.output
     assert "suspects" in result.output and "evil" in result.output
-    assert not {"\x1b", "\x07"} & set(result.output)
+    assert not {*"\x1b\x07\u202e"} & set(result.output)
     wrong = savs_submit("refit", artifact, "--drop-class", HOSTILE, "--workspace", workspace)
-    assert wrong.exit_code == 2 and not {"\x1b", "\x07"} & set(wrong.output)
+    assert wrong.exit_code == 2 and not {*"\x1b\x07\u202e"} & set(wrong.output)
 
 
 def test_show_prints_the_readout_why_its_table_and_its_suspects(

@@ -343,7 +343,11 @@ def test_refitting_corrects_lists_drops_labels_and_follows_one_text_per_row(
     failed = savs_submit("refit", "seen", "--readout", "reference", "--workspace", copied)
     assert failed.exit_code != 0 and "use 'auto' or 'ridge' (--readout auto)" in failed.stderr
 
+    # and so are examples of one label, which would count as having no other
     single(seen, copied)
+    failed = savs_submit("refit", "seen", "--with", "shape", "--workspace", copied)
+    assert failed.exit_code == 2 and "refit one of them with --train" in failed.stderr
+
     said, manifest = refit("--train", seen.folder / "shapes.jsonl")
     assert manifest["readout"] != "multi" and manifest["classes"] == list(SHAPES)
 
@@ -372,6 +376,7 @@ def test_artifacts_of_both_kinds_share_a_pass(seen: Corpus, copied: Path) -> Non
     said = savs_submit("classify", "--data", data, *how)
 
     assert said.exit_code == 0, said.output
+    assert "no labels, several per row, or have not ended" in said.stdout
     found = list(map(json.loads, savs_submit("results", "both", "--workspace", copied).stdout.splitlines()))
     by_task = {task: [row for row in found if row["task"] == task] for task in ("seen", "shape")}
     assert len(by_task["seen"]) == len(by_task["shape"]) == len(rows)

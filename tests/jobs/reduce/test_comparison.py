@@ -127,6 +127,14 @@ def test_jobs_on_other_rows_do_not_compare(
         compare_jobs(ledger, one, extract_job())
 
 
+def test_two_tasks_of_one_corpus_do_not_compare(ledger: Ledger) -> None:
+    one = rows_of_file(ledger, "pets.kind", "1" * 64, ("/a.png", "cat"), ("/b.png", "dog"))
+    other = rows_of_file(ledger, "pets.colour", "1" * 64, ("/a.png", "red"), ("/b.png", "red"))
+
+    with pytest.raises(JobError, match="row 0 has the label 'cat' in one and 'red' in the other"):
+        compare_jobs(ledger, one, other)
+
+
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 1), (1, 5), (5, 1), (3, 12), (40, 60), (0, 30)])
 def test_the_p_value_is_the_binomial_tail(b: int, c: int) -> None:
     n = b + c

@@ -8,12 +8,13 @@ import pytest
 
 from jobs.ledger.ledger import Ledger
 from jobs.plans.planner import MAX_SHARD_ROWS, MIN_SHARD_ROWS, plan_manifest, shard_rows_for
+from jobs.records.job import Job, PilotSpec, job_id
 from jobs.records.message import gpu_queue
 from jobs.records.outcome import Outcome
 from jobs.records.plan import RowKind
 from jobs.reduce.reducer import RATE_SECONDS, reduce_job
 from tests.jobs.conftest import Corpus, savs_submit, write_jsonl
-from tests.jobs.ledgers import classify_job, plan_of, row, write_outcome
+from tests.jobs.ledgers import MONDAY, SOURCE, classify_job, plan_of, row, summary_of, write_outcome
 
 
 def corpus_of(folder: Path, rows: int, name: str = "corpus.jsonl", media: str = "png") -> Path:
@@ -44,6 +45,11 @@ def test_rows_shards_and_classes_are_counted_and_nothing_is_written(corpus: Corp
     assert not workspace.exists()
 
 
+def test_all_training_files_are_planned(corpus: Corpus) -> None:
+    trains = "--train", corpus.train, "--train", corpus.data
+    assert [found["rows"] for found in planned(*trains, "--data", corpus.data)] == [24, 40, 40]
+
+
 def test_hours_and_cost_follow_from_a_rate(tmp_path: Path) -> None:
     data = corpus_of(tmp_path, 7200)
     price = ("--rate", "2", "--workers", "4", "--gpu-hour-price", "2.5")
@@ -57,11 +63,26 @@ def test_hours_and_cost_follow_from_a_rate(tmp_path: Path) -> None:
     assert "15.0 minutes at 2 items/s per GPU, cost 2.50" in said.stdout
 
 
-def run_job(ledger: Ledger, seconds: float, kind: RowKind = "image") -> dict[str, Any]:
+def test_rows_that_a_pilot_has_read_do_not_count_in_the_rate(tmp_path: Path, workspace: Path) -> None:
+    # given a pilot that has read 200 of 300 rows
+    ledger = Ledger(str(workspace))
+    spec = PilotSpec(name="pets", model="demo", data=SOURCE, artifact="/a")
+    pilot = Job(job_id=job_id(spec), submitted=MONDAY, spec=spec)
+    ledger.create_job(pilot, plan_of(200))
+    ledger.write_summary(pilot.job_id, summary_of(pilot))
+
+    run_job(ledger, seconds=50.0, after=pilot.job_id)
+
+    assert ledger.rates(gpu_queue("demo")) == {"image": 2.0}
+
+
+def run_job(
+    ledger: Ledger, seconds: float, kind: RowKind = "image", after: str | None = None
+) -> dict[str, Any]:
     """A job of 300 rows that has taken one worker so many seconds."""
     plan = plan_of(300)
     object.__setattr__(plan, "kind", kind)
-    job = ledger.create_job(classify_job(f"{kind}-{seconds}"), plan)
+    job = ledger.create_job(classify_job(f"{kind}-{seconds}", after=after), plan)
     write_outcome(
         ledger, job, 0, [row(i, "cat") for i in range(300)], timings={"worker": seconds, "forward": 1.0}
     )

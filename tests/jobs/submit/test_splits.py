@@ -197,6 +197,7 @@ def test_plan_looks_through_all_files_of_a_folder(corpus: Corpus, folders: Path)
         ("--train train", "give --train and --data, or --split NAME TRAIN DATA"),
         ("", "give --train and --data, or --split NAME TRAIN DATA"),
         ("--split a x y --train train", "leave out --train and --data"),
+        ("--split a x y --train b --train c --data d", "leave out --train and --data"),
         ("--split a x y --split b x y --split a x z", "given more than once: a"),
         ("--split a/b x y", "'a/b' cannot name a split"),
         ("--split few nowhere.json test/few.json", "nowhere.json does not exist"),

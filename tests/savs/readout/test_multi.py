@@ -61,6 +61,14 @@ def test_probabilities_are_those_of_its_definition(sizes: Sizes, heads: int | No
     assert found.dtype == np.float64 and np.allclose(found, by_hand(readout, corpus), atol=1e-3)
 
 
+def test_vectors_of_its_own_heads_are_enough() -> None:
+    # as `--keep-vectors heads` stores them
+    readout, corpus = fitted(heads=2), vectors_of(TWO_WIDTHS, rows=30, seed=1)
+    kept = corpus.part(readout.layout.part({(int(layer), int(head)) for layer, head in readout.heads}))
+
+    assert np.allclose(readout.scores(kept), readout.scores(corpus))
+
+
 def test_an_answer_has_the_labels_that_reach_their_threshold_the_most_probable_first() -> None:
     readout = replace(fitted(), thresholds=np.array([0.3, 0.6, 0.1], np.float32))
     corpus = vectors_of(TWO_WIDTHS, rows=60, seed=1)
