@@ -29,7 +29,8 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
         raise LedgerError(f"job {job.job_id}: shards {beyond} have ended but were not planned")
     if len(ended) < len(planned):
         return None
-    summary = summarise(located(ledger, job), planned, add_up(ledger, job, planned, ended))
+    known = _known_rows(ledger, job)
+    summary = summarise(located(ledger, job), planned, add_up(ledger, job, planned, ended), known)
     if isinstance(job.spec, ExtractSpec) and summary["status"] == "done":
         _add(summary, fit_examples(ledger, job, job.spec))
     elif isinstance(job.spec, PilotSpec):
@@ -37,7 +38,7 @@ def reduce_job(ledger: Ledger, job: Job) -> dict[str, Any] | None:
     elif (after := awaited(job.spec)) is not None and is_pilot(after):
         summary["warnings"] += (ledger.summary(after) or {}).get("warnings", [])
     ledger.write_summary(job.job_id, summary)
-    _remember_rate(ledger, job, planned, summary)
+    _remember_rate(ledger, job, planned, summary, known)
     return summary
 
 
@@ -45,13 +46,18 @@ def _add(summary: dict[str, Any], fitted: dict[str, Any]) -> None:
     summary |= fitted | {"warnings": [*summary["warnings"], *fitted.get("warnings", [])]}
 
 
-def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any]) -> None:
+def _known_rows(ledger: Ledger, job: Job) -> int:
+    """Return how many rows of the job its pilot has read."""
+    after = awaited(job.spec)
+    known = after is not None and is_pilot(after) and ledger.is_there(after)
+    return ledger.planned(after).rows if known and after is not None else 0
+
+
+def _remember_rate(ledger: Ledger, job: Job, planned: Planned, summary: dict[str, Any], known: int) -> None:
     timings = summary["timings"]
     if is_zero_shot(job.spec) or isinstance(job.spec, PilotSpec) or job.spec.together is not None:
         return  # their rows take a different time
-    read, after = summary["rows"], awaited(job.spec)
-    if after is not None and is_pilot(after) and ledger.is_there(after):
-        read -= ledger.planned(after).rows  # which this job has not read again
+    read = summary["rows"] - known
     if summary["status"] != "done" or timings["worker_seconds"] < RATE_SECONDS or read <= 0:
         return
     queue = gpu_queue(job.spec.model)

@@ -19,7 +19,8 @@ STAGES = (
 )
 
 
-def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
+def summarise(job: Job, planned: Planned, sums: Sums, known: int = 0) -> dict[str, Any]:
+    """Return the summary of a job; `known` of its rows were read by a pilot and cost it no time."""
     dead = {n: why for n, why in sorted(sums.dead.items()) if n < len(planned.plan)}
     counts, tally = sums.counts, sums.tally
     if counts["rows"] != planned.rows or counts["rows"] != sum(
@@ -82,7 +83,9 @@ def summarise(job: Job, planned: Planned, sums: Sums) -> dict[str, Any]:
         )
     elif counts["failed"] and (lost or isinstance(job.spec, ClassifySpec)):
         summary["advice"] = _advice(job, counts["failed"], rows_in_manifest(summary["errors"]))
-    summary["timings"] = timings_of(sums, counts["rows"], counts["rows"] - counts["failed"])
+    summary["timings"] = timings_of(
+        sums, max(0, counts["rows"] - known), max(0, counts["rows"] - counts["failed"] - known)
+    )
     summary["created"] = job.submitted
     return summary
 
@@ -165,7 +168,7 @@ def timings_of(sums: Sums, rows: int, good: int) -> dict[str, Any]:
         },
         "worker_seconds": round(whole, 3),
     }
-    if whole > 0:
+    if whole > 0 and rows:
         timings["items_per_worker_second"] = round(rows / whole, 2)
         for what in ("tokens", "pixels"):
             if sums.work[what]:

@@ -227,7 +227,9 @@ def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
     has half of a character."""
     found = {name: value for name, value in row.items() if name not in known}
     given = row.get("extra")
-    extra: JsonObject = _plain((given if isinstance(given, dict) else {}) | found, DEEPEST)
+    if not isinstance(given, dict):
+        given = {} if given is None else {"extra": given}
+    extra: JsonObject = _plain(given | found, DEEPEST)
     try:
         to_json(extra)
     except ValueError as error:

@@ -58,7 +58,7 @@ def check_decision(decision: Decision, classes: Collection[str], votes: bool) ->
     if votes and (decision.prior != "examples" or decision.target_precision is not None):
         raise SettingsError(
             "--prior and --target-precision need probabilities, and this artifact's readout is a vote; fit "
-            "it with --readout ridge, corpus or auto, from 3 examples per class on"
+            "it with --readout ridge, hec or auto, from 3 examples per class on"
         )
     if isinstance(decision.prior, dict) and (odd := sorted(decision.prior.keys() ^ set(classes))):
         raise SettingsError(f"--prior: needs a share for each class, and for no other; see {odd[0]!r}")

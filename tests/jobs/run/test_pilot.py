@@ -128,6 +128,8 @@ def test_a_corpus_that_its_pilot_has_read_is_labelled_without_its_media(
 
     assert result.exit_code == 0, result.output
     assert done.rows == calm
+    # and its rate is not told, since it read nothing
+    assert "items_per_worker_second" not in done.summary("classify")["timings"]
 
 
 def test_the_same_command_again_changes_no_byte(

@@ -203,7 +203,7 @@ def parsed(data: bytes) -> Sample:
 def test_values_that_no_result_could_hold_cost_the_row(field: str, value: str) -> None:
     data = f'{{"image": "a.jpg", "{field}": {{"x": {value}}}}}'.encode()
 
-    with pytest.raises(BadRow, match="has half of a character"):
+    with pytest.raises(BadRow, match="has half of a character|nested more than 100 levels"):
         parsed(data)
 
 
@@ -213,6 +213,11 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
     sample = parsed(data)
 
     assert sample.extra == {"a": None, "b": [None, 1]}
+
+
+def test_extra_that_is_no_object_is_kept_under_its_name() -> None:
+    assert parsed(b'{"image": "a.jpg", "extra": 5}').extra == {"extra": 5}
+    assert parsed(b'{"image": "a.jpg", "extra": null}').extra is None
 
 
 def test_what_a_manifest_says_of_an_unusable_row_is_cut_and_can_be_stored() -> None:
