@@ -63,7 +63,7 @@ def run(
     These rows are not read again.
 
     --train and --data are JSONL, CSV, Parquet, tars, or folders of images and videos. Several --train files
-    share one pass through the corpus; NAME.<file> is fitted and labelled for each.
+    share one pass through the corpus, after a pilot each; NAME.<file> is fitted and labelled for each.
 
     If both are folders of JSONL or JSON files, each pair of files with the same name is a split: NAME.<split>
     is fitted and labelled for each, and a table of all splits is printed at the end.
