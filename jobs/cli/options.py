@@ -72,12 +72,17 @@ train_option = click.option(
     "--train",
     required=True,
     multiple=True,
-    metavar="FILE",
-    help="Labelled examples: a JSONL or JSON file, local or s3://; repeatable.",
+    metavar="DATASET",
+    help="Labelled examples: a JSONL, CSV or Parquet file, tars, or a folder with one folder per class; local "
+    "or s3://; repeatable.",
 )
 
 data_option = click.option(
-    "--data", required=True, metavar="FILE", help="Corpus to label: a JSONL or JSON file, local or s3://."
+    "--data",
+    required=True,
+    metavar="DATASET",
+    help="Corpus to label: a JSONL, CSV or Parquet file, tars, or a folder of images and videos; local or "
+    "s3://.",
 )
 
 shard_option = click.option(

@@ -15,14 +15,14 @@ from jobs.cli.options import broker_option, json_option, shard_option, workspace
 from jobs.cli.output.characters import json_text
 
 
-@main.command(short_help="Check manifests; submit nothing.")
+@main.command(short_help="Check datasets; submit nothing.")
 @click.option(
     "--train",
     multiple=True,
-    metavar="FILE",
-    help="Labelled examples: a JSONL or JSON file, or a folder of splits. Repeatable, as for `run`.",
+    metavar="DATASET",
+    help="Labelled examples: a dataset as for `run`, or a folder of splits. Repeatable.",
 )
-@click.option("--data", metavar="FILE", help="Corpus: a JSONL or JSON file, or a folder of splits.")
+@click.option("--data", metavar="DATASET", help="Corpus: a dataset as for `run`, or a folder of splits.")
 @click.option("--model", default="demo", show_default=True, help="Model whose measured rate is used.")
 @click.option(
     "--rate",
@@ -63,7 +63,8 @@ def plan(
     as_json: bool,
     **rest: Any,
 ) -> None:
-    """Check manifests without submitting anything: rows, shards, classes, problems, hours, cost.
+    """Check datasets without submitting anything: rows, five of them as the model sees them, shards, classes,
+    problems, hours, cost.
 
     Hours and cost are estimated from --rate, or from the rate that finished jobs of the model have stored
     in the workspace.

@@ -203,7 +203,7 @@ def parsed(data: bytes) -> Sample:
 def test_values_that_no_result_could_hold_cost_the_row(field: str, value: str) -> None:
     data = f'{{"image": "a.jpg", "{field}": {{"x": {value}}}}}'.encode()
 
-    with pytest.raises(BadRow, match="has half of a character|nested more than 100 levels"):
+    with pytest.raises(BadRow, match=r"has half of a character|nested more than 100 levels"):
         parsed(data)
 
 
