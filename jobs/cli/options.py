@@ -73,8 +73,8 @@ train_option = click.option(
     required=True,
     multiple=True,
     metavar="DATASET",
-    help="Labelled examples: a JSONL, CSV or Parquet file, tars, or a folder with one folder per class; local "
-    "or s3://; repeatable.",
+    help="Labelled examples: a JSONL, CSV or Parquet file, tars, or a folder with one folder per class; "
+    "local or s3://; repeatable.",
 )
 
 data_option = click.option(
