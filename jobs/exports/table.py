@@ -52,7 +52,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
 
 
 def _typed(cells: Row) -> Row:
-    extra = None if cells["extra"] is None else json.dumps(cells["extra"], ensure_ascii=False)
+    extra = None if cells["extra"] is None else json.dumps(cells["extra"])
     maps = {name: [*(cells[name] or {}).items()] for name in ("votes", "scores")}
     return cells | maps | {"extra": extra}
 
@@ -92,5 +92,6 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if name == "media" and len(value) == 1:
         [value] = value
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # `extra` may have half of a character, which only JSON's escapes can be written for.
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=name == "extra")
     return f"'{shown}" if shown.startswith(FORMULA) else shown

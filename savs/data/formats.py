@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
-
 from savs.data.labels import Label, listed_labels
 from savs.errors import BadRow, SettingsError
 
@@ -223,20 +221,12 @@ FORMATS = {
 
 def extra_of(row: JsonObject, known: frozenset[str]) -> JsonObject | None:
     """Return what a row holds beside the fields that are `known`, and what its `extra` holds; None if that
-    is nothing. NaN and infinity, which JSON has not, are null. Raises BadRow if it is nested too deeply, or
-    has half of a character."""
+    is nothing. NaN and infinity, which JSON has not, are null. Raises BadRow if it is nested too deeply."""
     found = {name: value for name, value in row.items() if name not in known}
     given = row.get("extra")
     if not isinstance(given, dict):
         given = {} if given is None else {"extra": given}
-    extra: JsonObject = _plain(given | found, DEEPEST)
-    try:
-        to_json(extra)
-    except ValueError as error:
-        raise BadRow(
-            "a value that the format does not use has half of a character (a lone surrogate)"
-        ) from error
-    return extra or None
+    return _plain(given | found, DEEPEST) or None
 
 
 def _plain(value: Any, levels: int) -> Any:

@@ -16,7 +16,7 @@ from torchvision.datasets import ImageFolder
 from jobs.exports.coco import coco_lines
 from jobs.exports.image_folder import safe_name
 from jobs.exports.label_studio import task_lines
-from jobs.exports.table import COLUMNS, csv_lines
+from jobs.exports.table import COLUMNS, csv_lines, write_parquet
 from savs.storage import s3_client
 from tests.jobs.conftest import CLASSES, ROWS, Corpus, savs_submit
 
@@ -80,6 +80,16 @@ def test_cells_that_a_spreadsheet_would_calculate_are_text() -> None:
     assert first["prediction"] == f"'{HOSTILE}" and first["id"] == "'+1"
     assert second["message"] == "'-1\n=2" and second["id"] == "'@x" and second["error"] == "bad_row"
     assert list(first) == list(COLUMNS)
+
+
+def test_half_of_a_character_can_be_written(tmp_path: Path) -> None:
+    row = ROW | {"extra": {"\ud800": ["\udfff"]}}
+
+    [found] = csv.DictReader(b"".join(csv_lines([row])).decode().splitlines(keepends=True))
+    write_parquet([row], tmp_path / "rows.parquet")
+
+    [cells] = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert json.loads(found["extra"]) == json.loads(cells["extra"]) == row["extra"]
 
 
 def test_coco_is_read_by_its_own_tool(labelled: Path, tmp_path: Path) -> None:

@@ -196,14 +196,14 @@ def parsed(data: bytes) -> Sample:
 
 @pytest.mark.parametrize(
     "value",
-    ['"\\ud800"', '{"\\udfff": 1}', "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300],
-    ids=["half a letter", "in a name", "lists", "objects"],
+    ["[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300],
+    ids=["lists", "objects"],
 )
 @pytest.mark.parametrize("field", ["note", "extra"])
 def test_values_that_no_result_could_hold_cost_the_row(field: str, value: str) -> None:
     data = f'{{"image": "a.jpg", "{field}": {{"x": {value}}}}}'.encode()
 
-    with pytest.raises(BadRow, match=r"has half of a character|nested more than 100 levels"):
+    with pytest.raises(BadRow, match="nested more than 100 levels"):
         parsed(data)
 
 
