@@ -68,14 +68,14 @@ def results(
         with click.open_file("-", "wb") as stream:
             stream.writelines(rows)  # click ends quietly if it is closed
     else:
-        _write(rows, out)
+        write_rows(rows, out)
     for reason in missing:
         click.echo(printable(f"savs-submit: {reason}"), err=True)
     if missing and not partial:
         sys.exit(1)
 
 
-def _write(rows: "Iterator[bytes]", out: str) -> None:
+def write_rows(rows: "Iterator[bytes]", out: str) -> None:
     """Write `rows` to a file or an object. Raises SettingsError if that fails."""
     from jobs.paths import check_path, resolve_address
     from savs.errors import SettingsError, StorageError

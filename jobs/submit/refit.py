@@ -102,8 +102,8 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
                 "refit one of them with --train first, so that both are lists or neither"
             )
     stored = _joined([base, *others])
-    asked = changes.readout or _asked(base)
-    heads = changes.heads or _heads(base, asked)
+    asked = changes.readout or asked_of(base)
+    heads = changes.heads or heads_of(base, asked)
     if changes.train is None:
         chosen = _all_of(stored)
     else:
@@ -116,7 +116,7 @@ def refit(ledger: Ledger, url: str, changes: Changes) -> Refit | NewExamples:
     assert stored.examples is not None
     vectors = stored.examples.vectors[chosen.numbers]
     shown = tuple(stored.examples.shown[number] for number in chosen.numbers)
-    fitted = fit_readout(vectors, chosen.labels, asked, heads, None, _corpus(ledger, base))
+    fitted = fit_readout(vectors, chosen.labels, asked, heads, None, corpus_of(ledger, base))
     unchanged = tuple(chosen.rows) == base.manifest.training and fitted.choice == base.manifest.choice
     if unchanged and _same(fitted.readout, base.readout):
         return Refit(url, 0)
@@ -207,14 +207,14 @@ def _without(chosen: _Examples, dropped: Sequence[str]) -> _Examples:
     )
 
 
-def _asked(base: "Artifact") -> "Asked":
+def asked_of(base: "Artifact") -> "Asked":
     from savs.readout.choice import READOUTS
 
     asked = base.manifest.choice.asked if base.manifest.choice is not None else "auto"
     return next((one for one in READOUTS if one == asked), "auto")
 
 
-def _heads(base: "Artifact", asked: str) -> int | None:
+def heads_of(base: "Artifact", asked: str) -> int | None:
     """Return how many heads the artifact was limited to; None for the readout's default."""
     limited = len(base.readout.heads) < len(base.readout.layout.heads())
     limited_by_default = {"reference", "hec"}  # of these each has its own number, others share theirs
@@ -238,7 +238,7 @@ def _same(one: "AnyReadout", other: "AnyReadout") -> bool:
     return (one.mode, one.classes, one.heads.tolist()) == (other.mode, other.classes, other.heads.tolist())
 
 
-def _corpus(ledger: Ledger, base: "Artifact") -> "HeadVectors | None":
+def corpus_of(ledger: Ledger, base: "Artifact") -> "HeadVectors | None":
     """Return the vectors of the pilot that the artifact learned from, if the workspace has them."""
     version = base.manifest.version.partition(REFIT)[0]
     if not is_pilot(version) or not ledger.is_there(version):
