@@ -84,6 +84,7 @@ def fit_corrected(ledger: Ledger, job: Job, corrections: Corrections) -> "tuple[
     fitted = fit_readout(
         joined, [row.label for row in training], asked, heads_of(base, asked), None, corpus_of(ledger, base)
     )
+    questions = {row.question for row, _ in rows}
     shown = tuple(ExampleMedia(media=row.media, question=row.question) for row, _ in rows)
     said = [[row.index, row.id, label] for row, label in rows]
     mark = hashlib.sha256(json.dumps([base.manifest.version, job.job_id, said]).encode()).hexdigest()
@@ -93,7 +94,7 @@ def fit_corrected(ledger: Ledger, job: Job, corrections: Corrections) -> "tuple[
         artifact_version=version,
         readout=fitted.readout,
         origin=base.manifest.origin,
-        question=base.manifest.question,
+        question=base.manifest.question if questions == {base.manifest.question} else None,
         training=training,
         created=datetime.now(UTC),
         fitted=fitted,
@@ -178,16 +179,14 @@ def relabelled_rows(
     least = job.spec.decision.abstain_below or 0.0
     vectors = iter(corpus_vectors(ledger, job.job_id))
     answers: dict[int, Any] = {}
-    ended = False
+    last = -1  # row of the part that was read last; both are in the order of the corpus
     for line in result_rows(ledger, job.job_id):
         row: Row = json.loads(line)
-        while not ended and (not answers or max(answers) < row["index"]):
-            if (part := next(vectors, None)) is None:
-                ended = True
-                break
+        while last < row["index"] and (part := next(vectors, None)) is not None:
             said = classify(artifact.readout, part[1])
             answers = {one.index: answer for one, answer in zip(part[0], said, strict=True)}
-        answer = answers.pop(row["index"], None) if row["index"] in answers else None
+            last = part[0][-1].index
+        answer = answers.get(row["index"])
         if answer is None:
             found.without += 1
             yield row

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 
 from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
-from savs.errors import ArtifactNotFound, FitError, NotFound
+from savs.errors import FitError
 from savs.model.heads import HeadLayout
 from savs.readout.records import head_layout, layer_entries
-from savs.readout.stored import Description, description_in, tensors_from_bytes, tensors_to_bytes
-from savs.storage import open_parent
+from savs.readout.stored import (
+    Description,
+    description_in,
+    read_file,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    write_file,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,14 +63,13 @@ class Readout:
 
         Raises StorageError.
         """
-        store, key = open_parent(path)
         said = Description(
             mode=self.mode,
             classes=self.classes,
             scores=tuple(self.scores.tolist()),
             layout=layer_entries(self.layout),
         )
-        store.write(key, tensors_to_bytes(self.heads, self.centroids, said))
+        write_file(path, tensors_to_bytes(self.heads, self.centroids, said))
 
     @staticmethod
     def load(path: str | Path) -> "Readout":
@@ -73,11 +78,7 @@ class Readout:
         Raises ArtifactNotFound, ArtifactError if the file is damaged or something else, and StorageError
         if it cannot be read.
         """
-        store, key = open_parent(path)
-        try:
-            data = store.read(key)
-        except NotFound as error:
-            raise ArtifactNotFound(f"no readout at {path}") from error
+        data = read_file(path)
         return readout_of(data, description_in(data, str(path)), str(path))
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from savs.engine.vectors import HeadVectors
-from savs.errors import ArtifactMismatch, ArtifactNotFound, FitError, NotFound
+from savs.errors import ArtifactMismatch, FitError
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, answer_of
 from savs.readout.records import head_layout, layer_entries
-from savs.readout.stored import LinearDescription, linear_from_bytes, linear_to_bytes
-from savs.storage import open_parent
+from savs.readout.stored import LinearDescription, linear_from_bytes, linear_to_bytes, read_file, write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,8 +68,7 @@ class LinearReadout:
     def save(self, path: str | Path) -> None:
         """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the
         file if there is one. Raises StorageError."""
-        store, key = open_parent(path)
-        store.write(key, self.to_bytes())
+        write_file(path, self.to_bytes())
 
     @staticmethod
     def load(path: str | Path) -> "LinearReadout":
@@ -79,12 +77,7 @@ class LinearReadout:
         Raises ArtifactNotFound, ArtifactError if the file is damaged or something else, and StorageError
         if it cannot be read.
         """
-        store, key = open_parent(path)
-        try:
-            data = store.read(key)
-        except NotFound as error:
-            raise ArtifactNotFound(f"no readout at {path}") from error
-        return linear_of(data, str(path))
+        return linear_of(read_file(path), str(path))
 
     def to_bytes(self) -> bytes:
         """Return the file that `save` writes."""

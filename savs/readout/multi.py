@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from savs.engine.vectors import HeadVectors, metadata_of
-from savs.errors import ArtifactError, ArtifactNotFound, NotFound
+from savs.errors import ArtifactError
 from savs.model.heads import HeadLayout
 from savs.readout.answer import MultiAnswer
 from savs.readout.linear import DeviceLinear, LinearReadout, logits_of
 from savs.readout.records import MULTI, LayerEntry, ManifestEntry, head_layout, layer_entries
-from savs.readout.stored import MOST_LOGIT, check_map
-from savs.storage import open_parent
+from savs.readout.stored import MOST_LOGIT, check_map, read_file, write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +75,7 @@ class MultiReadout:
     def save(self, path: str | Path) -> None:
         """Write the readout into one safetensors file at `path`, a local path or s3:// address; replace the
         file if there is one. Raises StorageError."""
-        store, key = open_parent(path)
-        store.write(key, self.to_bytes())
+        write_file(path, self.to_bytes())
 
     @staticmethod
     def load(path: str | Path) -> "MultiReadout":
@@ -86,12 +84,7 @@ class MultiReadout:
         Raises ArtifactNotFound, ArtifactError if the file is damaged or something else, and StorageError
         if it cannot be read.
         """
-        store, key = open_parent(path)
-        try:
-            data = store.read(key)
-        except NotFound as error:
-            raise ArtifactNotFound(f"no readout at {path}") from error
-        return multi_of(data, str(path))
+        return multi_of(read_file(path), str(path))
 
     def to_bytes(self) -> bytes:
         """Return the file that `save` writes."""

@@ -1,13 +1,15 @@
 """Fitted heads as the bytes of a safetensors file, and back, with a check of everything that is read."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from savs.engine.vectors import metadata_of
-from savs.errors import ArtifactError
+from savs.errors import ArtifactError, ArtifactNotFound, NotFound
 from savs.readout.records import LayerEntry, ManifestEntry, head_layout
+from savs.storage import open_parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,21 @@ class LinearDescription(ManifestEntry):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     layout: tuple[LayerEntry, ...]
+
+
+def write_file(path: str | Path, data: bytes) -> None:
+    """Write a readout's file at `path`, a local path or s3:// address. Raises StorageError."""
+    store, key = open_parent(path)
+    store.write(key, data)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the readout's file at `path`. Raises ArtifactNotFound, and StorageError if it cannot be read."""
+    store, key = open_parent(path)
+    try:
+        return store.read(key)
+    except NotFound as error:
+        raise ArtifactNotFound(f"no readout at {path}") from error
 
 
 def linear_to_bytes(

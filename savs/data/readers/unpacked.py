@@ -12,8 +12,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class _Unpacked(io.RawIOBase):
-    """What a compressed stream holds; whatever is wrong with it is an OSError. A read is only short at the
-    end, also where the stream is made of small parts."""
+    """What a compressed stream holds; whatever is wrong with it is an OSError."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -22,14 +21,12 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        filled = 0
         try:
-            while filled < len(buffer) and (data := self.stream.read(len(buffer) - filled)):
-                buffer[filled : filled + len(data)] = data
-                filled += len(data)
+            data = self.stream.read(len(buffer))
         except (OSError, EOFError, ValueError, zlib.error) as error:  # pyarrow's are OSError and ValueError
             raise OSError(f"it cannot be unpacked ({error})") from error
-        return filled
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         self.stream.close()
