@@ -14,7 +14,7 @@ from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:
     from jobs.records.job import Source
-    from jobs.submit.refit import NewExamples, Refit
+    from jobs.refit.refit import NewExamples, Refit
 
 
 @main.command(short_help="Fit an artifact again, with other labels or another readout.")
@@ -53,9 +53,9 @@ def refit(
 
     Example: savs-submit refit pets --train corrected.jsonl --workspace results
     """
+    from jobs.refit.refit import Changes, NewExamples
+    from jobs.refit.refit import refit as fit_again
     from jobs.submit.artifacts import find_artifact
-    from jobs.submit.refit import Changes, NewExamples
-    from jobs.submit.refit import refit as fit_again
     from jobs.submit.submission import make_source
 
     how = How.of(rest)

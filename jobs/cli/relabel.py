@@ -31,8 +31,8 @@ def relabel(name: str, corrections: str, out: str | None, workspace: str | None,
     Example: savs-submit relabel pets corrections.jsonl --workspace results --out labels.jsonl
     """
     from jobs.cli.results_logs_compare import write_rows
-    from jobs.submit.corrections import read_corrections
-    from jobs.submit.relabel import fit_corrected, relabelled_rows
+    from jobs.refit.corrections import read_corrections
+    from jobs.refit.relabel import fit_corrected, relabelled_rows
     from savs.errors import SettingsError
 
     ledger = ledger_of(workspace)

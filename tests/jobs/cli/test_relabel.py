@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jobs.refit.corrections import read_corrections
 from savs.demo.corpus import write_corpus
 from savs.demo.unseen import TASKS
 from tests.jobs.conftest import read_jsonl, savs_submit, write_jsonl
@@ -215,3 +216,16 @@ def test_labels_without_vectors_say_how_to_keep_them(drawn: Path, tmp_path: Path
 
     assert none.exit_code == 1 and "--keep-vectors all" in none.stderr
     assert some.exit_code == 2 and "kept only the heads of its readout" in some.stderr
+
+
+def test_of_several_annotations_the_last_counts_but_not_one_that_was_cancelled(tmp_path: Path) -> None:
+    def annotation(name: str, **more: bool) -> dict[str, Any]:
+        return {"result": [{"value": {"choices": [name]}}], **more}
+
+    made = [annotation("zigzag"), annotation("curls"), annotation("spiral", was_cancelled=True)]
+    tasks = [{"data": {"index": 3}, "annotations": made}, {"data": {"index": 4}, "annotations": []}]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+
+    found = read_corrections(str(tmp_path / "tasks.json"))
+
+    assert (found.by_index, found.by_id) == ({3: "curls"}, {})

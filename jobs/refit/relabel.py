@@ -16,8 +16,8 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.results import result_rows
 from jobs.records.job import HASH_DIGITS, ClassifySpec, Job
 from jobs.records.row import ExampleRow
-from jobs.submit.corrections import Corrections
-from jobs.submit.refit import REFIT, asked_of, corpus_of, heads_of
+from jobs.refit.corrections import Corrections
+from jobs.refit.refit import REFIT, asked_of, corpus_of, heads_of
 from savs.data.labels import Label
 from savs.data.media import Digest, hash_media
 from savs.errors import ItemError, SettingsError
