@@ -21,6 +21,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     """No setting of the person who runs the tests changes what they test."""
     for name in [n for n in os.environ if n.startswith(("SAVS_", "AWS_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SAVS_REPORT", "0")  # they take seconds; tests of reports ask for them
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -123,6 +123,16 @@ def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
     return [newest[one, kind] for one in names for kind in KINDS if (one, kind) in newest]
 
 
+def labelled_of(ledger: "Ledger", name: str) -> "list[Job]":
+    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound if there is none."""
+    from savs.errors import JobNotFound
+
+    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
+    if not found:
+        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
+    return found
+
+
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of jobs for shell completion; none if the workspace cannot be read."""
     from jobs.settings import set_up_environment

@@ -24,6 +24,7 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
     from jobs.submit.submission import submit
 
     _check_going(ledger, jobs)
+    jobs = [job.model_copy(update={"report": how.report}) for job in jobs]
     if url := broker_of(how.broker):
         written = submit(ledger, jobs, plan_remote=how.plan == "here", tell=tell)
         _hand_to_pool(ledger, written, url, how, new=written == jobs)
@@ -169,6 +170,7 @@ def _end(
     from jobs.cli.output.splits import print_splits
     from jobs.cli.output.summary import print_summary
     from jobs.reduce.split_scores import split_scores
+    from jobs.report.report import report_key
     from jobs.run.local import exit_code
 
     tables = split_scores(jobs, summaries)
@@ -177,7 +179,8 @@ def _end(
         click.echo(json_text(found))
     else:
         for summary in summaries:
-            print_summary(summary, ledger.job_url(summary["job_id"]), verbose)
+            has_report = ledger.store.exists(report_key(summary["job_id"]))
+            print_summary(summary, ledger.job_url(summary["job_id"]), verbose, has_report)
         for table in tables:
             print_splits(table)
     ended = {summary["job_id"] for summary in summaries}

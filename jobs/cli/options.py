@@ -115,6 +115,14 @@ def fit_options(readout: str | None = "auto") -> Callable[[Command], Command]:
     )
 
 
+report_option = click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    envvar="SAVS_REPORT",
+    help="Make a report of the labels, one HTML page: savs-submit open NAME.",
+)
+
 prompt_options = options(
     click.option(
         "--frames",
@@ -211,6 +219,7 @@ class How(Handing):
     plan: str
     max_failure_rate: float
     note: str | None
+    report: bool = False
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "How":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.group import complete_name, jobs_of, labelled_of, ledger_of, main, name_argument, reports_errors
 from jobs.cli.option_list import options
 from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
@@ -53,7 +53,7 @@ def results(
 
     ledger = ledger_of(workspace)
     missing: list[str] = []
-    jobs = _labelled(ledger, name)
+    jobs = labelled_of(ledger, name)
     rows = _rows(ledger, jobs, missing.append)
     if to is not None and out is not None:
         raise SettingsError("--out writes JSONL, --to another form; give one of them")
@@ -157,7 +157,9 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         raise SettingsError(f"{names[-1]} has no job to be compared with: give two jobs, or several pairs")
     ledger = ledger_of(workspace)
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
+    found = [
+        compare_jobs(ledger, *(_only(labelled_of(ledger, name), name) for name in pair)) for pair in pairs
+    ]
     if as_json:
         shown = [asdict(one) for one in found]
         click.echo(json_text(shown if shown[1:] else shown[0]))
@@ -165,16 +167,6 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         print_comparisons(pairs, found)
     else:
         print_comparison(found[0])
-
-
-def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound if there is none."""
-    from savs.errors import JobNotFound
-
-    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
-    if not found:
-        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
-    return found
 
 
 def _only(jobs: "list[Job]", name: str) -> "Job":

@@ -20,6 +20,7 @@ from jobs.cli.options import (
     name_option,
     prompt_of,
     prompt_options,
+    report_option,
     train_option,
 )
 from jobs.cli.output.characters import printable
@@ -43,7 +44,9 @@ from jobs.cli.output.characters import printable
     help="A split, with an artifact of its own, instead of --train and --data; repeatable.",
 )
 @options(
-    *(name_option, model_option, fit_options(), decision_options, keep_option, prompt_options, how_options)
+    *(name_option, model_option, fit_options(), decision_options, keep_option, prompt_options),
+    report_option,
+    how_options,
 )
 @reports_errors
 def run(
@@ -176,7 +179,7 @@ zero_shot_options = options(
     is_flag=True,
     help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
 )
-@options(zero_shot_options, decision_options, keep_option, prompt_options, how_options)
+@options(zero_shot_options, decision_options, keep_option, prompt_options, report_option, how_options)
 @reports_errors
 def classify(
     data: str,

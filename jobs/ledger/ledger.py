@@ -78,7 +78,9 @@ class Ledger:
         self._clear(job.job_id)
         if plan is not None:
             self.create_plan(job.job_id, plan, sample)
-        self._create(_key(job.job_id, "job.json"), job.model_dump_json(indent=1).encode())
+        unused = None if job.report else {"report"}  # an earlier savs does not know the field
+        data = job.model_dump_json(indent=1, exclude=unused).encode()
+        self._create(_key(job.job_id, "job.json"), data)
         return self.job(job.job_id)
 
     def _clear(self, job_id: str) -> None:
@@ -237,7 +239,9 @@ class Ledger:
             found = self.outcome(job_id, outcome.shard)
             if found is not None:
                 return found
-        unused = {"kept"} if outcome.kept is None else None  # an earlier savs does not know the field
+        unused = {
+            name for name in ("kept", "ran") if getattr(outcome, name) is None
+        }  # an earlier savs has neither
         if self.store.create(key, outcome.model_dump_json(indent=1, exclude=unused).encode()):
             return outcome
         # Either another attempt was first, or this one's own write was repeated after a lost response.

@@ -240,6 +240,7 @@ class Job(Record):
 
     companions  jobs whose shards run with this job's shards, in one pass
     beside      the job of which this one is a companion
+    report      whether who reduces it makes its report
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -250,6 +251,7 @@ class Job(Record):
     note: Annotated[str, Field(max_length=MAX_NOTE)] | None = None
     companions: tuple[JobId, ...] = ()
     beside: JobId | None = None
+    report: bool = False
 
 
 def job_id(spec: AnySpec) -> str:

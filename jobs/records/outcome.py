@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from jobs.records.record import SCHEMA, Record
 from jobs.records.tallies.tally import TallyRecord
@@ -51,6 +51,14 @@ class KeptVectors(Record):
     pilot: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
+class Ran(Record):
+    """Which process ran a shard, as host:pid, and when."""
+
+    worker: str
+    began: AwareDatetime
+    ended: AwareDatetime
+
+
 class Outcome(Record):
     """`commits/<shard>.json`: the one outcome of a shard.
 
@@ -62,6 +70,7 @@ class Outcome(Record):
              has those of the whole pass
     work     the amount of data given to the model in that time: `forwards`, `items`, `tokens` with padding,
              `pixels`
+    ran      None of a shard that was given up, or that an earlier savs ran
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -79,6 +88,7 @@ class Outcome(Record):
     timings: dict[str, float] = Field(default_factory=dict)
     work: dict[str, int] = Field(default_factory=dict)
     reason: str | None = None
+    ran: Ran | None = None
 
     @property
     def objects(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from jobs.reduce.reducer import fail_job, reduce_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import Worker
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.reports import report_on
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.companions import is_carried
 from jobs.shards.rows import check_addresses
@@ -73,6 +74,7 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
                 if isinstance(job.spec, PilotSpec):  # its examples are read again
                     check_addresses(located(ledger, job), worker.roots)
                 reduce_then_enqueue(ledger, broker, job)
+                report_on(ledger, job, worker.roots)
         worker.refusals.take_back(job.job_id)
     except ForbiddenAddress as error:
         reasons = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)

@@ -18,6 +18,7 @@ from jobs.records.plan import Shard
 from jobs.records.retries import Planned
 from jobs.reduce.brake import apply_brake
 from jobs.reduce.reducer import reduce_job
+from jobs.run.reports import report_on
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
 from jobs.submit.submission import plan_job
@@ -91,6 +92,7 @@ def drain(
         job = ledger.job(message.job_id)
         if isinstance(message, ReduceJob):
             reduce_job(ledger, job)
+            report_on(ledger, job, roots)
             continue
         model = load(job.spec.model)
         if job.job_id not in plans:

@@ -5,14 +5,17 @@ be labelled becomes an error row; an error of the job itself (the model, the art
 changed) is raised and leaves the shard without an outcome.
 """
 
+import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from jobs.ledger.ledger import Ledger
 from jobs.records.job import ExtractSpec, Job, PilotSpec
-from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome
+from jobs.records.outcome import EXAMPLES, Counts, ErrorExample, Outcome, Ran
 from jobs.records.plan import Shard
 from jobs.records.row import ExampleRow, ResultRow
 from jobs.records.tallies.tally import TallyRecord
@@ -52,7 +55,7 @@ def run_shard(
     from savs.timings import Timings
 
     timings = Timings()
-    began = time.perf_counter()
+    began, since = time.perf_counter(), datetime.now(UTC)
     with timings.stage("read"):
         first = read_shard_rows(ledger, job, shard, roots)
         units = [first, *carried_shards(ledger, first, roots)]
@@ -62,7 +65,9 @@ def run_shard(
             with timings.stage("write"):
                 written.append((unit, _write(ledger, unit, ending)))
     timings.add("worker", time.perf_counter() - began)
+    ran = Ran(worker=f"{socket.gethostname()}:{os.getpid()}", began=since, ended=datetime.now(UTC))
     spent = {
+        "ran": ran,
         "timings": {name: round(seconds, 4) for name, seconds in sorted(timings.seconds.items())},
         "work": dict(sorted(timings.counts.items())),
     }

@@ -2,7 +2,7 @@
 fitted on the others (arXiv 2412.00142, sections 3.2 and 3.3)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -72,11 +72,22 @@ def head_scores(
     `vote_without`."""
     import numpy as np
 
+    right = [int(np.trace(one)) for one in head_confusions(values, numbers, classes, spans)]
+    return np.array(right, np.int32)
+
+
+def head_confusions(
+    values: "np.ndarray", numbers: "np.ndarray", classes: int, spans: Sequence[tuple[int, int]]
+) -> "Iterator[np.ndarray]":
+    """Yield int32 [classes, classes] of each head: rows by their class and by the class that the head names.
+    Arguments and rounding as in `head_scores`."""
+    import numpy as np
+
     onehot = np.eye(classes)[numbers]
-    found = np.zeros(len(spans), np.int32)
-    for place, (start, stop) in enumerate(spans):
+    for start, stop in spans:
         rows = values[:, start:stop].astype(np.float64)
         sums = onehot.T @ rows
         cosines = rows @ (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-300)).T
-        found[place] = int((cosines.argmax(1) == numbers).sum())
-    return found
+        found = np.zeros((classes, classes), np.int32)
+        np.add.at(found, (numbers, cosines.argmax(1)), 1)
+        yield found

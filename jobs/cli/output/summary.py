@@ -15,7 +15,7 @@ RATES = {"recall": "recall", "precision": "precision", "f1": "F1", "average_prec
 LEAKS_SHOWN = 3  # leaks that are listed
 
 
-def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) -> None:
+def print_summary(summary: dict[str, Any], where: str, verbose: bool = False, report: bool = False) -> None:
     """Prints counts, accuracy, classes, errors, and `where` the results are stored; with `verbose` also the
     rate of each stage."""
     out = console()
@@ -60,6 +60,8 @@ def print_summary(summary: dict[str, Any], where: str, verbose: bool = False) ->
         out.print(
             f"  labels: savs-submit results {escape(summary['name'])} --workspace {escape(quote(workspace))}"
         )
+    if report:
+        out.print(f"  report: {escape(complete('savs-submit open ' + summary['name']))}")
     out.print()
 
 
