@@ -91,7 +91,7 @@ def _how(spec: ClassifySpec, artifact: Artifact | None) -> list[Fact]:
         )
         return [Fact("Method", f"zero-shot: {asked}")]
     if artifact is None:
-        return [Fact("Artifact", f"{spec.artifact} (it is not there any more)")]
+        return [Fact("Artifact", f"{spec.artifact} (it cannot be read)")]
     manifest = artifact.manifest
     found = [Fact("Artifact", f"{manifest.name}/{manifest.version} (digest {artifact.digest})")]
     why = "" if manifest.choice is None else f": {manifest.choice.why}"

@@ -22,7 +22,7 @@ from jobs.report.timeline import timeline_of
 from jobs.report.wrong_labels import Thresholds, WrongLabels, find_wrong_labels
 from jobs.shards.allowed_roots import Roots
 from savs.artifact.artifact import Artifact, load_artifact, load_examples
-from savs.errors import ArtifactError, ArtifactNotFound, JobError, LedgerError, StorageError
+from savs.errors import ArtifactError, JobError, SavsError
 from savs.storage import join
 
 PICTURE_CHARACTERS = 7_500_000  # of all pictures; the page has at most 10 MB
@@ -60,13 +60,27 @@ def make_report(
             f"{job.spec.name}"
         )
     try:
-        from jobs.report.page import Findings, make_page
+        page = _page(ledger, job, summary, roots, others, price)
     except ModuleNotFoundError as error:
         raise JobError(f"a report needs {error.name}; install it: pip install 'savs[report]'") from error
+    ledger.store.write(report_key(job.job_id), page)
+    return join(ledger.workspace, report_key(job.job_id))
+
+
+def report_key(job_id: str) -> str:
+    """Return the key of a job's report in its workspace."""
+    return f"jobs/{job_id}/report/index.html"
+
+
+def _page(
+    ledger: Ledger, job: Job, summary: Row, roots: Roots, others: Sequence[Job], price: float | None
+) -> bytes:
+    from jobs.report.page import Findings, make_page
+
     compared = [compare_jobs(ledger, other, job) for other in others]
     artifact, found = _artifact(ledger, job, roots), _pass_over(ledger, job, summary)
     items, doubted = _items(ledger, job, roots, others, artifact, found)
-    page = make_page(
+    return make_page(
         Findings(
             job=job,
             summary=summary,
@@ -82,13 +96,6 @@ def make_report(
             price=price,
         )
     )
-    ledger.store.write(report_key(job.job_id), page)
-    return join(ledger.workspace, report_key(job.job_id))
-
-
-def report_key(job_id: str) -> str:
-    """Return the key of a job's report in its workspace."""
-    return f"jobs/{job_id}/report/index.html"
 
 
 def _rows(ledger: Ledger, job: Job) -> Iterator[Row]:
@@ -118,7 +125,7 @@ def _artifact(ledger: Ledger, job: Job, roots: Roots) -> Artifact | None:
             return load_examples(url, roots.folders)
         except ArtifactError:
             return load_artifact(url, roots.folders)
-    except (ArtifactNotFound, ArtifactError, LedgerError, StorageError):
+    except SavsError:
         return None
 
 

@@ -7,7 +7,8 @@ import click
 
 # A message names its command without options, because it may be stored and then read in another place.
 ADVISED = re.compile(
-    r"savs-submit (?:artifacts(?![\w-])|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w|(?:logs|open|report) [\w.-]*\w)"
+    r"savs-submit (?:artifacts(?![\w-])|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w"
+    r"|(?:logs|open|report) [\w.-]*\w)"
     r"|(?P<worker>savs-worker (?:cpu\b|gpu --model (?:'[^']*'(?:\"'\"'[^']*')*|[^\s',;]+)))"
 )
 

@@ -195,7 +195,7 @@
 
   function pictures(row) {
     const shown = row.media.flatMap((one) => one.pictures.length
-      ? one.pictures.map((url, n) => make("img", { src: url, alt: one.pictures.length > 1 ? `${one.name}, frame ${n + 1} of ${one.pictures.length}` : one.name, loading: "lazy" }))
+      ? one.pictures.map((url, n) => make("img", { src: url, alt: one.pictures.length > 1 ? `${one.name}, frame ${n + 1} of ${one.pictures.length}` : one.name }))
       : [make("span", { class: "missing" }, `${one.name}: no picture, ${one.reason}`)]);
     return shown.length ? make("div", { class: shown.length > 1 ? "pictures strip" : "pictures" }, ...shown) : null;
   }

@@ -19,6 +19,9 @@ BLOCKED = (
     "decord",
     "safetensors",
     "av",
+    "altair",
+    "jinja2",
+    "vl_convert",
 )
 HELP_SECONDS = 0.3  # more than starting Python takes
 
