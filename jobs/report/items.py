@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -12,7 +13,7 @@ from jobs.records.job import Job
 from jobs.report.gallery import Chosen, doubt_of, is_wrong
 from jobs.report.thumbnails import Picture
 from jobs.shards.allowed_roots import Roots
-from jobs.shards.rows import read_shard_rows
+from jobs.shards.rows import read_samples
 from savs.artifact.artifact import Artifact
 from savs.data.media import base_name
 from savs.data.samples import Sample
@@ -156,12 +157,8 @@ def _samples(ledger: Ledger, job: Job, indices: Iterable[int]) -> dict[int, Samp
     plan = ledger.planned(job.job_id).plan
     found: dict[int, Sample] = {}
     for number, wanted in groupby(sorted(indices), lambda index: index // plan.shard_rows):
-        try:
-            rows = read_shard_rows(ledger, job, plan.shard(number), None)
-        except SavsError:
-            continue
-        every = rows.by_index
-        found |= {index: every[index] for index in wanted if index in every}
+        with suppress(SavsError):
+            found |= read_samples(job, plan.shard(number), set(wanted))
     return found
 
 

@@ -1,6 +1,6 @@
 """The rows of a shard, as read from the manifest."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -119,22 +119,33 @@ def known_for(ledger: Ledger, job: Job) -> Known:
     return known_of(ledger, after) if after is not None and is_pilot(after) else NOTHING
 
 
+def read_samples(job: Job, shard: Shard, indices: Collection[int]) -> dict[int, Sample]:
+    """Return the samples of those rows of a planned shard by index; an unusable row has none. Raises Changed
+    and NotFound as `read_shard_rows`."""
+    entries = _entries(job, (line for line in _lines(job, shard, None) if line.index in indices), None)
+    return {entry.index: entry.sample for entry in entries if entry.sample is not None}
+
+
 def _read_span(job: Job, shard: Shard, roots: Roots | None) -> list[ManifestRow]:
+    return _entries(job, _lines(job, shard, roots), roots)
+
+
+def _lines(job: Job, shard: Shard, roots: Roots | None) -> Iterator[Line]:
     source = job.spec.source
     store, key = open_parent(source.url, None if roots is None else roots.folders)
     try:
         data = store.read_range(key, shard.offset, shard.length, source.etag)
     except NotFound as error:
         raise NotFound(source.gone) from error
-    rows = read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True)
-    return _entries(job, rows, roots)
+    return read_rows(BytesIO(data), shard.listed, shard.first_index, shard.first_line, inside=True)
 
 
 def _entries(job: Job, lines: Iterable[Line], roots: Roots | None) -> list[ManifestRow]:
     source, entries = job.spec.source, []
+    reading = source.reading  # resolves links, so not once per row
     for line in lines:
         try:
-            sample = parse_line(line, source.reading, labelled=job.spec.kind == "extract")
+            sample = parse_line(line, reading, labelled=job.spec.kind == "extract")
             refused = _refused(sample, roots)
             sample = sample if roots is None else roots.confine(sample)
             entries.append(ManifestRow(line.index, line.number, sample, refused))
