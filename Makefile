@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
+.PHONY: demo test browser lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -46,6 +46,10 @@ demo: $(VENV)/installed
 # of the others, so that no process is idle at the end.
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Looks at reports in Chromium, which must be installed; keeps screenshots in build/screenshots.
+browser: $(VENV)/installed
+	$(BIN)/python -m pytest -m browser tests/report
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
