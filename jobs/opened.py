@@ -49,7 +49,7 @@ def open_job(workspace: str | Path, name: str) -> "OpenedJob":
         kinds = ", ".join(sorted({job.spec.kind for job in jobs_of(ledger, name)}))
         raise JobNotFound(f"{name!r} has no job that labels a corpus in {place}, only: {kinds}")
     if len(found) > 1:
-        names = ", ".join(job.spec.name for job in found)
+        names = ", ".join(sorted(job.spec.name for job in found))
         raise JobNotFound(f"{name!r} has several tasks or splits; open one of them: {names}")
     return OpenedJob(ledger, found[0])
 
