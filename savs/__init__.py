@@ -9,6 +9,7 @@
     savs.score([s.label for s in corpus.samples], answers).accuracy
 
 `answers` are those of `corpus.samples`; an item that could not be read is in `corpus.errors` instead.
+`answers.to_pandas(corpus)` is a table of all of them. `docs/python.md` has more.
 
 The method is that of arXiv 2412.00142. Heavy libraries are imported when a name that needs them
 is first used, so `import savs` is quick and works without torch.

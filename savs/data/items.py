@@ -49,7 +49,7 @@ def open_items(items: Any) -> Items:
             raise WrongValue(f"no row of the table can be used; row 0: {found[0][1]}")
         return Items(iter(found), len(found), None)
     _check_several(items)
-    if isinstance(items, Sequence) or hasattr(items, "tolist"):  # also a Series
+    if isinstance(items, Sequence) or hasattr(items, "tolist"):  # also a Series, or an array of paths
         whole = [_checked(place, item) for place, item in enumerate(items)]
         return Items(((sample, None) for sample in whole), len(whole), whole)
     count = len(items) if hasattr(items, "__len__") else None
@@ -88,6 +88,8 @@ def without_pixels(sample: Sample) -> Sample:
 def _check_several(items: object) -> None:
     import numpy as np
 
+    if isinstance(items, np.ndarray) and items.ndim == 1 and items.dtype.kind in "OTU":
+        return
     if isinstance(items, np.ndarray) and items.ndim > MEDIA_SHAPE:
         raise WrongType(
             f"expected a list of items, found one ndarray {list(items.shape)}; pass list(items), an array "

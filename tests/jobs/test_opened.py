@@ -76,6 +76,18 @@ def test_a_job_that_has_not_ended_gives_the_rows_so_far_and_no_summary(kept: Pat
         _ = job.summary
 
 
+def test_of_several_jobs_of_a_name_the_newest_is_opened(kept: Path) -> None:
+    old = kept / "jobs" / "strokes-classify-7e4d56f4"
+    for job_id, submitted in (("strokes-classify-00000000", "2099"), ("strokes-classify-ffffffff", "1999")):
+        new = Path(shutil.copytree(old, old.with_name(job_id)))
+        job = json.loads((new / "job.json").read_text())
+        job |= {"job_id": job_id, "submitted": f"{submitted}-01-01T00:00:00Z"}
+        (new / "job.json").write_text(json.dumps(job))
+
+    assert savs.open_job(kept, "strokes").id == "strokes-classify-00000000"
+    assert savs.open_job(kept, old.name).id == old.name
+
+
 def test_a_zero_shot_job_has_no_artifact(kept: Path) -> None:
     assert savs.open_job(kept, "strokes-zero-shot").artifact is None
 

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,11 @@ def test_cells_may_be_pictures_arrays_and_lists_of_them(qwen2: savs.Model, pictu
     assert np.allclose(found.vectors.values[0], found.vectors.values[3], atol=1e-4)
 
 
-def test_a_column_of_a_table_is_a_list_of_paths(qwen2: savs.Model, pictures: list[str]) -> None:
-    found = savs.extract(qwen2, pd.Series(pictures), **ASK)  # type: ignore[arg-type]
+@pytest.mark.parametrize("column", [pd.Series, pd.array, np.array, lambda paths: np.array(paths, object)])
+def test_a_column_of_a_table_is_a_list_of_paths(
+    qwen2: savs.Model, pictures: list[str], column: Callable[[list[str]], Any]
+) -> None:
+    found = savs.extract(qwen2, column(pictures), **ASK)
 
     assert [s.media for s in found.samples] == [(path,) for path in pictures]
 
