@@ -83,7 +83,8 @@ def extract(
     hashed    which media get a sha256 in their digests
     progress  whether a progress bar is shown; by default in a notebook and on a terminal
 
-    A generator is read a few hundred items ahead of the model, and its images are freed once they were read.
+    A generator is read about a thousand items ahead of the model, fewer if they are large, and its images are
+    freed once they were read.
 
     An item that cannot be read, or that has no question, fails only its own row: see `Extraction.errors`.
     Raises SettingsError, which is also a TypeError or a ValueError, before the model runs: if an argument or
