@@ -9,6 +9,7 @@
     savs.score([s.label for s in corpus.samples], answers).accuracy
 
 `answers` are those of `corpus.samples`; an item that could not be read is in `corpus.errors` instead.
+`answers.to_pandas(corpus)` is a table of all of them. `docs/python.md` has more.
 
 The method is that of arXiv 2412.00142. Heavy libraries are imported when a name that needs them
 is first used, so `import savs` is quick and works without torch.
@@ -18,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobs.opened import OpenedJob, open_job
     from savs.artifact.artifact import Artifact, load_artifact, make_artifact, save_artifact
     from savs.artifact.leaks import Leak, TrainingSet, find_leaks
     from savs.data.samples import Sample, read_samples
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     from savs.model.heads import HeadLayout, LayerHeads
     from savs.model.model import Model
     from savs.readout.answer import Answer, MultiAnswer
+    from savs.readout.answers import Answers
     from savs.readout.choice import fit
+    from savs.readout.classifier import SavsClassifier as SavsClassifier
     from savs.readout.classify import classify
     from savs.readout.fit import Readout
     from savs.readout.hec import HecReadout
@@ -61,6 +65,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "readout.answer",
+    "Answers": "readout.answers",
     "Artifact": "artifact.artifact",
     "ArtifactError": "errors",
     "ArtifactMismatch": "errors",
@@ -88,6 +93,7 @@ _HOMES = {
     "Sample": "data.samples",
     "SavsError": "errors",
     "Scored": "scores.scored",
+    "SavsClassifier": "readout.classifier",
     "Scores": "scores.metrics",
     "SettingsError": "errors",
     "StorageError": "errors",
@@ -108,8 +114,12 @@ _HOMES = {
     "score": "readout.scoring",
     "shares": "scores.ranking",
 }
+# The one exception to the order of the floors: `jobs` stands on `savs`, which only gives these names out.
+_ABOVE = {"OpenedJob": "jobs.opened", "open_job": "jobs.opened"}
+# SavsClassifier is not among them: `from savs import *` also works without scikit-learn.
 __all__ = [
     "Answer",
+    "Answers",
     "Artifact",
     "ArtifactError",
     "ArtifactMismatch",
@@ -132,6 +142,7 @@ __all__ = [
     "MultiReadout",
     "MultiScores",
     "NotFound",
+    "OpenedJob",
     "Prompt",
     "Readout",
     "Sample",
@@ -152,6 +163,7 @@ __all__ = [
     "load_artifact",
     "load_model",
     "make_artifact",
+    "open_job",
     "read_samples",
     "save_artifact",
     "score",
@@ -160,10 +172,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOMES and name not in _ABOVE:
         raise AttributeError(f"module 'savs' has no attribute {name!r}")
-    return getattr(import_module(f"savs.{_HOMES[name]}"), name)
+    home = f"savs.{_HOMES[name]}" if name in _HOMES else _ABOVE[name]
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *_HOMES, *_ABOVE})

@@ -17,7 +17,8 @@ SavsError
 ├── ModelError
 │   ├── ModelNotFound        no such folder, alias or hub id
 │   └── UnsupportedModel     no readable heads, an encoder-decoder, no pixel budget, or a failed self-test
-├── FitError                 nothing can be fitted from the vectors and labels
+├── FitError                 nothing can be fitted from the vectors and labels; also a ValueError
+│   └── UnfittableType       vectors, labels or a readout of another type; also a TypeError
 ├── ArtifactError
 │   ├── ArtifactNotFound
 │   └── ArtifactMismatch     a newer schema, or made with another model
@@ -33,6 +34,9 @@ SavsError
 │   ├── MessageError         a message that workers of this version cannot use
 │   └── LedgerError          the ledger contradicts itself
 └── SettingsError            an option, a setting or an argument cannot be used
+    ├── WrongType            an argument of another type; also a TypeError
+    ├── WrongValue           an argument of another value; also a ValueError
+    └── NotInstalled         a package that is not among savs' own requirements; also an ImportError
 """
 
 import re
@@ -182,8 +186,12 @@ class UnsupportedModel(ModelError):
     pass
 
 
-class FitError(SavsError):
+class FitError(SavsError, ValueError):
     """Nothing can be fitted from these vectors and labels."""
+
+
+class UnfittableType(FitError, TypeError):
+    """Vectors, labels or a readout are of a type that cannot be used."""
 
 
 class ArtifactError(SavsError):
@@ -244,6 +252,18 @@ class MessageError(JobError):
 
 class SettingsError(SavsError):
     """An option, a setting or an argument cannot be used."""
+
+
+class WrongType(SettingsError, TypeError):
+    """An argument is of a type that cannot be used."""
+
+
+class WrongValue(SettingsError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class NotInstalled(SettingsError, ImportError):
+    """A package is needed that is not installed."""
 
 
 UNQUOTED = {

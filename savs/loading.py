@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.data.video.sampling import FrameSampling
-from savs.errors import ModelNotFound, SettingsError, UnsupportedModel
+from savs.errors import UnsupportedModel, WrongType, WrongValue
 from savs.model.chat import find_chat
 from savs.model.checkpoint import locate_checkpoint
 from savs.model.fingerprint import fingerprint
@@ -38,25 +38,29 @@ def load_model(
     sampling   frames of a video; by default as published with the checkpoint
     self_test  False also loads a model whose vectors depend on the other items in a batch
 
-    Raises ModelNotFound, SettingsError if there is no such device or dtype, or UnsupportedModel if the
-    heads cannot be read or the self-test fails.
+    Raises ModelNotFound, SettingsError (also a TypeError or ValueError) if an argument is something else or
+    there is no such device or dtype, or UnsupportedModel if the heads cannot be read or the self-test fails.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    if isinstance(name_or_path, Model):
+        raise WrongType(f"{name_or_path.name} is loaded already; pass an alias, a hub id or a folder")
     if not isinstance(name_or_path, str | Path):
-        raise ModelNotFound(f"{name_or_path!r} is not a name or a path; pass an alias, a hub id or a folder")
+        raise WrongType(f"{name_or_path!r} is not a name or a path; pass an alias, a hub id or a folder")
+    if not isinstance(sampling, FrameSampling | None):
+        raise WrongType(f"sampling is {sampling!r}; pass savs.FrameSampling(frames=8), or None")
     folder, revision = locate_checkpoint(str(name_or_path))
     try:
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, TypeError) as error:
-        raise SettingsError(f"device is {device!r}; pass cpu, cuda or cuda:N") from error
+        raise WrongValue(f"device is {device!r}; pass cpu, cuda or cuda:N") from error
     wanted: Any = dtype or ("float32" if target.type == "cpu" else "auto")
     if isinstance(wanted, str) and wanted != "auto":
         wanted = getattr(torch, wanted, None)
     if wanted != "auto" and not isinstance(wanted, torch.dtype):
-        raise SettingsError(f"dtype is {dtype!r}; pass float32, bfloat16 or float16")
+        raise WrongValue(f"dtype is {dtype!r}; pass float32, bfloat16 or float16")
     options: dict[str, Any] = {"dtype": wanted, "use_safetensors": True, "trust_remote_code": False}
     if target.type == "cuda" and _larger_than(folder, target):
         options["device_map"] = "auto"

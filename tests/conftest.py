@@ -8,6 +8,7 @@ from pathlib import Path
 # Before torch is imported: two busy test processes on two cores must not spin at each other's barriers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["SAVS_REPORT"] = "0"  # they take seconds; tests of reports ask for them
 
 import pytest
 
@@ -21,7 +22,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     """No setting of the person who runs the tests changes what they test."""
     for name in [n for n in os.environ if n.startswith(("SAVS_", "AWS_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("SAVS_REPORT", "0")  # they take seconds; tests of reports ask for them
+    monkeypatch.setenv("SAVS_REPORT", "0")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

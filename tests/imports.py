@@ -10,7 +10,17 @@ import grimp
 # From the top down, as the contracts in pyproject.toml have them.
 WINGS = (
     "workers",
-    *("jobs.cli", "jobs.run", "jobs.queue", "jobs.submit", "jobs.reduce", "jobs.refit", "jobs.plans"),
+    *(
+        "jobs.cli",
+        "jobs.run",
+        "jobs.report",
+        "jobs.queue",
+        "jobs.opened",
+        "jobs.submit",
+        "jobs.reduce",
+        "jobs.refit",
+        "jobs.plans",
+    ),
     *("jobs.shards", "jobs.exports", "jobs.ledger", "jobs.records", "jobs.settings", "jobs.paths"),
     *("savs.demo", "savs.loading", "savs.artifact", "savs.readout", "savs.engine", "savs.estimators"),
     *("savs.model", "savs.scores", "savs.data", "savs.storage", "savs.errors", "savs.timings"),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.group import complete_name, jobs_of, ledger_of, main, name_argument, reports_errors
+from jobs.cli.group import complete_name, ledger_of, main, name_argument, reports_errors
 from jobs.cli.option_list import options
 from jobs.cli.options import broker_option, json_option, workspace_option
 from jobs.cli.output.characters import printable
+from jobs.ledger.named import jobs_of
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger

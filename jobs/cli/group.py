@@ -12,7 +12,6 @@ from jobs.cli.output.characters import printable
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
-    from jobs.records.job import Job
 
 
 def reports_errors(command: Command) -> Command:
@@ -98,39 +97,6 @@ def ledger_of(workspace: str | None) -> "Ledger":
     from jobs.settings import workspace_of
 
     return Ledger(workspace_of(workspace))
-
-
-def jobs_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """All jobs of a name and its splits, or the one with that id. Raises JobNotFound, which lists the
-    existing names."""
-    from savs.errors import JobNotFound
-
-    jobs = ledger.jobs(name)
-    if not jobs:
-        known = sorted({job_id.rsplit("-", 2)[0] for job_id in ledger.job_ids()})
-        raise JobNotFound(f"no job {name!r} in {ledger.workspace}; it has {', '.join(known) or 'no jobs'}")
-    return jobs
-
-
-def newest_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest job of each kind of a name, if there are any, per split."""
-    from jobs.records.job import KINDS
-
-    newest: dict[tuple[str, str], Job] = {
-        (job.spec.name, job.spec.kind): job for job in jobs_of(ledger, name)
-    }
-    names = dict.fromkeys(name for name, _ in newest)
-    return [newest[one, kind] for one in names for kind in KINDS if (one, kind) in newest]
-
-
-def labelled_of(ledger: "Ledger", name: str) -> "list[Job]":
-    """The newest classify job of NAME, or of each of its splits. Raises JobNotFound if there is none."""
-    from savs.errors import JobNotFound
-
-    found = [job for job in newest_of(ledger, name) if job.spec.kind == "classify"]
-    if not found:
-        raise JobNotFound(f"{name!r} has no classify job in {ledger.workspace}")
-    return found
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from jobs.cli.group import newest_of
 from jobs.cli.options import Handing, How
 from jobs.cli.output.characters import json_text, printable
+from jobs.ledger.named import newest_of
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -169,8 +169,8 @@ def _end(
     from jobs.cli.output.advice import complete
     from jobs.cli.output.splits import print_splits
     from jobs.cli.output.summary import print_summary
+    from jobs.ledger.reports import report_key
     from jobs.reduce.split_scores import split_scores
-    from jobs.report.report import report_key
     from jobs.run.local import exit_code
 
     tables = split_scores(jobs, summaries)

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
-from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.group import ledger_of, main, name_argument, reports_errors
 from jobs.cli.option_list import options
 from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
+from jobs.ledger.named import jobs_of, newest_of
 
 FLIPS_SHOWN = 10
 

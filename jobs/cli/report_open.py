@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.group import complete_name, labelled_of, ledger_of, main, name_argument, reports_errors
+from jobs.cli.group import complete_name, ledger_of, main, name_argument, reports_errors
 from jobs.cli.option_list import options
 from jobs.cli.options import http_option, workspace_option
 from jobs.cli.output.advice import complete
 from jobs.cli.output.characters import printable
+from jobs.ledger.named import labelled_of
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger
@@ -77,7 +78,7 @@ def _local_page(ledger: "Ledger", job: "Job") -> Path:
     none."""
     import tempfile
 
-    from jobs.report.report import report_key
+    from jobs.ledger.reports import report_key
     from savs.errors import JobError, NotFound
 
     key = report_key(job.job_id)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli.group import complete_name, jobs_of, labelled_of, ledger_of, main, name_argument, reports_errors
+from jobs.cli.group import complete_name, ledger_of, main, name_argument, reports_errors
 from jobs.cli.option_list import options
 from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
+from jobs.ledger.named import jobs_of, labelled_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli.group import ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.group import ledger_of, main, name_argument, reports_errors
 from jobs.cli.handoff import hand_on
 from jobs.cli.option_list import options
 from jobs.cli.options import Handing, hand_options, workspace_option
+from jobs.ledger.named import newest_of
 
 if TYPE_CHECKING:
     from jobs.ledger.ledger import Ledger

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.group import jobs_of, ledger_of, main, name_argument, newest_of, reports_errors
+from jobs.cli.group import ledger_of, main, name_argument, reports_errors
 from jobs.cli.handoff import follow_jobs
 from jobs.cli.option_list import options
 from jobs.cli.options import broker_option, json_option, verbose_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
+from jobs.ledger.named import jobs_of, newest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

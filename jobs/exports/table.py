@@ -6,33 +6,14 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from savs.data.result_table import COLUMNS, NUMBERS, Row, cells_of, schema_of, typed
 from savs.errors import SettingsError
 
-if TYPE_CHECKING:
-    import pyarrow
-
-Row = dict[str, Any]
 ROWS_AT_ONCE = 10_000
-COLUMNS = (
-    *("index", "id", "task", "media", "prediction", "predictions", "confidence", "margin", "entropy"),
-    *("votes", "scores", "label", "labels", "error", "message", "artifact", "extra"),
-)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets begin to calculate
-NUMBERS = ("index", "confidence", "margin", "entropy")
-
-
-def cells_of(row: Row) -> Row:
-    """Return the values of a result row by column: a list of labels is in `labels`, one text in `label`."""
-    error, label = row.get("error") or {}, row.get("label")
-    cells = {name: row.get(name) for name in COLUMNS}
-    return cells | {
-        "label": None if isinstance(label, list) else label,
-        "labels": label if isinstance(label, list) else None,
-        "error": error.get("kind"),
-        "message": error.get("message"),
-    }
+WHOLE = ("index", *NUMBERS)  # columns that CSV has as numbers
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:
@@ -43,32 +24,12 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
         from pyarrow.parquet import ParquetWriter
     except ImportError as error:
         raise SettingsError("Parquet needs pyarrow: pip install 'savs[parquet]'") from error
-    schema, count, left = _schema(), 0, iter(rows)
+    schema, count, left = schema_of(), 0, iter(rows)
     with ParquetWriter(path, schema, compression="zstd") as writer:
-        while some := [_typed(cells_of(row)) for row in islice(left, ROWS_AT_ONCE)]:
+        while some := [typed(cells_of(row)) for row in islice(left, ROWS_AT_ONCE)]:
             writer.write_table(Table.from_pylist(some, schema))
             count += len(some)
     return count
-
-
-def _typed(cells: Row) -> Row:
-    extra = None if cells["extra"] is None else json.dumps(cells["extra"])
-    maps = {name: [*(cells[name] or {}).items()] for name in ("votes", "scores")}
-    return cells | maps | {"extra": extra}
-
-
-def _schema() -> "pyarrow.Schema":
-    import pyarrow as pa
-
-    text, number = pa.string(), pa.float64()
-    types = dict.fromkeys(COLUMNS, text) | {
-        "index": pa.int64(),
-        **dict.fromkeys(("confidence", "margin", "entropy"), number),
-        **dict.fromkeys(("media", "predictions", "labels"), pa.list_(text)),
-        "votes": pa.map_(text, pa.int64()),
-        "scores": pa.map_(text, number),
-    }
-    return pa.schema([*types.items()])
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -88,7 +49,7 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[bytes]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if value is None or name in NUMBERS:
+    if value is None or name in WHOLE:
         return value
     if name == "media" and len(value) == 1:
         [value] = value

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.ledger.artifacts import artifact_of
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.reports import report_key
 from jobs.ledger.results import result_rows
 from jobs.records.job import ClassifySpec, Job
 from jobs.reduce.comparison import compare_jobs
@@ -65,11 +66,6 @@ def make_report(
         raise JobError(f"a report needs {error.name}; install it: pip install 'savs[report]'") from error
     ledger.store.write(report_key(job.job_id), page)
     return join(ledger.workspace, report_key(job.job_id))
-
-
-def report_key(job_id: str) -> str:
-    """Return the key of a job's report in its workspace."""
-    return f"jobs/{job_id}/report/index.html"
 
 
 def _page(

@@ -18,6 +18,7 @@ CELLS = "$cells"  # where media inside of a container are, in manifests that rea
 UNUSABLE = "$unusable"  # why the source of a row cannot be used
 SHOWN = 40  # characters of a name in a message
 DEEPEST = 100  # levels of a value that is copied into results; Python writes fewer than 1000
+IDS = ("question_id", "id")  # fields of the general format, of which the first that is there is the id
 RESERVED = ("extra", CELLS, UNUSABLE)
 
 BLINK_IMAGES = ("image_1", "image_2", "image_3", "image_4")
@@ -58,7 +59,7 @@ def general(row: JsonObject) -> Fields:
         raise BadRow("neither 'image' nor 'question'")
     label = row.get("label")
     found = listed_labels(label, "label") if isinstance(label, list) else text(row, "label")
-    return Fields(media, question, found, identifier(row, "question_id", "id"))
+    return Fields(media, question, found, identifier(row, *IDS))
 
 
 def natural_ret(row: JsonObject) -> Fields:
@@ -301,7 +302,7 @@ def text(row: JsonObject, field: str) -> str | None:
     return storable(value, field)
 
 
-def identifier(row: JsonObject, *fields: str) -> str | None:
+def identifier(row: Mapping[str, Any], *fields: str) -> str | None:
     """Return the first of `fields` that is present, text or a whole number, as text."""
     value = next((row[field] for field in fields if row.get(field) is not None), None)
     if value is None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savs.errors import SettingsError
+from savs.errors import WrongType, WrongValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,10 @@ class ImageInMemory(str):
 
 def address_of(medium: object) -> str:
     """Return the address of a medium: an address itself, a Path, a PIL image, or an array uint8
-    [height, width, 3] or [height, width]. Raises SettingsError for anything else."""
+    [height, width, 3] or [height, width]. Raises WrongValue or WrongType for anything else."""
     if isinstance(medium, str):
         if not medium.strip():
-            raise SettingsError(f"{medium!r} is not the path of an image")
+            raise WrongValue(f"{medium!r} is not the path of an image")
         return medium
     if isinstance(medium, Path):
         return str(medium)
@@ -41,7 +41,7 @@ def address_of(medium: object) -> str:
         if medium.dtype == np.uint8 and medium.size and (medium.ndim == 2 or medium.shape[2:] == (3,)):
             return ImageInMemory.of(medium)
         found = f"an array {medium.dtype} {list(medium.shape)}"
-    raise SettingsError(
+    raise WrongType(
         f"{found} is not an image; pass a path, a PIL image, or an array uint8 [height, width, 3] or "
         "[height, width]"
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from savs.errors import ArtifactError, ArtifactNotFound, FitError, NotFound
 from savs.model.heads import HeadLayout, LayerHeads
@@ -18,13 +18,25 @@ STORED = "float16"  # on disk, relative to the largest number of each head, so t
 
 @dataclass(frozen=True)
 class HeadVectors:
-    """Head vectors of n items: `values` float32 [n, layout.width], divided by `layout`."""
+    """Head vectors of n items: `values` float32 [n, layout.width], divided by `layout`.
+
+    They can be passed where an array of features is expected, as by the estimators of scikit-learn.
+    """
 
     layout: HeadLayout
     values: "np.ndarray"
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.values), self.layout.width
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "np.ndarray":
+        import numpy as np
+
+        return np.array(self.values, dtype, copy=copy)
 
     def __repr__(self) -> str:
         return f"HeadVectors(items: {len(self)}, {self.layout.counts})"

@@ -1,6 +1,7 @@
 """Locates a checkpoint: aliases, folders, and the Hugging Face hub."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from savs.errors import ModelNotFound
@@ -24,6 +25,7 @@ def locate_checkpoint(name: str) -> tuple[Path, str]:
     if Path(place).exists() or not is_hub_id(place):
         raise ModelNotFound(
             f"{name!r} is not a folder with a config.json, a hub id (owner/name), or an alias ({known})"
+            + (f"; did you mean {near[0]!r}?" if (near := get_close_matches(name, ALIASES, 1)) else "")
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

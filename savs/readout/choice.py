@@ -12,7 +12,7 @@ from savs.engine.vectors import HeadVectors
 from savs.errors import FitError
 from savs.model.heads import HeadLayout
 from savs.readout.classify import AnyReadout, OneLabel
-from savs.readout.fit import DEFAULT_HEADS, check_fit, check_vectors, fit_vote, texts
+from savs.readout.fit import DEFAULT_HEADS, check_fit, check_vectors, fit_vote, label_list, texts
 from savs.readout.linear import LinearReadout
 from savs.readout.multi import MultiReadout
 from savs.readout.multi_fit import fit_lists, has_lists
@@ -80,7 +80,8 @@ def fit(
     """Fit a readout on labelled head vectors.
 
     vectors     n rows
-    labels      n class names, as text; or n lists of them, for a readout with several labels per item
+    labels      n class names, as text, in a list, an array, or a column of a table; or n lists of them, for a
+                readout with several labels per item
     heads       how many heads it may use; by default the best 20 for the vote, as published, and for "hec",
                 and all for others
     mode        "reference", the published vote and the default; "ridge"; "corpus", a ridge that also learns
@@ -89,10 +90,11 @@ def fit(
     classes     order of the classes; by default as they first appear in `labels`
     unlabelled  vectors of rows of the corpus, 200 or more
 
-    Raises FitError: vectors that are not HeadVectors, a label that is not text, fewer than two classes, a
-    class without examples, more heads than the model has, NaN or infinite vectors, or numbers of vectors
-    and labels that differ.
+    Raises FitError, which is also a ValueError: a label that is not text, fewer than two classes, a class
+    without examples, more heads than the model has, NaN or infinite vectors, or numbers of vectors and labels
+    that differ. If vectors are not HeadVectors, or labels of another type, it is also a TypeError.
     """
+    labels = label_list(labels)
     if mode is None:
         mode = "auto" if has_lists(labels) else "reference"
     if mode == "reference" and not has_lists(labels):

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, overload
 
 from savs.engine.vectors import HeadVectors
-from savs.errors import ArtifactMismatch, FitError
+from savs.errors import ArtifactMismatch, FitError, UnfittableType
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, MultiAnswer
+from savs.readout.answers import Answers
 from savs.readout.fit import Readout, check_vectors
 from savs.readout.hec import DeviceHec, HecReadout
 from savs.readout.linear import DeviceLinear, LinearReadout
@@ -21,26 +22,32 @@ OnDevice = DeviceReadout | DeviceLinear | DeviceHec | DeviceMulti
 
 
 @overload
-def classify(readout: OneLabel, vectors: HeadVectors) -> list[Answer]: ...
+def classify(readout: OneLabel, vectors: HeadVectors) -> Answers[Answer]: ...
 
 
 @overload
-def classify(readout: MultiReadout, vectors: HeadVectors) -> list[MultiAnswer]: ...
+def classify(readout: MultiReadout, vectors: HeadVectors) -> Answers[MultiAnswer]: ...
 
 
-def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer] | list[MultiAnswer]:
-    """Return one answer per row of `vectors`; of a readout with several labels per item, a MultiAnswer.
+def classify(readout: AnyReadout, vectors: HeadVectors) -> Answers[Answer] | Answers[MultiAnswer]:
+    """Return one answer per row of `vectors`; of a readout with several labels per item, a MultiAnswer. The
+    list of answers is also a table: `answers.to_pandas()`.
 
     In a vote, of classes with equal votes the one named by the best-ranked head wins, as published. Raises
     ArtifactMismatch if the vectors come from a model with other heads or lack a head of the readout, and
-    FitError if they are something else than HeadVectors or contain NaN or infinity.
+    FitError if they are something else than HeadVectors or contain NaN or infinity (also a TypeError or a
+    ValueError).
     """
     import numpy as np
     import torch
 
+    if isinstance(readout, HeadVectors) and isinstance(vectors, AnyReadout):
+        raise UnfittableType("readout and vectors are swapped; pass classify(readout, vectors)")
     check_vectors(vectors)
     if not isinstance(readout, AnyReadout):
-        raise FitError(f"readout is of type {type(readout).__name__}; pass what fit returned")
+        is_artifact = isinstance(getattr(readout, "readout", None), AnyReadout)
+        pass_what = "its .readout" if is_artifact else "what fit returned"
+        raise UnfittableType(f"readout is of type {type(readout).__name__}; pass {pass_what}")
     if not vectors.layout.is_part_of(readout.layout):
         raise ArtifactMismatch(
             f"the vectors have {len(vectors.layout.heads())} heads in {vectors.layout.width} values; "
@@ -49,7 +56,7 @@ def classify(readout: AnyReadout, vectors: HeadVectors) -> list[Answer] | list[M
     if not np.isfinite(vectors.values).all():
         raise FitError("vectors with NaN or infinity cannot be classified")
     device = on_device(readout, vectors.layout)
-    return device.answers(device.read(torch.from_numpy(np.ascontiguousarray(vectors.values))))
+    return Answers(device.answers(device.read(torch.from_numpy(np.ascontiguousarray(vectors.values)))))
 
 
 def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | str" = "cpu") -> OnDevice:

@@ -5,14 +5,15 @@ the number of the same examples that are nearest to their own class, and the bes
 centroids. No examples are held out, so scores are optimistic; they only rank heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from savs.data.samples import Sample
 from savs.engine.vectors import HeadVectors
-from savs.errors import FitError
+from savs.errors import FitError, UnfittableType
 from savs.model.heads import HeadLayout
 from savs.readout.records import head_layout, layer_entries
 from savs.readout.stored import (
@@ -159,10 +160,24 @@ def nearest(vectors: "torch.Tensor", centroids: "torch.Tensor") -> "torch.Tensor
 
 
 def check_vectors(vectors: object) -> None:
-    """Raises FitError if `vectors` are not HeadVectors."""
+    """Raises UnfittableType if `vectors` are not HeadVectors."""
     if not isinstance(vectors, HeadVectors):
         pass_what = "its .vectors" if hasattr(vectors, "vectors") else "the .vectors of an Extraction"
-        raise FitError(f"vectors are of type {type(vectors).__name__}; pass {pass_what}")
+        raise UnfittableType(f"vectors are of type {type(vectors).__name__}; pass {pass_what}")
+
+
+def label_list(labels: object) -> list[Any]:
+    """Return labels as a list: also those of a NumPy array, a Series, or a generator. Raises UnfittableType
+    if they are one text, a table, or no labels at all."""
+    if isinstance(labels, HeadVectors):
+        raise UnfittableType("labels are HeadVectors; pass fit(vectors, labels)")
+    if hasattr(labels, "columns"):
+        raise UnfittableType(f"labels are a {type(labels).__name__}; pass one of its columns")
+    if isinstance(labels, str | bytes | Mapping) or not isinstance(labels, Iterable):
+        raise UnfittableType(
+            f"labels are of type {type(labels).__name__}; pass a list with a class name per vector"
+        )
+    return list(labels)
 
 
 def texts(labels: Sequence[object]) -> list[str]:
@@ -172,10 +187,10 @@ def texts(labels: Sequence[object]) -> list[str]:
         if isinstance(label, str):
             continue
         if isinstance(label, Sample):
-            raise FitError(f"label {index} is a Sample, not text; pass [s.label for s in samples]")
-        if label is None:
-            raise FitError(f"label {index} is None: its sample has no label; fit labelled samples only")
-        raise FitError(
+            raise UnfittableType(f"label {index} is a Sample, not text; pass [s.label for s in samples]")
+        if label is None or (isinstance(label, float) and isnan(label)):
+            raise FitError(f"label {index} is {label}: its sample has no label; fit labelled samples only")
+        raise UnfittableType(
             f"label {index} is {label!r}, of type {type(label).__name__}, not text; pass class names"
         )
     return list(map(str, found))  # not NumPy's text
@@ -203,10 +218,13 @@ def check_heads(vectors: HeadVectors, labels: Sequence[object], heads: int) -> N
             "on all of them"
         )
     if len(vectors) != len(labels):
-        raise FitError(f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label")
+        raise FitError(
+            f"{len(vectors)} vectors and {len(labels)} labels; each vector needs one label (the samples "
+            "of an Extraction leave out items with an error)"
+        )
     available = len(vectors.layout.heads())
     if isinstance(heads, bool) or not isinstance(heads, int):
-        raise FitError(f"heads is {heads!r}; pass a whole number")
+        raise UnfittableType(f"heads is {heads!r}; pass a whole number")
     if not 1 <= heads <= available:
         raise FitError(f"{heads} heads were asked for; the model has {available}, and at least 1 is needed")
 

@@ -1,10 +1,11 @@
 """Scores of answers whose labels are known."""
 
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from typing import Any, overload
 
 from savs.data.labels import Label
-from savs.errors import SettingsError
+from savs.errors import WrongType, WrongValue
 from savs.readout.answer import Answer, MultiAnswer
 from savs.scores import metrics
 from savs.scores.metrics import Scores, Tally
@@ -26,26 +27,31 @@ def score(
     answers: Sequence[MultiAnswer] | Sequence[Answer | str],
 ) -> Scores | MultiScores:
     """Return the scores of `answers`, from `classify` or as class names, against the labels of the same
-    items. Rows whose label is None do not count. A label may be a list if the answers have several labels.
+    items. Rows whose label is None or NaN do not count. A label may be a list if the answers have several
+    labels.
 
     Each row counts as independent of the others. For rows that share media or form groups, add `Scored`
     rows to a `Tally` (`savs.scores.metrics`).
 
-    Raises SettingsError if there are not as many answers as labels, if one of them is something else, or
-    if no label is known.
+    Raises SettingsError, which is also a TypeError or a ValueError, if there are not as many answers as
+    labels, if one of them is something else, or if no label is known.
     """
+    labels, answers = _listed(labels, "labels"), _listed(answers, "answers")
+    if any(isinstance(label, Answer | MultiAnswer) for label in labels):
+        raise WrongType("labels and answers are swapped; pass score(labels, answers)")
     if len(labels) != len(answers):
-        raise SettingsError(
-            f"{len(labels)} labels and {len(answers)} answers; each answer needs one label, or None"
+        raise WrongValue(
+            f"{len(labels)} labels and {len(answers)} answers; each answer needs one label, or None (the "
+            "samples of an Extraction leave out items with an error)"
         )
     if any(isinstance(answer, MultiAnswer) for answer in answers):
         return _score_multi(labels, answers)
     tally = Tally()
     for index, (label, answer) in enumerate(zip(labels, answers, strict=True)):
         if not isinstance(label, str | None):
-            raise SettingsError(f"label {index} is of type {type(label).__name__}; pass text, or None")
+            raise WrongType(f"label {index} is of type {type(label).__name__}; pass text, or None")
         if not isinstance(answer, Answer | str):
-            raise SettingsError(
+            raise WrongType(
                 f"answer {index} is of type {type(answer).__name__}; pass an Answer, or a class name"
             )
         label = None if label is None else str(label)  # not NumPy's text
@@ -64,15 +70,22 @@ def score(
             tally.add(Scored(index, str(answer), label))
     found = metrics.score(tally)
     if found is None:
-        raise SettingsError("no label is known, so there is nothing to score")
+        raise WrongValue("no label is known, so there is nothing to score")
     return found
+
+
+def _listed(values: Any, name: str) -> list[Any]:
+    """Return labels or answers as a list; a label that a table lacks, which is NaN, as None."""
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable) or hasattr(values, "columns"):
+        raise WrongType(f"{name} are of type {type(values).__name__}; pass a list with one of each item")
+    return [None if isinstance(one, float) and isnan(one) else one for one in values]
 
 
 def _score_multi(labels: Sequence[object], answers: Sequence[object]) -> MultiScores:
     counts = MultiCounts()
     for index, (label, answer) in enumerate(zip(labels, answers, strict=True)):
         if not isinstance(answer, MultiAnswer):
-            raise SettingsError(
+            raise WrongType(
                 f"answer {index} is of type {type(answer).__name__} and others have several labels; score "
                 "them apart"
             )
@@ -80,9 +93,9 @@ def _score_multi(labels: Sequence[object], answers: Sequence[object]) -> MultiSc
         if known is None:
             continue
         if not isinstance(known, list | tuple) or not all(isinstance(one, str) for one in known):
-            raise SettingsError(f"label {index} is of type {type(label).__name__}; pass texts, or None")
+            raise WrongType(f"label {index} is of type {type(label).__name__}; pass texts, or None")
         counts.add(known, answer.predictions, answer.scores)
     found = score_multi(counts)
     if found is None:
-        raise SettingsError("no label is known, so there is nothing to score")
+        raise WrongValue("no label is known, so there is nothing to score")
     return found

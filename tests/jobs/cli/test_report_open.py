@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.reports import report_key
 from jobs.records.job import Job
 from jobs.records.row import ResultRow
 from jobs.reduce.reducer import reduce_job
-from jobs.report.report import make_report, report_key
+from jobs.report.report import make_report
 from jobs.run.reports import report_on
 from jobs.shards.allowed_roots import Roots
 from tests.jobs.cli.test_base_install import base_install
@@ -96,7 +97,7 @@ def test_only_classify_jobs_have_one(workspace: Path) -> None:
 
     said = savs_submit("report", "pets", "--workspace", workspace)
 
-    assert (said.exit_code, "'pets' has no classify job" in said.output) == (2, True)
+    assert (said.exit_code, "'pets' has no job that labels a corpus" in said.output) == (2, True)
 
 
 def test_without_its_libraries_report_says_what_to_install(workspace: Path) -> None:
