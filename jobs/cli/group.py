@@ -87,8 +87,8 @@ def main() -> None:
     """Label image and video corpora from a few examples per class.
 
     \b
-    savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
-        --workspace results --name pets
+        savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
+            --workspace results --name pets
     """
 
 
