@@ -72,9 +72,9 @@ def _has_jobs(workspace: str | None, name: str) -> bool:
 
 
 def _fail(message: str, as_json: bool, code: int) -> NoReturn:
-    from jobs.cli.output.advice import complete
+    from jobs.cli.output.advice import complete, with_question_option
 
-    message = complete(message)
+    message = complete(with_question_option(message))
     if as_json:
         click.echo(json.dumps({"error": message}))
     click.echo(printable(f"savs-submit: {message}"), err=True)

@@ -6,7 +6,7 @@ import re
 CHANGING = (
     (re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r"), ""),
     (re.compile(r"(?<![\w/])/[\w./~-]+/(?=[\w.-])"), ""),
-    (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{8,}\b"), "#"),
+    (re.compile(r"\b[0-9a-f]{8,}\b"), "#"),
     (re.compile(r"\d[\d.,:]*\d|\d"), "0"),
     (re.compile(r"\s+"), " "),
 )

@@ -19,6 +19,8 @@ NOT_RUN = {
     ("README.md", "make demo"): "`.ci/run` runs it",
     ("README.md", "make test"): "`.ci/run` runs it",
     ("README.md", "pip install"): "needs a package registry",
+    ("docs/first-night.md", "python3 -m venv"): "the reader's environment is there, and has savs",
+    ("docs/first-night.md", "pip install"): "needs a package registry",
     ("docs/index.md", "make demo"): "`.ci/run` runs it",
     ("docs/index.md", "make test"): "`.ci/run` runs it",
 }

@@ -17,7 +17,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")
 GROUPS = {"savs-submit": submit, "savs-worker": worker}
 # Options of the authors' scripts, and of `python -m bench.…`.
-OTHERS = {"--items", "--model_name", "--only", "--side", "--val_path"}
+OTHERS = {"--data_name", "--items", "--model_name", "--only", "--side", "--val_path"}
 THEIRS = "src"  # the authors' package, in docs/parity.md
 
 pytestmark = pytest.mark.docs
