@@ -48,7 +48,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Runs the code blocks of the pages, each page in a folder of its own; a few minutes.
-docs: $(VENV)/installed
+docs: $(VENV)/installed-docs
 	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal tests/docs
 
 $(VENV)/installed-docs: $(VENV)/installed

@@ -1,7 +1,8 @@
-"""Hook of mkdocs: a link to a file outside of docs/ becomes the file's name, since the site has no such page.
+"""Hook of mkdocs: what lies outside of docs/.
 
-The pages are read in the repository, too, where such a link leads somewhere. If its file does not exist,
-the build fails.
+A link to a file outside becomes the file's name, since the site has no such page; in the repository, where
+the pages are read, too, it leads somewhere. The build fails if that file does not exist, and if a built page
+would load anything from another address.
 """
 
 import re
@@ -10,6 +11,10 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
+LOADED = re.compile(
+    r"""<(?:script|link|img|iframe|video|audio|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>"""
+    r"""|<[^>]*\bclass="mermaid"[^>]*>"""  # for which the theme fetches a script
+)
 LINK = re.compile(r"\[([^\]]*)\]\((\.\./[^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -24,3 +29,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return link[1] if path in link[1] else f"{link[1]} (`{path}`)"
 
     return LINK.sub(name, markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Return the page's HTML as it is. Raises PluginError if it would load something from elsewhere."""
+    if (found := LOADED.search(output)) is not None:
+        raise PluginError(f"{page.file.src_uri}: the page would load {found.group()}")
+    return output
