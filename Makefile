@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test browser lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
+.PHONY: demo test browser docs site lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -51,6 +51,18 @@ test: $(VENV)/installed
 browser: $(VENV)/installed
 	$(BIN)/python -m pytest -m browser tests/report
 
+# Runs the code blocks of the pages, each page in a folder of its own; a few minutes.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal tests/docs
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[worker,dev,docs]'
+	touch $@
+
+# Builds the site of docs/ in site/: site/index.html.
+site: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,4 +104,4 @@ evaluate: $(VENV)/installed
 	$(BIN)/python -m savs.demo.evaluate
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site

@@ -37,8 +37,8 @@ def main() -> None:
     """Run the jobs of a pool: GPU workers run shards, cpu workers plan, reduce and sweep.
 
     \b
-    savs-worker gpu --model qwen2.5_vl --broker redis://localhost --workspace results
-    savs-worker cpu --broker redis://localhost --workspace results
+        savs-worker gpu --model qwen2.5_vl --broker redis://localhost --workspace results
+        savs-worker cpu --broker redis://localhost --workspace results
     """
 
 

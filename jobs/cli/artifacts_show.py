@@ -61,7 +61,7 @@ def artifacts(workspace: str | None, as_json: bool) -> None:
 artifact_argument = click.argument("artifact", shell_complete=complete_artifact)
 
 
-@main.command()
+@main.command(short_help="Show an artifact: its readout, doubtful examples, and use.")
 @artifact_argument
 @options(workspace_option, json_option)
 @reports_errors

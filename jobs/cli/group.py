@@ -71,9 +71,9 @@ def _has_jobs(workspace: str | None, name: str) -> bool:
 
 
 def _fail(message: str, as_json: bool, code: int) -> NoReturn:
-    from jobs.cli.output.advice import complete
+    from jobs.cli.output.advice import complete, with_question_option
 
-    message = complete(message)
+    message = complete(with_question_option(message))
     if as_json:
         click.echo(json.dumps({"error": message}))
     click.echo(printable(f"savs-submit: {message}"), err=True)
@@ -86,8 +86,8 @@ def main() -> None:
     """Label image and video corpora from a few examples per class.
 
     \b
-    savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
-        --workspace results --name pets
+        savs-submit run --train train.jsonl --data corpus.jsonl --model qwen2.5_vl \\
+            --workspace results --name pets
     """
 
 

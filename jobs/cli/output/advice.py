@@ -5,12 +5,19 @@ from shlex import quote
 
 import click
 
+NO_QUESTION = "'question' is missing"  # why a row of examples cannot be used, as of a picture in a folder
+QUESTION_OPTION = "--question TEXT gives all rows one"
 # A message names its command without options, because it may be stored and then read in another place.
 ADVISED = re.compile(
     r"savs-submit (?:artifacts(?![\w-])|(?P<pool>resume|retry|cancel|watch) [\w.-]*\w"
     r"|(?:logs|open|report) [\w.-]*\w)"
     r"|(?P<worker>savs-worker (?:cpu\b|gpu --model (?:'[^']*'(?:\"'\"'[^']*')*|[^\s',;]+)))"
 )
+
+
+def with_question_option(text: str) -> str:
+    """Return `text` with the option that helps, if rows of examples have no question."""
+    return f"{text}\n  {QUESTION_OPTION}" if NO_QUESTION in text else text
 
 
 def complete(text: str) -> str:

@@ -1,5 +1,6 @@
 """Prints the estimates of `savs-submit plan`."""
 
+from jobs.cli.output.advice import NO_QUESTION, QUESTION_OPTION
 from jobs.cli.output.summary import CLASSES_SHOWN
 from jobs.cli.output.text import console, escape
 from jobs.records.job import RATE_SECONDS
@@ -26,6 +27,8 @@ def print_estimate(found: Estimate) -> None:
         out.print(f"    {escape(shown)}: {escape(asked)}{escape(known)}")
     for bad in found.bad:
         out.print(f"  [yellow]line[/yellow] {escape(told(bad))}")
+    if any(bad.reason == NO_QUESTION for bad in found.bad):
+        out.print(f"  {QUESTION_OPTION}")
     if (more := found.problems - sum(bad.count for bad in found.bad)) > 0:
         out.print(f"  … and {more} more unusable rows")
     if found.unknown:

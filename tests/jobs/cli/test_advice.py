@@ -181,3 +181,21 @@ def test_a_command_gets_the_options_that_were_given(given: dict[str, str], text:
     # a password is not printed
     given |= {"workspace": "results", "broker": "redis://me:secret@localhost"}
     assert complete(text) == whole.format(w=" --workspace results", b=" --broker URL")
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_examples_without_a_question_are_told_the_option_that_gives_one(
+    corpus: Corpus, workspace: Path, tmp_path: Path, command: str
+) -> None:
+    examples = tmp_path / "examples"
+    for number, name in enumerate(("cat", "dog")):
+        (examples / name).mkdir(parents=True)
+        (examples / name / "a.png").write_bytes(corpus.pictures[number].read_bytes())
+    more = ("--model", "demo", "--name", "shapes") if command == "run" else ()
+
+    said = savs_submit(
+        *(command, "--train", examples, "--data", corpus.data, "--workspace", workspace), *more
+    )
+
+    assert said.exit_code == 2
+    assert "'question' is missing" in said.output and "--question TEXT gives all rows one" in said.output

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from tests.docs.blocks import ROOT
 from tests.jobs.cli import datasets
 from tests.jobs.cli.datasets import rows_in
-from tests.jobs.conftest import CLASSES, Corpus, read_jsonl, savs_submit, write_jsonl
+from tests.jobs.conftest import CLASSES, Corpus, make_corpus, read_jsonl, savs_submit, write_jsonl
 
-PAGE = Path(__file__).parents[3] / "docs" / "formats.md"
+PAGE = ROOT / "docs" / "formats.md"
 LINES = re.findall(r"^\| ([^|]*) \| `(--train [^`]*)` \|$", PAGE.read_text(), re.M)
+
+pytestmark = pytest.mark.docs
 
 
 def write_everything(corpus: Corpus, folder: Path) -> None:
@@ -92,17 +95,18 @@ def write_tar(path: Path, rows: list[dict[str, Any]], folder: Path, labelled: bo
 
 
 @pytest.fixture(scope="module")
-def everything(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    write_everything(corpus, folder)
+    write_everything(make_corpus(tmp_path_factory.mktemp("corpus") / "shapes"), folder)
     return folder
 
 
 @pytest.mark.parametrize("arguments", [line for _, line in LINES], ids=[name for name, _ in LINES])
 def test_the_line_labels_every_item(
-    everything: Path, qwen2_vl: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+    everything: Path, qwen2_vl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
 ) -> None:
     monkeypatch.chdir(everything)
+    workspace = tmp_path / "results"
 
     result = savs_submit(
         *("run", "--model", qwen2_vl, "--name", "page", "--workspace", workspace, "--readout", "ridge"),

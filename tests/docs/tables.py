@@ -1,0 +1,47 @@
+"""What the tests of the pages replace, leave out, and prepare. An entry that no page uses fails a test."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.docs import folders
+
+# Text of commands → what is run instead.
+SUBSTITUTIONS = {
+    r"--model (?:qwen2\.5_vl|qwen2_vl|llava_ov)\b": "--model demo",  # models of 7 billion parameters
+    r"\b6399\b": "{port}",  # a free port
+    # The README labels a second corpus under the name of the first, and then compares the first.
+    r"(--data photos/all[^\0]*?--name) pets": r"\1 photos",
+}
+
+# (page, beginning of a command or block) → why it is not run.
+NOT_RUN = {
+    ("README.md", "make demo"): "`.ci/run` runs it",
+    ("README.md", "make test"): "`.ci/run` runs it",
+    ("README.md", "pip install"): "needs a package registry",
+    ("docs/first-night.md", "python3 -m venv"): "the reader's environment is there, and has savs",
+    ("docs/first-night.md", "pip install"): "needs a package registry",
+    ("docs/index.md", "make demo"): "`.ci/run` runs it",
+    ("docs/index.md", "make test"): "`.ci/run` runs it",
+}
+
+# Page → what its reader has. The commands of other pages are run in an empty folder.
+PREPARED: dict[str, Callable[[Path, Path], None]] = {
+    "README.md": folders.readme,
+    "docs/api.md": folders.train_and_corpus,
+    "docs/exports.md": folders.exports,
+    "docs/formats.md": folders.formats,
+}
+
+
+def substituted(text: str, port: int) -> str:
+    for pattern, replacement in SUBSTITUTIONS.items():
+        text = re.sub(pattern, replacement.replace("{port}", str(port)), text)
+    return text
+
+
+def why_not_run(page: str, text: str) -> str | None:
+    """The reason in NOT_RUN; None if the command or block is run."""
+    return next(
+        (why for (one, begin), why in NOT_RUN.items() if one == page and text.startswith(begin)), None
+    )
