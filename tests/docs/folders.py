@@ -62,7 +62,7 @@ def exports(folder: Path, stock: Path) -> None:
     """A corpus that was labelled with --keep-vectors all, and corrections of it from Label Studio."""
     train_and_corpus(folder, stock)
     run = ["run", "--train", folder / "train.jsonl", "--data", folder / "corpus.jsonl", "--model", "demo"]
-    run += ["--name", "pets", "--workspace", folder / "results", "--keep-vectors", "all"]
+    run += ["--name", "pets", "--workspace", folder / "results", "--keep-vectors", "all", "--report"]
     result = savs_submit(*run)
     assert result.exit_code == 0, result.output
     tasks = [
@@ -70,6 +70,14 @@ def exports(folder: Path, stock: Path) -> None:
         for index, one in enumerate(drawn(stock)[1][:6])
     ]
     (folder / "corrected.json").write_text(json.dumps(tasks))
+
+
+def report(folder: Path, stock: Path) -> None:
+    """A corpus that was labelled, also zero-shot."""
+    exports(folder, stock)
+    asked = ["classify", "--zero-shot", "constrained", "--data", folder / "corpus.jsonl", "--model", "demo"]
+    result = savs_submit(*asked, "--name", "pets-zero-shot", "--workspace", folder / "results")
+    assert result.exit_code == 0, result.output
 
 
 def empty(folder: Path, stock: Path) -> None:

@@ -23,6 +23,7 @@ NOT_RUN = {
     ("docs/first-night.md", "pip install"): "needs a package registry",
     ("docs/index.md", "make demo"): "`.ci/run` runs it",
     ("docs/index.md", "make test"): "`.ci/run` runs it",
+    ("docs/python.md", ""): "tests/examples/test_examples.py runs the whole page, in one namespace",
 }
 
 # Page → what its reader has. The commands of other pages are run in an empty folder.
@@ -31,6 +32,7 @@ PREPARED: dict[str, Callable[[Path, Path], None]] = {
     "docs/api.md": folders.train_and_corpus,
     "docs/exports.md": folders.exports,
     "docs/formats.md": folders.formats,
+    "docs/report.md": folders.report,
 }
 
 

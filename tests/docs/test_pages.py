@@ -138,7 +138,7 @@ def check_json(text: str) -> None:
             continue
         if {"index", "task"} <= value.keys():
             ResultRow.model_validate(value)
-        elif {"image", "question", "label"} & value.keys():
+        elif {"image", "question"} & value.keys():
             line = json.dumps(value).encode()
             parse_line(Line(0, 1, 0, len(line), line), Reading("."), labelled=False)
 
