@@ -99,7 +99,7 @@ bench-readouts: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[worker,bench]'
 	$(BIN)/python -m bench.readouts
 
-# Computes the two tables of the demo model in the README.
+# Computes the two tables of docs/demo-model.md.
 evaluate: $(VENV)/installed
 	$(BIN)/python -m savs.demo.evaluate
 

@@ -10,10 +10,16 @@ from tests.jobs.conftest import savs_submit
 
 
 def readme(folder: Path, stock: Path) -> None:
-    train_and_corpus(folder, stock)
+    """Photos, the examples in a folder per class."""
     examples, corpus = drawn(stock)
     copy(examples, folder / "photos" / "examples", by_class=True)
     copy(corpus, folder / "photos" / "all")
+
+
+def tasks(folder: Path, stock: Path) -> None:
+    """Three tasks on the same media."""
+    train_and_corpus(folder, stock)
+    examples, _ = drawn(stock)
     for number, name in enumerate(("pan", "tilt", "zoom")):
         asked = {"question": f"Does the camera {name}?"}
         answers = [
@@ -21,6 +27,10 @@ def readme(folder: Path, stock: Path) -> None:
             for row in rows(examples, "images")
         ]
         write_jsonl(folder / f"{name}.jsonl", answers)
+
+
+def pool(folder: Path, stock: Path) -> None:
+    """What `make demo` has drawn."""
     write_corpus(folder / "demo-run" / "stroke", STROKE, ITEMS)
 
 

@@ -10,15 +10,18 @@ from tests.docs import folders
 SUBSTITUTIONS = {
     r"--model (?:qwen2\.5_vl|qwen2_vl|llava_ov)\b": "--model demo",  # models of 7 billion parameters
     r"\b6399\b": "{port}",  # a free port
-    # The README labels a second corpus under the name of the first, and then compares the first.
-    r"(--data photos/all[^\0]*?--name) pets": r"\1 photos",
 }
+
+GPUS = "needs machines with GPUs; docs/pool.md does the same on one"
 
 # (page, beginning of a command or block) → why it is not run.
 NOT_RUN = {
     ("README.md", "make demo"): "`.ci/run` runs it",
     ("README.md", "make test"): "`.ci/run` runs it",
     ("README.md", "pip install"): "needs a package registry",
+    ("README.md", "export SAVS_BROKER_URL"): GPUS,
+    ("README.md", "savs-worker"): GPUS,
+    ("README.md", "savs-submit run --train s3://"): GPUS,
     ("docs/first-night.md", "python3 -m venv"): "the reader's environment is there, and has savs",
     ("docs/first-night.md", "pip install"): "needs a package registry",
     ("docs/index.md", "make demo"): "`.ci/run` runs it",
@@ -32,7 +35,10 @@ PREPARED: dict[str, Callable[[Path, Path], None]] = {
     "docs/api.md": folders.train_and_corpus,
     "docs/exports.md": folders.exports,
     "docs/formats.md": folders.formats,
+    "docs/pool.md": folders.pool,
     "docs/report.md": folders.report,
+    "docs/tasks.md": folders.tasks,
+    "docs/zero-shot.md": folders.exports,
 }
 
 
