@@ -53,7 +53,7 @@ def results(
 
     ledger = ledger_of(workspace)
     missing: list[str] = []
-    jobs = _labelled(ledger, name)
+    jobs = labelled(ledger, name)
     rows = _rows(ledger, jobs, missing.append)
     if to is not None and out is not None:
         raise SettingsError("--out writes JSONL, --to another form; give one of them")
@@ -157,7 +157,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         raise SettingsError(f"{names[-1]} has no job to be compared with: give two jobs, or several pairs")
     ledger = ledger_of(workspace)
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    found = [compare_jobs(ledger, *(_only(_labelled(ledger, name), name) for name in pair)) for pair in pairs]
+    found = [compare_jobs(ledger, *(only(labelled(ledger, name), name) for name in pair)) for pair in pairs]
     if as_json:
         shown = [asdict(one) for one in found]
         click.echo(json_text(shown if shown[1:] else shown[0]))
@@ -167,7 +167,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         print_comparison(found[0])
 
 
-def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
+def labelled(ledger: "Ledger", name: str) -> "list[Job]":
     """The newest classify job of NAME, or of each of its splits. Raises JobNotFound if there is none."""
     from savs.errors import JobNotFound
 
@@ -177,7 +177,7 @@ def _labelled(ledger: "Ledger", name: str) -> "list[Job]":
     return found
 
 
-def _only(jobs: "list[Job]", name: str) -> "Job":
+def only(jobs: "list[Job]", name: str) -> "Job":
     """The only one of `jobs`. Raises SettingsError, which lists them, if there are several."""
     from savs.errors import SettingsError
 
