@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     metavar="TARGET",
-    help="Write a table or another tool's form instead: a file .parquet or .csv, label-studio:FILE, "
-    "coco:FILE, cleanlab:DIR, or imagefolder:DIR.",
+    help="Write a table or another tool's form instead: a file .parquet, .csv or .jsonl, "
+    "parquet:DIR/, label-studio:FILE, coco:FILE, fiftyone:DIR, cleanlab:DIR, or imagefolder:DIR.",
 )
 @click.option(
     "--min-confidence",

@@ -1,4 +1,4 @@
-"""Result rows as a table: Parquet or CSV."""
+"""Result rows as a table: Parquet, CSV, or JSON lines."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from savs.errors import SettingsError
 
@@ -35,7 +35,7 @@ def cells_of(row: Row) -> Row:
     }
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> int:
+def write_parquet(rows: Iterable[Row], path: Path | IO[bytes]) -> int:
     """Write rows into a Parquet file, many at a time, and return their number. `votes` and `scores` are maps,
     `extra` is JSON. Raises SettingsError if pyarrow is not installed."""
     try:
@@ -69,6 +69,12 @@ def _schema() -> "pyarrow.Schema":
         "scores": pa.map_(text, number),
     }
     return pa.schema([*types.items()])
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Yield the rows as `results` prints them: a JSON object per line."""
+    for row in rows:
+        yield json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[bytes]:

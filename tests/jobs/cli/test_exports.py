@@ -194,8 +194,8 @@ def test_a_bucket_is_a_target(labelled: Path, bucket: str, s3_server: str, tmp_p
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("labels.xlsx", "use a file that ends in .parquet or .csv, or one of parquet:PLACE"),
-        ("fiftyone:", "use a file that ends in"),
+        ("labels.xlsx", "use a file that ends in .parquet, .csv or .jsonl, or one of parquet:PLACE"),
+        ("coco:", "use a file that ends in"),
         ("/nowhere/labels.csv", "there is no folder /nowhere"),
         ("imagefolder:s3://b/x", "is written into a local folder"),
     ],
