@@ -11,6 +11,7 @@ from jobs.cli import (
     resume_retry,
     run_extract_classify,
     status_list_watch,
+    suggest,
 )
 from jobs.cli.group import main
 
@@ -26,4 +27,5 @@ __all__ = [
     "resume_retry",
     "run_extract_classify",
     "status_list_watch",
+    "suggest",
 ]

@@ -19,8 +19,10 @@ def read_corrections(address: str) -> list[Correction]:
     """Return the corrections in the file at `address`, local or s3://, in its order.
 
     JSONL or CSV: `label`, or `unusable`, and which row it is: `index` or `id` of a row of the corpus, or
-    `training`, the number of an example; `task` if rows of several tasks are in the file. Or a JSON list as
-    Label Studio exports it. Raises SettingsError, which names the line or the task.
+    `training`, the number of an example; `task` if rows of several tasks are in the file. Rows with an empty
+    `label` are skipped: nobody has labelled them yet. Or a JSON list as Label Studio exports it.
+
+    Raises SettingsError, which names the line or the task.
     """
     text = _text(address)
     begin = text.lstrip()[:1]
@@ -58,7 +60,12 @@ def _lines(text: str, address: str) -> Iterator[Correction]:
             raise SettingsError(f"{where}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise SettingsError(f"{where}: not an object")
-        yield _correction(row, where)
+        if _filled(row):
+            yield _correction(row, where)
+
+
+def _filled(row: dict[str, Any]) -> bool:
+    return bool(row.get("unusable")) or "label" not in row or row["label"] not in (None, "")
 
 
 def _csv(text: str, address: str) -> Iterator[Correction]:
@@ -77,7 +84,8 @@ def _csv(text: str, address: str) -> Iterator[Correction]:
                 if name in cells:
                     cells[name] = _number(cells[name])
             cells["unusable"] = str(cells.get("unusable", "")).strip().lower() in ("true", "1", "yes")
-            yield _correction(cells | ({"id": None} if foreign else {}), where)
+            if cells["unusable"] or "label" in cells or "label" not in names:
+                yield _correction(cells | ({"id": None} if foreign else {}), where)
     except csv.Error as error:
         raise SettingsError(f"{address}:{rows.line_num}: not CSV: {error}") from error
 

@@ -104,8 +104,7 @@ def fit_corrected(ledger: Ledger, job: Job, given: "Iterable[Correction]") -> Re
         )
     base = load_examples(spec.artifact)
     assert base.examples is not None
-    names = {base.manifest.name, spec.name, spec.split or spec.name, job.job_id}
-    corrections = corrections_of(given, names)
+    corrections = corrections_of(given, {*tasks_of(job), base.manifest.name})
     layout = base.examples.vectors.layout
     kept = _kept(ledger, job, corrections, layout)
     rows, vectors = ([], None) if kept is None else _corrected(kept, corrections, base)
@@ -138,6 +137,11 @@ def fit_corrected(ledger: Ledger, job: Job, given: "Iterable[Correction]") -> Re
         url, len(rows), examples.corrected, examples.dropped, corrections.elsewhere, kept is not None
     )
     return Refitted(artifact, rule, corrections, kept, found)
+
+
+def tasks_of(job: Job) -> set[str]:
+    """Return by which names corrections may call the task of a job."""
+    return {job.spec.name, job.spec.split or job.spec.name, job.job_id}
 
 
 def _kept(ledger: Ledger, job: Job, corrections: Corrections, layout: object) -> CorpusVectors | None:
