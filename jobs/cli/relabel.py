@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobs.refit.relabel import Relabelled
 
 FLIPS_SHOWN = 10
+LABEL_SHOWN = 60  # characters
 
 
 @main.command(short_help="Label a corpus again, after corrections; no model is needed.")
@@ -86,7 +87,8 @@ def _fitted(found: "Relabelled") -> list[str]:
 
 def _labels(found: "Relabelled", out: str | None) -> list[str]:
     said = [f"{sum(found.flips.values()):,} of {found.rows:,} rows have another label"]
-    said += [f"  {old} → {new}: {count:,}" for (old, new), count in found.flips.most_common(FLIPS_SHOWN)]
+    for (old, new), count in found.flips.most_common(FLIPS_SHOWN):
+        said.append(f"  {old:.{LABEL_SHOWN}} → {new:.{LABEL_SHOWN}}: {count:,}")
     if len(found.flips) > FLIPS_SHOWN:
         said.append(f"  … and {len(found.flips) - FLIPS_SHOWN} more kinds of changes (with --json)")
     if found.known:

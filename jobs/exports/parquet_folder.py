@@ -14,11 +14,11 @@ from savs.storage import Store
 Row = dict[str, Any]
 ROWS_PER_FILE = 100_000
 DONE = "_SUCCESS"  # as Spark and Hadoop write it; readers of Parquet skip names that begin with _
-PART = re.compile(r"part-\d{5,}\.parquet")
+PART = re.compile(r"savs-\d{5,}\.parquet")
 
 
 def write_parts(rows: Iterable[Row], store: Store, size: int = ROWS_PER_FILE) -> tuple[int, int]:
-    """Write rows into `part-00000.parquet` and so on, and at last `_SUCCESS`; return the numbers of rows and
+    """Write rows into `savs-00000.parquet` and so on, and at last `_SUCCESS`; return the numbers of rows and
     of files.
 
     Each file is there as a whole or not at all. The files of an earlier export are deleted first, so that a
@@ -38,12 +38,12 @@ def write_parts(rows: Iterable[Row], store: Store, size: int = ROWS_PER_FILE) ->
     for part in _parts(rows, size):
         data = io.BytesIO()
         count += write_parquet(part, data)
-        store.write(f"part-{files:05d}.parquet", data.getvalue())
+        store.write(f"savs-{files:05d}.parquet", data.getvalue())
         files += 1
     if not files:
         data = io.BytesIO()
         write_parquet([], data)
-        store.write("part-00000.parquet", data.getvalue())
+        store.write("savs-00000.parquet", data.getvalue())
         files = 1
     store.write(DONE, json.dumps({"rows": count, "files": files}).encode() + b"\n")
     return count, files

@@ -86,7 +86,9 @@ def _into_parts(read: Read, place: str) -> str:
         rows, files = write_parts(read(), open_store(found))
     except StorageError as error:
         raise SettingsError(f"--to: {error}") from error
-    return f"{found}: {rows:,} rows in {files:,} files"
+    except OSError as error:
+        raise SettingsError(f"--to: {found} cannot be written: {error.strerror}") from error
+    return f"{found}: {rows:,} rows in {files:,} file{'' if files == 1 else 's'}"
 
 
 def _local(place: str) -> Path:

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.refit.correction_files import read_corrections
 from savs.artifact.artifact import load_examples
+from savs.storage import s3_client
 from tests.jobs.cli.conftest import ITEMS, SPOILT
 from tests.jobs.conftest import read_jsonl, savs_submit, write_jsonl
 
@@ -219,6 +220,15 @@ def test_a_csv_says_what_jsonl_says(tmp_path: Path) -> None:
 
     said = [[(one.index, one.training, one.id, one.label, one.task) for one in each] for each in found]
     assert said[0] == said[1] and len(said[0]) == 4
+
+
+def test_corrections_are_read_from_a_bucket_and_rows_that_are_not_filled_in_are_skipped(
+    bucket: str, s3_server: str
+) -> None:
+    data = b'{"index": 4, "label": null}\n{"index": 5, "label": ""}\n{"index": 6, "label": "cat"}\n'
+    s3_client(s3_server).put_object(Bucket=bucket, Key="c.jsonl", Body=data)
+
+    assert [one.index for one in read_corrections(f"s3://{bucket}/c.jsonl")] == [6]
 
 
 def test_the_id_in_a_csv_of_label_studio_is_its_own(tmp_path: Path) -> None:
