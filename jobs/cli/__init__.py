@@ -12,6 +12,7 @@ from jobs.cli import (
     resume_retry,
     run_extract_classify,
     status_list_watch,
+    suggest,
 )
 from jobs.cli.group import main
 
@@ -28,4 +29,5 @@ __all__ = [
     "resume_retry",
     "run_extract_classify",
     "status_list_watch",
+    "suggest",
 ]

@@ -12,7 +12,7 @@ from jobs.cli.group import complete_name, ledger_of, main, name_argument, report
 from jobs.cli.option_list import options
 from jobs.cli.options import json_option, workspace_option
 from jobs.cli.output.characters import json_text, printable
-from jobs.ledger.named import jobs_of, labelled_of
+from jobs.ledger.named import jobs_of, labelled_of, only_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     metavar="TARGET",
-    help="Write a table or another tool's form instead: a file .parquet or .csv, label-studio:FILE, "
-    "coco:FILE, cleanlab:DIR, or imagefolder:DIR.",
+    help="Write a table or another tool's form instead: a file .parquet, .csv or .jsonl, "
+    "parquet:DIR/, label-studio:FILE, coco:FILE, fiftyone:DIR, cleanlab:DIR, or imagefolder:DIR.",
 )
 @click.option(
     "--min-confidence",
@@ -158,9 +158,7 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         raise SettingsError(f"{names[-1]} has no job to be compared with: give two jobs, or several pairs")
     ledger = ledger_of(workspace)
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    found = [
-        compare_jobs(ledger, *(_only(labelled_of(ledger, name), name) for name in pair)) for pair in pairs
-    ]
+    found = [compare_jobs(ledger, *(only_labelled(ledger, name) for name in pair)) for pair in pairs]
     if as_json:
         shown = [asdict(one) for one in found]
         click.echo(json_text(shown if shown[1:] else shown[0]))
@@ -168,14 +166,3 @@ def compare(names: tuple[str, ...], workspace: str | None, as_json: bool) -> Non
         print_comparisons(pairs, found)
     else:
         print_comparison(found[0])
-
-
-def _only(jobs: "list[Job]", name: str) -> "Job":
-    """The only one of `jobs`. Raises SettingsError, which lists them, if there are several."""
-    from savs.errors import SettingsError
-
-    if len(jobs) > 1:
-        raise SettingsError(
-            f"{name} has several splits; give one of them: {', '.join(j.spec.name for j in jobs)}"
-        )
-    return jobs[0]

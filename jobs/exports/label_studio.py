@@ -28,11 +28,12 @@ def _task(row: Row) -> Row:
     said = row.get("predictions") or ([row["prediction"]] if row.get("prediction") is not None else [])
     task: Row = {"data": data}
     if said:
-        prediction = {"model_version": row.get("artifact") or row["task"], "result": [_choices(said)]}
+        version = row.get("artifact") or row["task"]
+        prediction: Row = {"model_version": version, "result": [_choices(said, row)]}
         task["predictions"] = [prediction | _scored(row)]
     label = row.get("label")
     if label is not None:
-        task["annotations"] = [{"result": [_choices(label if isinstance(label, list) else [label])]}]
+        task["annotations"] = [{"result": [_choices(label if isinstance(label, list) else [label], row)]}]
     return task
 
 
@@ -40,5 +41,12 @@ def _scored(row: Row) -> Row:
     return {} if row.get("confidence") is None else {"score": row["confidence"]}
 
 
-def _choices(names: list[str]) -> Row:
-    return {"from_name": "label", "to_name": "item", "type": "choices", "value": {"choices": names}}
+def _choices(names: list[str], row: Row) -> Row:
+    # The same id each time the row is exported, as Label Studio asks for one per result.
+    return {
+        "id": f"{row['task']}-{row['index']}",
+        "from_name": "label",
+        "to_name": "item",
+        "type": "choices",
+        "value": {"choices": names},
+    }

@@ -1,4 +1,4 @@
-"""Result rows as a table: Parquet or CSV."""
+"""Result rows as a table: Parquet, CSV, or JSON lines."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from savs.data.result_table import COLUMNS, NUMBERS, Row, cells_of, schema_of, typed
 from savs.errors import SettingsError
@@ -16,7 +16,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets begin to c
 WHOLE = ("index", *NUMBERS)  # columns that CSV has as numbers
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> int:
+def write_parquet(rows: Iterable[Row], path: Path | IO[bytes]) -> int:
     """Write rows into a Parquet file, many at a time, and return their number. `votes` and `scores` are maps,
     `extra` is JSON. Raises SettingsError if pyarrow is not installed."""
     try:
@@ -30,6 +30,12 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
             writer.write_table(Table.from_pylist(some, schema))
             count += len(some)
     return count
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Yield the rows as `results` prints them: a JSON object per line."""
+    for row in rows:
+        yield json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[bytes]:

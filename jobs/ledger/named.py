@@ -44,3 +44,16 @@ def labelled_of(ledger: "Ledger", name: str) -> "list[Job]":
         kinds = ", ".join(sorted({job.spec.kind for job in jobs_of(ledger, name)}))
         raise JobNotFound(f"{name!r} has no job that labels a corpus in {ledger.workspace}, only: {kinds}")
     return found
+
+
+def only_labelled(ledger: "Ledger", name: str) -> "Job":
+    """The newest classify job of a name. Raises JobNotFound if there is none, and SettingsError, which lists
+    them, if its splits have several."""
+    from savs.errors import SettingsError
+
+    jobs = labelled_of(ledger, name)
+    if len(jobs) > 1:
+        raise SettingsError(
+            f"{name} has several splits; give one of them: {', '.join(job.spec.name for job in jobs)}"
+        )
+    return jobs[0]

@@ -128,6 +128,7 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
     """
     from savs.artifact.artifact import load_examples, make_artifact, save_artifact
     from savs.readout.choice import fit_readout
+    from savs.readout.classify import values_of
 
     spec = job.spec
     assert isinstance(spec, PilotSpec)
@@ -162,7 +163,7 @@ def fit_with_corpus(ledger: Ledger, job: Job) -> dict[str, Any]:
         fitted=fitted,
         examples=stored,
     )
-    values = None if vectors is None else _values(fitted, vectors)
+    values = None if vectors is None else values_of(fitted.readout, vectors)
     counts = Counter(name for label in labels for name in labels_in(label))
     votes = fitted.choice.chosen == "reference"
     try:
@@ -229,16 +230,6 @@ def _heads_of(base: "Artifact") -> int | None:
         votes_again = len(manifest.training) < LEAST_EXAMPLES * len(manifest.classes)
         return len(readout.heads) if votes_again else None
     return len(readout.heads) if len(readout.heads) < len(readout.layout.heads()) else None
-
-
-def _values(fitted: "Fitted", vectors: Any) -> Any:
-    import numpy as np
-    import torch
-
-    from savs.readout.classify import on_device
-
-    device = on_device(fitted.readout, vectors.layout)
-    return device.read(torch.from_numpy(np.ascontiguousarray(vectors.values))).numpy()
 
 
 def _warnings(base: "Artifact", rows: list[ExampleRow], fitted: "Fitted") -> list[str]:

@@ -1,139 +1,80 @@
-"""Labels that people have corrected, read from JSONL, CSV, or an export of Label Studio."""
+"""What people have said of rows: the right label, or that an item cannot be used."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 from savs.data.labels import Label
-from savs.errors import NotFound, SettingsError
-from savs.storage import open_parent, without_scheme
+from savs.errors import SettingsError
 
-MOST_BYTES = 2**30
+
+@dataclass(frozen=True)
+class Correction:
+    """One correction.
+
+    where     the file and its line or task, for messages
+    label     the right label; None if the item is unusable
+    index     of a row of the corpus; None if `id` or `training` says which row it is
+    id        of the row; beside `index` or `training` it is compared with the row's
+    training  number of an example among the training rows, from 0 on; None for a row of the corpus
+    task      whose rows are meant, or None
+    """
+
+    where: str
+    label: Label | None
+    index: int | None = None
+    id: str | None = None
+    training: int | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True)
 class Corrections:
-    """The right labels of rows of a corpus, by their index or their id."""
+    """The corrections of one job: of its rows, by their index or id, and of its examples, by their number.
+    `elsewhere` is the number of those that are of other tasks."""
 
-    by_index: dict[int, Label]
-    by_id: dict[str, Label]
+    by_index: dict[int, Correction] = field(default_factory=dict)
+    by_id: dict[str, Correction] = field(default_factory=dict)
+    training: dict[int, Correction] = field(default_factory=dict)
+    elsewhere: int = 0
 
     def __len__(self) -> int:
         return len(self.by_index) + len(self.by_id)
 
-    def label_of(self, index: int, id: str) -> Label | None:
-        """Return the corrected label of a row; None if it has none."""
-        return self.by_index.get(index, self.by_id.get(id))
+    def of_row(self, index: int, id: str) -> Correction | None:
+        """Return the correction of a row of the corpus; None if it has none. Raises SettingsError if it names
+        another id than the row's."""
+        found = self.by_index.get(index)
+        if found is None:
+            return self.by_id.get(id)
+        check_id(found, f"row {index}", id)
+        return found
 
 
-def read_corrections(address: str) -> Corrections:
-    """Return the corrections in the file at `address`, local or s3://: JSONL or CSV with `index` or `id`, and
-    `label`; or a JSON list as Label Studio exports it. Raises SettingsError, which names the line or the
-    task."""
-    try:
-        store, key = open_parent(without_scheme(address))
-        data = store.read(key)
-    except NotFound as error:
-        raise SettingsError(f"{address}: {error}") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{address} is not UTF-8: {error.reason} at byte {error.start}") from error
-    begin = text.lstrip()[:1]
-    rows = (
-        _tasks(text, address)
-        if begin == "["
-        else _lines(text, address)
-        if begin == "{"
-        else _csv(text, address)
-    )
-    by_index: dict[int, Label] = {}
-    by_id: dict[str, Label] = {}
-    for where, index, id, label in rows:
-        if index is not None:
-            by_index[index] = label
-        elif id is not None:
-            by_id[id] = label
-        else:
-            raise SettingsError(f"{where}: neither 'index' nor 'id' says which row it is")
-    if not by_index and not by_id:
-        raise SettingsError(f"{address} has no corrections")
-    return Corrections(by_index, by_id)
-
-
-Found = tuple[str, int | None, str | None, Label]
-
-
-def _lines(text: str, address: str) -> Iterator[Found]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{address}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{where}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise SettingsError(f"{where}: not an object")
-        yield where, _index(row.get("index"), where), _id(row), _label(row.get("label"), where)
-
-
-def _csv(text: str, address: str) -> Iterator[Found]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    names = rows.fieldnames or []
-    if "label" not in names or not {"index", "id"} & set(names):
+def check_id(correction: Correction, called: str, id: str) -> None:
+    """Raise SettingsError if a correction names another id than that of the row it is of."""
+    if correction.id is not None and correction.id != id:
         raise SettingsError(
-            f"{address}: needs columns 'label', and 'index' or 'id'; it has {', '.join(names)}"
-        )
-    for row in rows:
-        where = f"{address}:{rows.line_num}"
-        index = row.get("index") or None
-        yield (
-            where,
-            _index(int(index) if index and index.isdecimal() else index, where),
-            _id(row),
-            _label(row["label"], where),
+            f"{correction.where}: {called} has the id {id!r:.60}, not {correction.id!r:.60}; is this file of "
+            "another job?"
         )
 
 
-def _tasks(text: str, address: str) -> Iterator[Found]:
-    try:
-        tasks = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{address}: not JSON: {error}") from error
-    for number, task in enumerate(tasks):
-        where = f"{address}, task {number}"
-        try:
-            data = task["data"]
-            done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
-            chosen = [
-                name for one in done[-1:] for part in one["result"] for name in part["value"]["choices"]
-            ]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SettingsError(f"{where}: not a task of Label Studio with choices") from error
-        if done:
-            label = chosen[0] if len(chosen) == 1 else chosen
-            yield where, _index(data.get("index"), where), _id(data), _label(label, where)
-
-
-def _index(value: Any, where: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SettingsError(f"{where}: 'index' is {value!r:.40}, which is no number of a row")
-    return value
-
-
-def _id(row: dict[str, Any]) -> str | None:
-    return None if row.get("id") in (None, "") else str(row["id"])
-
-
-def _label(value: Any, where: str) -> Label:
-    if isinstance(value, str) and value.strip():
-        return value
-    if isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value):
-        return tuple(value)
-    raise SettingsError(f"{where}: 'label' must be text, or a list of texts")
+def corrections_of(given: Iterable[Correction], tasks: Collection[str]) -> Corrections:
+    """Return those of a job's rows, which `tasks` call; of several for one row, the last counts. Raises
+    SettingsError if there are none."""
+    found, elsewhere = Corrections(), 0
+    others: dict[str, int] = {}
+    for one in given:
+        if one.task is not None and one.task not in tasks:
+            elsewhere += 1
+            others[one.task] = others.get(one.task, 0) + 1
+        elif one.training is not None:
+            found.training[one.training] = one
+        elif one.index is not None:
+            found.by_index[one.index] = one
+        elif one.id is not None:
+            found.by_id[one.id] = one
+    if elsewhere and not found and not found.training:
+        named = ", ".join(repr(name) for name in [*others][:5])
+        raise SettingsError(f"all {elsewhere} corrections are of other tasks: {named}")
+    return Corrections(found.by_index, found.by_id, found.training, elsewhere)

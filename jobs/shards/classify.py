@@ -87,13 +87,9 @@ class Task:
     @property
     def readout(self) -> "AnyReadout":
         """The artifact's readout under the prior of the corpus."""
-        from savs.readout.fit import Readout
-        from savs.readout.multi import MultiReadout
+        from savs.readout.classify import with_rule
 
-        readout = self.artifact.readout
-        if self.rule.log_ratio is None or isinstance(readout, Readout | MultiReadout):
-            return readout
-        return readout.with_log_prior(self.rule.log_ratio)
+        return with_rule(self.artifact.readout, self.rule)
 
     def take_known(self) -> None:
         """Answer the rows that a pilot has read from what it found."""

@@ -7,6 +7,7 @@ from savs.errors import ArtifactMismatch, FitError, UnfittableType
 from savs.model.heads import HeadLayout
 from savs.readout.answer import Answer, MultiAnswer
 from savs.readout.answers import Answers
+from savs.readout.decision import Rule
 from savs.readout.fit import Readout, check_vectors
 from savs.readout.hec import DeviceHec, HecReadout
 from savs.readout.linear import DeviceLinear, LinearReadout
@@ -14,6 +15,7 @@ from savs.readout.multi import DeviceMulti, MultiReadout
 from savs.readout.votes import DeviceReadout
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 OneLabel = Readout | LinearReadout | HecReadout  # readouts with one label per item
@@ -71,3 +73,21 @@ def on_device(readout: AnyReadout, layout: HeadLayout, device: "torch.device | s
     if isinstance(readout, HecReadout):
         return DeviceHec.of(readout, layout, device)
     return DeviceReadout.of(readout, layout, device)
+
+
+def values_of(readout: AnyReadout, vectors: HeadVectors) -> "np.ndarray":
+    """Return what the readout's `read` computes of n vectors, float32 [n, its width]: of a linear readout the
+    logits of the classes."""
+    import numpy as np
+    import torch
+
+    device = on_device(readout, vectors.layout)
+    values: np.ndarray = device.read(torch.from_numpy(np.ascontiguousarray(vectors.values))).numpy()
+    return values
+
+
+def with_rule(readout: AnyReadout, rule: Rule) -> AnyReadout:
+    """Return the readout under the prior of a rule. A vote, and one with several labels per item, stay."""
+    if rule.log_ratio is None or isinstance(readout, Readout | MultiReadout):
+        return readout
+    return readout.with_log_prior(rule.log_ratio)

@@ -129,7 +129,11 @@ def test_label_studio_gets_a_task_per_row_with_prediction_and_label(labelled: Pa
         [prediction] = task["predictions"]
         assert prediction["score"] == row["confidence"] and prediction["model_version"] == row["artifact"]
         [choice] = prediction["result"]
-        assert choice["type"] == "choices" and choice["value"] == {"choices": [row["prediction"]]}
+        assert (
+            choice["id"] == f"shapes-{row['index']}"
+            and choice["type"] == "choices"
+            and choice["value"] == {"choices": [row["prediction"]]}
+        )
         assert (task["data"]["id"], task["data"]["index"]) == (row["id"], row["index"])
         assert ("annotations" in task) == ("label" in row)
 
@@ -194,9 +198,11 @@ def test_a_bucket_is_a_target(labelled: Path, bucket: str, s3_server: str, tmp_p
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("labels.xlsx", "use a file that ends in .parquet or .csv, or one of parquet:PLACE"),
-        ("fiftyone:", "use a file that ends in"),
+        ("labels.xlsx", "use a file that ends in .parquet, .csv or .jsonl, or one of parquet:PLACE"),
+        ("coco:", "use a file that ends in"),
         ("/nowhere/labels.csv", "there is no folder /nowhere"),
+        (f"parquet:{'x' * 300}/", "File name too long"),
+        ("fiftyone:s3://b/x", "is written into a local folder"),
         ("imagefolder:s3://b/x", "is written into a local folder"),
     ],
 )
@@ -204,6 +210,13 @@ def test_a_target_that_cannot_be_is_refused(labelled: Path, target: str, reason:
     said = savs_submit("results", "shapes", "--workspace", labelled, "--to", target)
 
     assert said.exit_code == 2 and reason in said.stderr
+
+
+def test_json_lines_are_those_that_results_prints(labelled: Path, tmp_path: Path) -> None:
+    exported(labelled, tmp_path / "labels.jsonl")
+
+    printed = savs_submit("results", "shapes", "--workspace", labelled).stdout
+    assert (tmp_path / "labels.jsonl").read_text() == printed
 
 
 def test_a_folder_that_holds_something_is_left_alone(labelled: Path, tmp_path: Path) -> None:

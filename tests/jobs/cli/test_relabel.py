@@ -8,40 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobs.refit.corrections import read_corrections
-from savs.demo.corpus import write_corpus
-from savs.demo.unseen import TASKS
+from jobs.refit.correction_files import read_corrections
+from tests.jobs.cli.conftest import ITEMS
 from tests.jobs.conftest import read_jsonl, savs_submit, write_jsonl
 
-ITEMS = 120
 FIXED = 45  # rows that are corrected
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task that the demo model was never taught, with few examples, some of them with a wrong label; and
-    its corpus, labelled with its vectors kept. To be read only, but for `artifacts`."""
-    folder = tmp_path_factory.mktemp("relabel")
-    write_corpus(folder, next(task for task in TASKS if task.name == "stroke"), ITEMS)
-    rows = read_jsonl(folder / "train.jsonl")[:12]
-    for number in range(4):
-        rows[number]["label"] = rows[number + 1]["label"]
-    write_jsonl(folder / "few.jsonl", rows)
-    result = savs_submit(
-        *("run", "--train", folder / "few.jsonl", "--data", folder / "corpus.jsonl", "--name", "strokes"),
-        *(
-            "--model",
-            "demo",
-            "--workspace",
-            folder / "results",
-            "--readout",
-            "ridge",
-            "--keep-vectors",
-            "all",
-        ),
-    )
-    assert result.exit_code == 0, result.output
-    return folder
 
 
 def relabelled(folder: Path, corrections: object, *more: object, code: int = 0) -> Any:
@@ -228,4 +199,4 @@ def test_of_several_annotations_the_last_counts_but_not_one_that_was_cancelled(t
 
     found = read_corrections(str(tmp_path / "tasks.json"))
 
-    assert (found.by_index, found.by_id) == ({3: "curls"}, {})
+    assert [(one.index, one.label) for one in found] == [(3, "curls")]
