@@ -14,6 +14,7 @@ from jobs.cli.output.characters import json_text, printable
 from jobs.ledger.named import only_labelled
 
 if TYPE_CHECKING:
+    from jobs.ledger.ledger import Ledger
     from jobs.records.job import Job
     from jobs.refit.relabel import Relabelled
 
@@ -46,6 +47,7 @@ def relabel(name: str, corrections: str, out: str | None, workspace: str | None,
 
     ledger = ledger_of(workspace)
     job = only_labelled(ledger, name)
+    _tell_of_newer(ledger, job)
     again = fit_corrected(ledger, job, read_corrections(corrections))
     if again.vectors is not None:
         rows = relabelled_rows(ledger, job, again)
@@ -63,6 +65,28 @@ def relabel(name: str, corrections: str, out: str | None, workspace: str | None,
         _print(again.found, out, job)
     if again.vectors is None and out is not None:
         sys.exit(1)
+
+
+def _tell_of_newer(ledger: "Ledger", job: "Job") -> None:
+    """Says so if the job's artifact has a newer version, with corrections that are not in the job's own."""
+    from jobs.ledger.artifacts import artifact_of
+    from jobs.records.job import ClassifySpec
+    from jobs.submit.artifacts import find_artifact, read_card
+
+    assert isinstance(job.spec, ClassifySpec)
+    used = artifact_of(ledger, job.spec)
+    if used is None or not used.startswith(ledger.artifact_url("", "").rstrip("/")):
+        return
+    name = read_card(used).name
+    if (newest := find_artifact(ledger, name)) != used:
+        click.echo(
+            printable(
+                f"savs-submit: {newest} is newer than the artifact that labelled {job.spec.name}, from which "
+                "relabel starts: give its corrections again, or label with it first: "
+                f"{_classify(job, newest)}"
+            ),
+            err=True,
+        )
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -105,8 +129,16 @@ def _labels(found: "Relabelled", out: str | None) -> list[str]:
 
 
 def _next_step(found: "Relabelled", job: "Job") -> list[str]:
+    return [
+        "the corpus was not labelled again: the vectors of all heads of its rows were not kept. Label it "
+        f"with the model, and keep them for the next time: {_classify(job, found.url)}"
+    ]
+
+
+def _classify(job: "Job", artifact: str) -> str:
+    """The command that labels the job's corpus with another artifact."""
     source = job.spec.source
-    again = ["savs-submit", "classify", "--data", source.url, "--artifact", found.url]
+    again = ["savs-submit", "classify", "--data", source.url, "--artifact", artifact]
     again += ["--name", job.spec.name, "--keep-vectors", "all"]
     again += [] if source.format == "general" else ["--format", source.format]
     for option, value in (
@@ -115,7 +147,4 @@ def _next_step(found: "Relabelled", job: "Job") -> list[str]:
         ("--question", source.question),
     ):
         again += [option, value] if value else []
-    return [
-        "the corpus was not labelled again: the vectors of all heads of its rows were not kept. Label it "
-        f"with the model, and keep them for the next time: {shlex.join(again)}"
-    ]
+    return shlex.join(again)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ledger.ledger import Ledger
+from jobs.ledger.reports import report_key
 from jobs.ledger.results import result_rows
 from jobs.queue.enqueue import enqueue_due
 from jobs.records.job import Job
@@ -48,7 +49,7 @@ def hand_in(pool: Pool, corpus: Path) -> Job:
     first = extract_job("stroke", "demo", str(corpus / "train.jsonl"), heads=20, readout="reference", **how)
     artifact = pool.ledger.artifact_url("stroke", first.job_id)
     second = classify_job("stroke", "demo", str(corpus / "corpus.jsonl"), artifact, after=first.job_id, **how)
-    jobs = submit(pool.ledger, [first, second])
+    jobs = submit(pool.ledger, [first, second.model_copy(update={"report": True})])
     enqueue_due(pool.ledger, pool.broker, jobs)
     return jobs[1]
 
@@ -61,7 +62,7 @@ def ends_as_calm(pool: Pool, job: Job, calm: list[bytes]) -> None:
 
 
 def test_fault_2_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:
-    pool.start("cpu")
+    pool.start("cpu", FAKE_ROOTS=str(corpus))
     worker = pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
     job = hand_in(pool, corpus)
     wait_until(lambda: pool.ledger.committed(job.job_id), "a first shard is done", patience=90)
@@ -71,6 +72,9 @@ def test_fault_2_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]
 
     ends_as_calm(pool, job, calm)
     assert worker.poll() is None
+    # and the cpu worker has made the report, with pictures, which lie below its roots
+    wait_until(lambda: pool.ledger.store.exists(report_key(job.job_id)), "the report is there", patience=60)
+    assert b"data:image/jpeg" in pool.ledger.store.read(report_key(job.job_id))
 
 
 def test_fault_6_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:

@@ -56,6 +56,16 @@ def test_corrections_raise_the_accuracy_of_the_rows_that_were_not_corrected(
     assert {row["artifact"] for row in new} != {row["artifact"] for row in old}
 
 
+def test_a_newer_version_whose_corrections_are_not_used_is_told(drawn: Path, tmp_path: Path) -> None:
+    path = corrections_of(drawn, tmp_path / "c.jsonl")
+    first = relabelled(drawn, path)
+
+    said = savs_submit("relabel", "strokes", path, "--workspace", drawn / "results")
+
+    assert f"{first['url']} is newer than the artifact that labelled strokes" in said.stderr
+    assert f"label with it first: savs-submit classify --data {drawn / 'corpus.jsonl'}" in said.stderr
+
+
 def test_the_new_artifact_labels_the_corpus_as_relabel_did(drawn: Path, tmp_path: Path) -> None:
     said = relabelled(drawn, corrections_of(drawn, tmp_path / "c.jsonl"), "--out", tmp_path / "new.jsonl")
 

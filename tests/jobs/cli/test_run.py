@@ -388,7 +388,7 @@ def test_results_of_what_has_none_are_wrong_usage(
     result = savs_submit("results", "other", "--workspace", calm.workspace)
     assert result.exit_code == 2 and "it has shapes" in result.stderr
     result = savs_submit("results", calm.extract.job_id, "--workspace", calm.workspace)
-    assert result.exit_code == 2 and "has no classify job" in result.stderr
+    assert result.exit_code == 2 and "has no job that labels a corpus" in result.stderr
     nowhere = tmp_path / "no" / "such" / "folder" / "labels.jsonl"
     result = savs_submit("results", "shapes", "--workspace", calm.workspace, "--out", nowhere)
     assert result.exit_code == 2 and str(nowhere) in result.stderr.replace("\n", "")
