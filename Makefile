@@ -41,6 +41,10 @@ demo: $(VENV)/installed
 	@echo "Zero-shot, the published vote (-vote), and savs, on the same rows:"
 	$(BIN)/savs-submit compare strokes-zero-shot strokes strokes-vote strokes \
 		movements-zero-shot movements movements-vote movements --workspace $(DEMO)/results
+	@echo
+	@echo "Reports, which compare the same:"
+	$(BIN)/savs-submit report strokes strokes-zero-shot strokes-vote --workspace $(DEMO)/results
+	$(BIN)/savs-submit report movements movements-zero-shot movements-vote --workspace $(DEMO)/results
 
 # More processes than cores: most tests wait for workers to start, or for time to pass. Who is done takes tests
 # of the others, so that no process is idle at the end.

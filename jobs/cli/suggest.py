@@ -73,7 +73,7 @@ def suggest(
     blank = [_blank(row, picking.runner_up(row), picking.doubt_of(row)) for row in found.rows]
     if out is not None:
         write_rows((json.dumps(one).encode() + b"\n" for one in blank), out)
-    written = f"new items: {out}" if out is not None else None
+    written = f"{out}: fill in `label`, then: savs-submit relabel {name} {out}" if out is not None else None
     if to is not None:
         written = export(lambda: iter(found.rows), to, 0.0)
     if as_json:

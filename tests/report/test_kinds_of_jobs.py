@@ -90,6 +90,19 @@ def test_a_zero_shot_job_has_the_question_and_no_heads(tmp_path: Path, opener: O
     assert "zero-shot" in page.locator("#run").inner_text()
 
 
+def test_rows_on_which_the_heads_disagree_are_found(tmp_path: Path, opener: Opener) -> None:
+    def divided(n: int) -> ResultRow:
+        return votes(n).model_copy(
+            update={"votes": {"cat": 12, "dog": 8} if n < 7 else {"cat": 18, "dog": 2}}
+        )
+
+    page = opener.open(page_of(tmp_path, classify_job(), divided))
+
+    page.locator("#filters select[name=show]").select_option(label="heads disagree")
+
+    assert page.locator("#panel .item").count() == 7
+
+
 def test_confusions_of_many_classes_are_a_list_that_filters(tmp_path: Path, opener: Opener) -> None:
     page = opener.open(page_of(tmp_path, classify_job(), many_classes))
     button = page.locator(".confusion button").first

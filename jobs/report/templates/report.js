@@ -99,6 +99,7 @@
     doubtful: ["doubtful ones", (row) => row.why === "doubtful"],
     wrong: ["prediction is not the label", (row) => row.wrong],
     right: ["prediction is the label", (row) => labels(row).length > 0 && !row.wrong && !row.error],
+    divided: ["heads disagree", (row) => (row.votes || []).length > 1 && row.votes[0][1] <= 2 * row.votes[1][1]],
     none: ["no prediction", (row) => !row.error && predicted(row).length === 0],
     error: ["failed", (row) => Boolean(row.error)],
   };
