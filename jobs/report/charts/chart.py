@@ -6,6 +6,8 @@ from typing import Any
 
 import altair as alt
 
+from jobs.report.texts import shorten
+
 # Colours that people with colour blindness can tell apart (Okabe and Ito 2008).
 RIGHT, WRONG, UNKNOWN, MARK = "#0072b2", "#d55e00", "#7f7f7f", "#009e73"
 Cell = str | int | float | None
@@ -33,7 +35,7 @@ def chart_of(
 
 def data_of(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
     """Return data for Altair: one object per row."""
-    return alt.InlineData(values=[dict(zip(columns, row, strict=True)) for row in rows])
+    return alt.InlineData(values=[dict(zip(columns, map(shorten, row), strict=True)) for row in rows])
 
 
 def legend(**more: Any) -> Any:

@@ -128,7 +128,7 @@
       const other = row.others[Number(kind.value.slice(6))];
       if (other === undefined || JSON.stringify(other) === JSON.stringify(row.predictions || row.prediction)) return false;
     } else if (!KINDS[kind.value][1](row)) return false;
-    const low = Number(from.value) / 100, high = Number(to.value) / 100;
+    const low = Number(from.value) / 100, high = to.value === "" ? 1 : Number(to.value) / 100;
     if (low > 0 || high < 1) {
       if (row.confidence === null || row.confidence === undefined || row.confidence < low || row.confidence > high) return false;
     }
@@ -201,7 +201,7 @@
   }
 
   function said(row) {
-    const text = row.training !== undefined ? `likelier: ${row.likelier}` : predicted(row).join(", ") || (row.predictions ? "no label" : "no prediction");
+    const text = row.training !== undefined ? `likelier: ${row.prediction}` : predicted(row).join(", ") || (row.predictions ? "no label" : "no prediction");
     const sure = row.confidence === null || row.confidence === undefined ? null : make("span", {}, percent(row.confidence));
     return make("p", { class: "said" }, make("span", {}, text), sure);
   }
@@ -311,12 +311,15 @@
     });
   }
 
+  // Some readers of lines also end one at these characters, which JSON need not escape.
+  const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
   function setUpBasket() {
     $("save").addEventListener("click", () => {
-      const text = [...corrections.values()].map((line) => `${JSON.stringify(line)}\n`).join("");
+      const text = [...corrections.values()].map((line) => `${JSON.stringify(line).replace(/[\u0085\u2028\u2029]/g, escaped)}\n`).join("");
       const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" })), download: "corrections.jsonl" });
       link.click();
-      URL.revokeObjectURL(link.href);
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000); // not before the browser has read it
       saved = true;
     });
     $("clear").addEventListener("click", () => {
