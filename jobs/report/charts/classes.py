@@ -7,7 +7,6 @@ import altair as alt
 
 from jobs.report.charts.chart import RIGHT, WRONG, Cell, Chart, chart_of, data_of, legend
 from jobs.report.survey import Survey
-from jobs.report.texts import shorten
 
 MAX_BARS = 40  # classes in a chart; the table has all
 
@@ -47,10 +46,10 @@ def class_chart(per_class: Mapping[str, Mapping[str, Any]]) -> Chart:
         if one.get(score) is not None
     ]
     worst = sorted(per_class, key=lambda name: per_class[name].get("f1") or 0.0)[:MAX_BARS]
-    shown, order = [row for row in rows if row[0] in worst], [shorten(name) for name in worst]
+    # In their order, since a list of names to sort by would become an expression, which not all names survive.
+    shown = [row for name in worst for row in rows if row[0] == name]
     base = alt.Chart(data_of(columns, shown)).encode(
-        y=alt.Y("class:N", sort=order, title=None, axis=alt.Axis(labelLimit=140)),
-        yOffset="score:N",
+        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)), yOffset="score:N"
     )
     points = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),

@@ -38,8 +38,9 @@
     for (const [name, spec] of Object.entries(data.charts)) {
       const place = $(`chart-${name}`);
       const options = { renderer: "svg", actions: false, config: config(), tooltip: { theme: dark.matches ? "dark" : "light" } };
-      const { view } = await window.vegaEmbed(place, spec, options);
-      if (name === "heads") {
+      const view = await window.vegaEmbed(place, spec, options).then((drawn) => drawn.view, () => null);
+      if (view === null) place.textContent = "This chart cannot be drawn here. Its numbers are below.";
+      if (view && name === "heads") {
         view.addEventListener("mouseover", (_, item) => {
           if (item && item.datum && item.datum.layer !== undefined) showHead(item.datum.layer, item.datum.head);
         });
