@@ -57,10 +57,18 @@
     const share = found.score === null ? "" : `: ${found.score} of ${data.heads.examples} examples right alone`;
     const rank = found.rank === null ? "not chosen" : `chosen, place ${found.rank}`;
     $("head").hidden = false;
-    $("head").replaceChildren(
+    $("head").replaceChildren(...[
       make("p", {}, make("strong", {}, `Layer ${layer}, head ${number}`), `${share} (${rank})`),
+      otherwise(found) ? make("p", { class: "note" }, "The score counts examples otherwise that are equally near to two centroids, up to rounding.") : null,
       found.pairs.length ? pairsOf(found.pairs) : make("p", { class: "note" }, "Its confusions are not known: the artifact has no vectors of its examples."),
-    );
+    ].filter(Boolean));
+  }
+
+  // Whether all pairs are there and the score is not their right answers.
+  function otherwise(head) {
+    const count = (pairs) => pairs.reduce((sum, pair) => sum + pair[2], 0);
+    const right = head.pairs.filter(([label, named]) => label === named);
+    return count(head.pairs) === data.heads.examples && count(right) !== head.score;
   }
 
   function pairsOf(pairs) {
