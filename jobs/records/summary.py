@@ -35,6 +35,8 @@ class ClassScore(Part):
     precision: Rate | None = None
     f1: Rate | None = None
     average_precision: Rate | None = None
+    recall_interval: Interval | None = None
+    precision_interval: Interval | None = None
 
 
 class RateOfRows(Part):
@@ -52,6 +54,15 @@ class GroupScore(Part):
 
 class ReliabilityBin(Part):
     rows: Annotated[Count, Field(ge=1)]
+    confidence: Rate
+    accuracy: Rate
+
+
+class CoveragePoint(Part):
+    rows: Count
+    coverage: Rate
+    error: Rate
+    confidence: Rate
 
 
 class LabelScore(Part):
@@ -60,6 +71,8 @@ class LabelScore(Part):
     precision: Rate | None = None
     f1: Rate | None = None
     average_precision: Rate | None = None
+    recall_interval: Interval | None = None
+    precision_interval: Interval | None = None
 
 
 class MultiScores(Part):
@@ -105,6 +118,7 @@ class Leaks(Part):
 
 
 class Missing(Part):
+    shard: Count
     first_index: Count
     rows: Count
     reason: str | None
@@ -115,6 +129,8 @@ class Timings(Part):
     items_per_worker_second: Speed | None = None
     tokens_per_worker_second: Speed | None = None
     device_busy: Speed | None = None
+    worker_seconds: Speed = 0.0
+    seconds: dict[str, Speed] = {}
 
 
 class Kept(Part):
@@ -149,10 +165,12 @@ class Summary(Scores):
     readout: Readout | None = None
     suspects: Count = 0
     per_class: dict[str, ClassScore] = {}
+    confusion: dict[str, dict[str, Count]] = {}
     splits: dict[str, RateOfRows] = {}
     groups: dict[str, GroupScore] = {}
     ece: Rate | None = None
     reliability: list[ReliabilityBin] = []
+    risk_coverage: list[CoveragePoint] = []
     class_shares: dict[str, RateOfRows] = {}
     leaks: Leaks | None = None
     without_leaks: Scores = Scores()

@@ -1,14 +1,13 @@
 """Compares two jobs that labelled the same rows, and tests whether their difference may be chance."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.ledger.checked_rows import checked_rows
 from jobs.ledger.ledger import Ledger
-from jobs.ledger.results import result_rows
 from jobs.records.job import ClassifySpec, Job
 from savs.errors import BadRow, JobError
 from savs.scores.clusters import Cell, Clusters, RatePart
@@ -52,7 +51,7 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
     clusters = Clusters()
     if not one_file and ledger.planned(first.job_id).rows != ledger.planned(second.job_id).rows:
         raise _not_the_same(first, second, "they have different numbers of rows")
-    for one, other in _shared(_rows(ledger, first), _rows(ledger, second)):
+    for one, other in _shared(checked_rows(ledger, first), checked_rows(ledger, second)):
         if (difference := _difference(one, other, one_file)) is not None:
             raise _not_the_same(first, second, difference)
         if ("predictions" in one) != ("predictions" in other):
@@ -85,10 +84,6 @@ def compare_jobs(ledger: Ledger, first: Job, second: Job) -> Comparison:
         difference_interval=paired_interval(one_only, other_only, rows),
         p=mcnemar(one_only, other_only),
     )
-
-
-def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
-    return map(json.loads, result_rows(ledger, job.job_id))
 
 
 def _shared(

@@ -37,8 +37,9 @@ class Spent:
 def spent_on(ledger: Ledger, job: Job, summary: Mapping[str, Any]) -> Spent:
     """Return the time that workers spent on a job and on the jobs that it waited for."""
     seconds = {"extract": 0.0, "pilot": 0.0, "classify": _worker_seconds(summary)}
-    before = awaited(job.spec)
-    while before is not None and ledger.is_there(before):
+    seen, before = {job.job_id}, awaited(job.spec)
+    while before is not None and before not in seen and ledger.is_there(before):
+        seen.add(before)  # jobs that were changed may wait for each other
         earlier = ledger.job(before)
         seconds[earlier.spec.kind] += _worker_seconds(ledger.summary(before) or {})
         before = awaited(earlier.spec)

@@ -8,13 +8,17 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import islice, zip_longest
 from typing import Any
 
 Row = Mapping[str, Any]
+REST = ""  # stands for rows without a prediction, and for those of rare classes
 ROWS = 300  # of all classes together
 MISTAKES = 60  # rows with another label than predicted, the most confident first
 ERRORS = 30  # rows that failed
+OWN = ROWS // 2  # classes that have rows of their own; those of all others are drawn together
+SCORES = 5  # of a row, and its votes, the highest
 
 
 class Lowest:
@@ -28,9 +32,9 @@ class Lowest:
     def offer(self, rank: float, row: Row) -> None:
         key = (-rank, -row["index"])
         if len(self.heap) < self.most:
-            heapq.heappush(self.heap, (*key, json.dumps(row)))
+            heapq.heappush(self.heap, (*key, json.dumps(_without_low_scores(row))))
         elif self.heap and key > self.heap[0][:2]:
-            heapq.heapreplace(self.heap, (*key, json.dumps(row)))
+            heapq.heapreplace(self.heap, (*key, json.dumps(_without_low_scores(row))))
 
     def rows(self) -> list[Row]:
         """Return the rows, the lowest rank first."""
@@ -60,12 +64,17 @@ class ClassRows:
 
 @dataclass
 class Gallery:
-    """Chooses rows while they pass by. `classes` is how many classes are expected."""
+    """Chooses rows while they pass by. `classes` are the predictions that are expected, with their rows."""
 
-    classes: int
-    kept: dict[str, ClassRows] = field(default_factory=dict)
+    classes: Mapping[str, int]
+    kept: dict[str, ClassRows] = field(init=False)
     mistakes: Lowest = field(default_factory=lambda: Lowest(MISTAKES))
     errors: Lowest = field(default_factory=lambda: Lowest(ERRORS))
+
+    def __post_init__(self) -> None:
+        frequent = nlargest(OWN, self.classes, key=self.classes.__getitem__)
+        share = -(-ROWS // max(1, len(frequent)))
+        self.kept = {name: ClassRows(Lowest(share), Lowest(share)) for name in {*frequent, REST}}
 
     def add(self, row: Row) -> None:
         """Offer one row."""
@@ -73,9 +82,7 @@ class Gallery:
             self.errors.offer(0.0, row)
             return
         name = _class_of(row)
-        if (own := self.kept.get(name)) is None:
-            share = -(-ROWS // max(1, self.classes))
-            own = self.kept[name] = ClassRows(Lowest(share), Lowest(share))
+        own = self.kept[name if name in self.kept else REST]
         own.doubtful.offer(-doubt_of(row), row)
         own.drawn.offer(zlib.crc32(b"%d" % row["index"]), row)
         if is_wrong(row):
@@ -126,3 +133,17 @@ def _class_of(row: Row) -> str:
     if "predictions" in row:
         return next(iter(row["predictions"]), "")
     return row["prediction"] or ""
+
+
+def _without_low_scores(row: Row) -> Row:
+    """Return the row with the highest SCORES and votes, and the score on which its doubt depends. The others
+    would need much memory if there are thousands of classes."""
+    kept = {
+        name: dict(nlargest(SCORES, row[name].items(), key=lambda pair: pair[1]))
+        for name in ("scores", "votes")
+        if row.get(name)
+    }
+    if "scores" in kept:
+        name, score = min(row["scores"].items(), key=lambda pair: abs(pair[1] - 0.5))
+        kept["scores"][name] = score
+    return {**row, **kept}

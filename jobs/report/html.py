@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.report.charts.chart import Chart
+from jobs.report.texts import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,7 +48,8 @@ def _environment() -> Any:
     found = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    found.filters |= {"number": _number, "rate": _rate, "signed": _signed}
+    filters: dict[str, Any] = {"number": _number, "rate": _rate, "signed": _signed, "short": shorten}
+    found.filters |= filters
     return found
 
 
@@ -83,7 +85,7 @@ def _number(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else shorten(str(value))
 
 
 def _rate(value: float) -> str:

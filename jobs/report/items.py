@@ -1,16 +1,16 @@
 """Rows as the gallery shows them: with question, pictures, and what other jobs say."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from jobs.ledger.checked_rows import checked_rows
 from jobs.ledger.ledger import Ledger
-from jobs.ledger.results import result_rows
 from jobs.records.job import Job
-from jobs.report.gallery import Chosen, doubt_of, is_wrong
+from jobs.report.gallery import SCORES, Chosen, doubt_of, is_wrong
+from jobs.report.texts import shorten
 from jobs.report.thumbnails import Picture
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.rows import read_samples
@@ -18,9 +18,6 @@ from savs.artifact.artifact import Artifact
 from savs.data.media import base_name
 from savs.data.samples import Sample
 from savs.errors import ForbiddenMedia, SavsError
-
-SCORES = 5  # classes of an item
-LONG = 600  # characters of a text that is shown
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def items_of(
 ) -> list[Item]:
     """Return the items of chosen rows, in their order. The manifest is read again for questions, and for
     media inside of tars and tables; if it has changed, the rows have neither."""
-    samples = _samples(ledger, job, [one.row["index"] for one in chosen])
+    samples = _samples(ledger, job, [one.row["index"] for one in chosen], roots)
     asked = _question(job, artifact)
     said = [
         _said_by(ledger, other, samples.keys() | {one.row["index"] for one in chosen}) for other in others
@@ -70,8 +67,8 @@ def items_of(
         question = asked if sample is None or sample.question is None else sample.question
         fields = _fields(row) | {
             "why": one.why,
-            "question": _short(question),
-            "others": [answers.get(row["index"]) for answers in said],
+            "question": shorten(question),
+            "others": [_shown(answers.get(row["index"])) for answers in said],
         }
         found.append(_item(fields, media, roots))
     return found
@@ -86,13 +83,15 @@ def examples_of(artifact: Artifact, roots: Roots) -> list[Item]:
         shown = None if stored is None else stored.shown[suspect.row]
         fields = {
             "training": suspect.row,
-            "id": row.id,
-            "label": row.label,
-            "likelier": suspect.likelier,
+            "id": shorten(row.id),
+            "label": _shown(row.label),
+            "prediction": shorten(suspect.likelier),
+            "wrong": True,
             "confidence": suspect.probability,
-            "question": _short(
+            "question": shorten(
                 manifest.question if shown is None or shown.question is None else shown.question
             ),
+            "others": [],
         }
         found.append(_item(fields, () if shown is None else shown.media, roots))
     return found
@@ -100,11 +99,14 @@ def examples_of(artifact: Artifact, roots: Roots) -> list[Item]:
 
 def with_likelier(items: Iterable[Item], likely: Mapping[int, str]) -> list[Item]:
     """Return items with the class that their row is confidently of."""
-    return [replace(one, fields={**one.fields, "likelier": likely.get(one.fields["index"])}) for one in items]
+    return [
+        replace(one, fields={**one.fields, "likelier": shorten(likely.get(one.fields["index"]))})
+        for one in items
+    ]
 
 
 def _item(fields: Mapping[str, Any], media: tuple[str, ...], roots: Roots) -> Item:
-    fields = {**fields, "media": [_short(base_name(address)) for address in media]}
+    fields = {**fields, "media": [shorten(base_name(address)) for address in media]}
     sample = Sample(media=media)
     try:
         roots.check_media(sample)
@@ -114,11 +116,10 @@ def _item(fields: Mapping[str, Any], media: tuple[str, ...], roots: Roots) -> It
 
 
 def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    ranked = sorted((row.get("scores") or {}).items(), key=lambda pair: -pair[1])
-    votes = sorted((row.get("votes") or {}).items(), key=lambda pair: -pair[1])
+    ranked, votes = _highest(row.get("scores") or {}), _highest(row.get("votes") or {})
     error = row.get("error")
     found = {
-        name: row[name]
+        name: _shown(row[name])
         for name in (
             "index",
             "id",
@@ -133,16 +134,22 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
         if name in row
     }
     return found | {
-        "error": None if error is None else f"{error.get('kind')}: {_short(error.get('message'))}",
-        "scores": [] if votes else ranked[:SCORES],
-        "votes": votes[:SCORES],
+        "error": None if error is None else shorten(f"{error['kind']}: {error['message']}"),
+        "scores": [] if votes else ranked,
+        "votes": votes,
         "wrong": is_wrong(row),
         "doubt": round(doubt_of(row), 4),
     }
 
 
-def _short(text: str | None) -> str | None:
-    return text if text is None or len(text) <= LONG else f"{text[: LONG - 1]}…"
+def _highest(values: Mapping[str, float]) -> list[tuple[str, float]]:
+    ranked = sorted(values.items(), key=lambda pair: -pair[1])
+    return [(shorten(name), value) for name, value in ranked[:SCORES]]
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of a row, with its text or its texts cut."""
+    return [shorten(one) for one in value] if isinstance(value, list | tuple) else shorten(value)
 
 
 def _question(job: Job, artifact: Artifact | None) -> str | None:
@@ -152,13 +159,13 @@ def _question(job: Job, artifact: Artifact | None) -> str | None:
     return None if artifact is None else artifact.manifest.question
 
 
-def _samples(ledger: Ledger, job: Job, indices: Iterable[int]) -> dict[int, Sample]:
+def _samples(ledger: Ledger, job: Job, indices: Iterable[int], roots: Roots) -> dict[int, Sample]:
     """Return the samples of rows by index, of those that can still be read."""
     plan = ledger.planned(job.job_id).plan
     found: dict[int, Sample] = {}
     for number, wanted in groupby(sorted(indices), lambda index: index // plan.shard_rows):
         with suppress(SavsError):
-            found |= read_samples(job, plan.shard(number), set(wanted))
+            found |= read_samples(job, plan.shard(number), set(wanted), roots)
     return found
 
 
@@ -166,8 +173,7 @@ def _said_by(ledger: Ledger, job: Job, indices: Iterable[int]) -> dict[int, Any]
     """Return what another job predicted for rows, by index."""
     wanted = set(indices)
     found: dict[int, Any] = {}
-    for line in result_rows(ledger, job.job_id):
-        row = json.loads(line)
+    for row in checked_rows(ledger, job):
         if row["index"] in wanted:
             found[row["index"]] = row.get("predictions", row.get("prediction"))
     return found

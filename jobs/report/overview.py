@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 from jobs.report.survey import BINS, Survey
@@ -9,6 +10,7 @@ from jobs.report.survey import BINS, Survey
 DOUBTFUL = 0.8  # confidence below which a row is called doubtful
 MAX_MATRIX = 25  # classes of a confusion matrix; of more, the most frequent confusions are listed
 MAX_CONFUSIONS = 100
+MAX_CLASSES = 1000  # lines of the table of classes
 Summary = Mapping[str, Any]
 
 
@@ -94,10 +96,10 @@ def class_table(summary: Summary) -> ClassTable | None:
     named = ("recall", "precision", "F1", "average precision")
     if per_class := summary.get("per_class"):
         rows = [[name, one["rows"], *(one.get(field) for field in fields)] for name, one in per_class.items()]
-        return ClassTable("Scores of each class", ("class", "rows with this label", *named), rows)
+        return _table("Scores of each class", ("class", "rows with this label", *named), rows)
     if labels := (summary.get("multi") or {}).get("labels"):
         rows = [[name, one["support"], *(one.get(field) for field in fields)] for name, one in labels.items()]
-        return ClassTable("Scores of each label", ("label", "rows with this label", *named), rows)
+        return _table("Scores of each label", ("label", "rows with this label", *named), rows)
     shares, counts = summary.get("class_shares") or {}, summary["classes"]
     if not counts:
         return None
@@ -105,7 +107,15 @@ def class_table(summary: Summary) -> ClassTable | None:
         [name, n, (shares.get(name) or {}).get("rate"), *_interval(shares.get(name))]
         for name, n in counts.items()
     ]
-    return ClassTable("Predictions", ("class", "rows predicted", "estimated share", "95 % from", "to"), rows)
+    return _table("Predictions", ("class", "rows predicted", "estimated share", "95 % from", "to"), rows)
+
+
+def _table(caption: str, columns: Sequence[str], rows: list[list[Any]]) -> ClassTable:
+    """Return a table; with too many classes, of those with the most rows."""
+    if len(rows) > MAX_CLASSES:
+        caption = f"{caption}: the {MAX_CLASSES:,} of {len(rows):,} with the most rows"
+        rows = nlargest(MAX_CLASSES, rows, key=lambda row: row[1])
+    return ClassTable(caption, columns, rows)
 
 
 def _interval(share: Mapping[str, Any] | None) -> Sequence[Any]:

@@ -1,7 +1,8 @@
 """What a report consists of: numbers, tables, charts and items, as the template and the script want them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from heapq import nlargest
 from typing import Any
 
 from jobs.records.job import ClassifySpec, Job
@@ -14,11 +15,11 @@ from jobs.report.charts.work import stage_chart, timeline_chart
 from jobs.report.facts import Spent, facts_of
 from jobs.report.heads import HeadMap, map_heads
 from jobs.report.html import render_page
-from jobs.report.overview import class_table, confusion_of, confusions_of, failures_of, tiles_of
+from jobs.report.overview import MAX_CLASSES, class_table, confusion_of, confusions_of, failures_of, tiles_of
 from jobs.report.survey import Survey
+from jobs.report.texts import LONG, shorten
 from jobs.report.timeline import Busy
 from savs.artifact.artifact import Artifact
-from savs.readout.records import MULTI
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def make_page(found: Findings) -> bytes:
     heads = None if found.artifact is None else map_heads(found.artifact)
     head = None if heads is None else head_chart(heads)
     classes, confidence, work = _class_charts(found), _confidence_charts(found), _work_charts(found)
-    multi = found.artifact is not None and found.artifact.manifest.readout == MULTI
+    multi = "multi" in found.summary or any("predictions" in one for one in found.items)
     context = {
         "job": found.job,
         "summary": found.summary,
@@ -130,18 +131,22 @@ def _ended(busy: Sequence[Busy]) -> Any:
 
 
 def _classes(found: Findings) -> list[str]:
-    """Return the classes that a correction may name, in the artifact's order."""
+    """Return the classes that a correction may name, in the artifact's order; of generated texts, the most
+    frequent ones. Names that the page cuts are left out."""
     assert isinstance(found.job.spec, ClassifySpec)
+    zero_shot, predicted = found.job.spec.zero_shot, found.summary["classes"]
     if found.artifact is not None:
-        return list(found.artifact.manifest.classes)
-    if found.job.spec.zero_shot is not None and found.job.spec.zero_shot.classes:
-        return list(found.job.spec.zero_shot.classes)
-    return list(found.summary["classes"])
+        names: Iterable[str] = found.artifact.manifest.classes
+    elif zero_shot is not None and zero_shot.classes:
+        names = zero_shot.classes
+    else:
+        names = sorted(nlargest(MAX_CLASSES, predicted, key=predicted.__getitem__))
+    return [name for name in names if len(name) <= LONG]
 
 
 def _cells(heads: HeadMap) -> dict[str, Any]:
     return {
-        "classes": heads.classes,
+        "classes": [shorten(name) for name in heads.classes],
         "examples": heads.examples,
         "cells": [asdict(head) for head in heads.heads],
     }

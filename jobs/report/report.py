@@ -3,15 +3,13 @@
 Memory does not grow with the number of rows: a report holds counts and a sample, and says so.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.ledger.artifacts import artifact_of
+from jobs.ledger.checked_rows import Row, checked_rows
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.reports import report_key
-from jobs.ledger.results import result_rows
 from jobs.records.job import ClassifySpec, Job
 from jobs.reduce.comparison import compare_jobs
 from jobs.report.facts import spent_on
@@ -28,7 +26,6 @@ from savs.storage import join
 
 PICTURE_CHARACTERS = 7_500_000  # of all pictures; the page has at most 10 MB
 WRONG_LABELS = 100  # that are shown
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,18 +91,14 @@ def _page(
     )
 
 
-def _rows(ledger: Ledger, job: Job) -> Iterator[Row]:
-    return map(json.loads, result_rows(ledger, job.job_id))
-
-
 def _pass_over(ledger: Ledger, job: Job, summary: Row) -> Passes:
-    survey, gallery, thresholds = Survey(), Gallery(len(summary["classes"])), Thresholds()
-    for row in _rows(ledger, job):
+    survey, gallery, thresholds = Survey(), Gallery(summary["classes"]), Thresholds()
+    for row in checked_rows(ledger, job):
         survey.add(row)
         gallery.add(row)
         thresholds.add(row)
     limits = thresholds.of_classes()
-    wrong = find_wrong_labels(_rows(ledger, job) if limits else (), limits, WRONG_LABELS)
+    wrong = find_wrong_labels(checked_rows(ledger, job) if limits else (), limits, WRONG_LABELS)
     return Passes(survey, gallery.rows(), wrong)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from jobs.report.texts import shorten
 from savs.data.media import open_media
 from savs.data.video.sampling import FrameSampling
 from savs.errors import SavsError
@@ -53,16 +54,16 @@ def draw_pictures(items: Sequence[Sequence[str]], most: int) -> list[list[Pictur
 
 def _item(addresses: Sequence[str], until: float) -> list[Picture]:
     side = SIDE if len(addresses) == 1 else FRAME_SIDE
+    return [_picture(address, side, until) for address in addresses[:MEDIA]]
+
+
+def _picture(address: str, side: int, until: float) -> Picture:
     if time.monotonic() > until:
-        return [Picture(reason=LATE) for _ in addresses[:MEDIA]]
-    return [_picture(address, side) for address in addresses[:MEDIA]]
-
-
-def _picture(address: str, side: int) -> Picture:
+        return Picture(reason=LATE)
     try:
         found = open_media(address, FrameSampling(frames=FRAMES))
     except SavsError as error:
-        return Picture(reason=str(error))
+        return Picture(reason=shorten(str(error)))
     if hasattr(found, "frames"):
         return Picture(tuple(_frames(found.frames)))
     return Picture((_address(found, side),))

@@ -119,10 +119,14 @@ def known_for(ledger: Ledger, job: Job) -> Known:
     return known_of(ledger, after) if after is not None and is_pilot(after) else NOTHING
 
 
-def read_samples(job: Job, shard: Shard, indices: Collection[int]) -> dict[int, Sample]:
-    """Return the samples of those rows of a planned shard by index; an unusable row has none. Raises Changed
-    and NotFound as `read_shard_rows`."""
-    entries = _entries(job, (line for line in _lines(job, shard, None) if line.index in indices), None)
+def read_samples(
+    job: Job, shard: Shard, indices: Collection[int], roots: Roots | None = None
+) -> dict[int, Sample]:
+    """Return the samples of those rows of a planned shard by index; an unusable row has none. Media are not
+    checked. Raises Changed, NotFound and ForbiddenAddress as `read_shard_rows`."""
+    if roots is not None:
+        roots.check_address(job.spec.source.url)
+    entries = _entries(job, (line for line in _lines(job, shard, roots) if line.index in indices), None)
     return {entry.index: entry.sample for entry in entries if entry.sample is not None}
 
 

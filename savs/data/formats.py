@@ -304,12 +304,12 @@ def text(row: JsonObject, field: str) -> str | None:
 
 def identifier(row: Mapping[str, Any], *fields: str) -> str | None:
     """Return the first of `fields` that is present, text or a whole number, as text."""
-    value = next((row[field] for field in fields if row.get(field) is not None), None)
+    name, value = next(((field, row[field]) for field in fields if row.get(field) is not None), ("", None))
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRow(f"{fields[0]!r} must be text or a whole number, not {kind(value)}")
-    return storable(str(value), fields[0])
+        raise BadRow(f"{name!r} must be text or a whole number, not {kind(value)}")
+    return storable(str(value), name)
 
 
 def storable(value: str, field: str) -> str:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from math import isnan
 from typing import Any
 
-from savs.data.formats import SHOWN
+from savs.data.formats import IDS, SHOWN
 from savs.errors import WrongValue
 
 NEEDED = ("image", "question")  # columns, of which a table of items has at least one
@@ -20,7 +20,7 @@ def is_frame(items: object) -> bool:
     """Return whether `items` is a table whose rows are items."""
     if hasattr(items, "to_dict"):  # pandas, whose Series are no tables
         return hasattr(items, "columns") and hasattr(items, "notna")
-    return callable(getattr(items, "to_dicts", None)) or callable(getattr(items, "to_pylist", None))
+    return callable(getattr(items, "to_dicts", None)) or hasattr(items, "column_names")
 
 
 def rows_of(frame: Any) -> Iterator[dict[str, Any]]:
@@ -33,15 +33,24 @@ def rows_of(frame: Any) -> Iterator[dict[str, Any]]:
         for row, known in zip(
             frame.itertuples(index=False, name=None), there.itertuples(index=False, name=None), strict=True
         ):
-            yield {name: _plain(value) for name, value, has in zip(names, row, known, strict=True) if has}
+            yield {
+                name: _whole(value) if name in IDS else _plain(value)
+                for name, value, has in zip(names, row, known, strict=True)
+                if has
+            }
         return
     for row in frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_pylist():
         yield {name: value for name, value in row.items() if not _missing(value)}
 
 
+def _whole(value: Any) -> Any:
+    """An id; of whole numbers that pandas has made floats, since one is missing, the number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _plain(value: Any) -> Any:
-    """A cell's value; of a list that pandas has read from Parquet, which is an array, the list."""
-    return value.tolist() if str(getattr(value, "dtype", "")) == "object" else value
+    """A cell's value; of an array of texts, as pandas reads a list of them from Parquet, the list."""
+    return value.tolist() if getattr(getattr(value, "dtype", None), "kind", "") in ("O", "U", "T") else value
 
 
 def _missing(value: Any) -> bool:

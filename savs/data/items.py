@@ -48,6 +48,8 @@ def open_items(items: Any) -> Items:
         if found and all(reason is not None for _, reason in found):
             raise WrongValue(f"no row of the table can be used; row 0: {found[0][1]}")
         return Items(iter(found), len(found), None)
+    if hasattr(items, "to_pylist"):
+        items = items.to_pylist()  # an array of Arrow
     _check_several(items)
     if isinstance(items, Sequence) or hasattr(items, "tolist"):  # also a Series, or an array of paths
         whole = [_checked(place, item) for place, item in enumerate(items)]

@@ -5,6 +5,7 @@ No logits are computed and no key/value cache is kept.
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from savs.engine.prompts import Processed
@@ -76,12 +77,14 @@ def _forward(
     marks: Marks | None = None,
 ) -> "list[torch.Tensor]":
     """Return the input [n, width] of each projection in `wanted`, at the tokens `ends` [n] of the rows
-    `lines` [n]. The pass ends after the last of these projections."""
-    rows = inputs["input_ids"].shape[0]
+    `lines` [n]. The pass ends after the last of these projections. Other threads may use the model too."""
+    rows, thread = inputs["input_ids"].shape[0], get_ident()
     read: list[torch.Tensor | None] = [None] * len(wanted)
 
     def keep(number: int) -> Any:
         def hook(module: Any, arguments: "tuple[torch.Tensor, ...]") -> None:
+            if get_ident() != thread:
+                return  # the pass of another thread
             hidden = arguments[0]
             _check_width(model, wanted[number].heads, hidden.shape[-1])
             hidden = hidden.reshape(rows, -1, hidden.shape[-1])
@@ -96,7 +99,12 @@ def _forward(
             hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
         if marks is not None:
             decoder, ended = model.network.get_decoder(), marks.end
-            hooks.callback(decoder.register_forward_pre_hook(lambda *_: ended("vision")).remove)
+
+            def mark(*_: Any) -> None:
+                if get_ident() == thread:
+                    ended("vision")
+
+            hooks.callback(decoder.register_forward_pre_hook(mark).remove)
         with suppress(_Enough):
             without_head(model.network)(**inputs, use_cache=False)
     passed = [r for r in read if r is not None]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from itertools import takewhile
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from savs.engine.forward import onto_device
@@ -211,8 +212,14 @@ def _ends(model: Model) -> list[int]:
 
 @contextmanager
 def _listening(model: Model, hear: "Callable[[torch.Tensor], None]") -> Iterator[None]:
-    """Call `hear` with the logits [n, tokens, vocabulary] of every forward pass."""
-    hook = model.network.register_forward_hook(lambda module, arguments, out: hear(out.logits))
+    """Call `hear` with the logits [n, tokens, vocabulary] of every forward pass of this thread."""
+    thread = get_ident()
+
+    def own(module: Any, arguments: Any, out: Any) -> None:
+        if get_ident() == thread:
+            hear(out.logits)
+
+    hook = model.network.register_forward_hook(own)
     try:
         yield
     finally:

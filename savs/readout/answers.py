@@ -40,7 +40,7 @@ class Answers(list[AnyAnswer]):
     def to_pandas(self, corpus: Extraction | None = None) -> "pandas.DataFrame":
         """Return a DataFrame with a row per answer, or per sample of `corpus`, whose vectors were classified.
 
-        Raises WrongValue if it has other samples, and NotInstalled if pandas is not installed.
+        Raises WrongValue if it has more or fewer samples, and NotInstalled if pandas is not installed.
         """
         return to_pandas(self._rows(corpus), self._columns(corpus))
 

@@ -46,9 +46,10 @@ def class_chart(per_class: Mapping[str, Mapping[str, Any]]) -> Chart:
         if one.get(score) is not None
     ]
     worst = sorted(per_class, key=lambda name: per_class[name].get("f1") or 0.0)[:MAX_BARS]
-    shown = [row for row in rows if row[0] in worst]
+    # In this order, since a list of names to sort by becomes an expression, which not all names survive.
+    shown = [row for name in worst for row in rows if row[0] == name]
     base = alt.Chart(data_of(columns, shown)).encode(
-        y=alt.Y("class:N", sort=worst, title=None, axis=alt.Axis(labelLimit=140)), yOffset="score:N"
+        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)), yOffset="score:N"
     )
     points = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),

@@ -38,8 +38,9 @@
     for (const [name, spec] of Object.entries(data.charts)) {
       const place = $(`chart-${name}`);
       const options = { renderer: "svg", actions: false, config: config(), tooltip: { theme: dark.matches ? "dark" : "light" } };
-      const { view } = await window.vegaEmbed(place, spec, options);
-      if (name === "heads") {
+      const view = await window.vegaEmbed(place, spec, options).then((drawn) => drawn.view, () => null);
+      if (view === null) place.textContent = "This chart cannot be drawn here. Its numbers are below.";
+      if (view && name === "heads") {
         view.addEventListener("mouseover", (_, item) => {
           if (item && item.datum && item.datum.layer !== undefined) showHead(item.datum.layer, item.datum.head);
         });
@@ -56,10 +57,18 @@
     const share = found.score === null ? "" : `: ${found.score} of ${data.heads.examples} examples right alone`;
     const rank = found.rank === null ? "not chosen" : `chosen, place ${found.rank}`;
     $("head").hidden = false;
-    $("head").replaceChildren(
+    $("head").replaceChildren(...[
       make("p", {}, make("strong", {}, `Layer ${layer}, head ${number}`), `${share} (${rank})`),
+      otherwise(found) ? make("p", { class: "note" }, "The score counts examples otherwise that are equally near to two centroids, up to rounding.") : null,
       found.pairs.length ? pairsOf(found.pairs) : make("p", { class: "note" }, "Its confusions are not known: the artifact has no vectors of its examples."),
-    );
+    ].filter(Boolean));
+  }
+
+  // Whether all pairs are there and the score is not their right answers.
+  function otherwise(head) {
+    const count = (pairs) => pairs.reduce((sum, pair) => sum + pair[2], 0);
+    const right = head.pairs.filter(([label, named]) => label === named);
+    return count(head.pairs) === data.heads.examples && count(right) !== head.score;
   }
 
   function pairsOf(pairs) {
@@ -129,7 +138,7 @@
       const other = row.others[Number(kind.value.slice(6))];
       if (other === undefined || JSON.stringify(other) === JSON.stringify(row.predictions || row.prediction)) return false;
     } else if (!KINDS[kind.value][1](row)) return false;
-    const low = Number(from.value) / 100, high = Number(to.value) / 100;
+    const low = Number(from.value) / 100, high = to.value === "" ? 1 : Number(to.value) / 100;
     if (low > 0 || high < 1) {
       if (row.confidence === null || row.confidence === undefined || row.confidence < low || row.confidence > high) return false;
     }
@@ -202,7 +211,7 @@
   }
 
   function said(row) {
-    const text = row.training !== undefined ? `likelier: ${row.likelier}` : predicted(row).join(", ") || (row.predictions ? "no label" : "no prediction");
+    const text = row.training !== undefined ? `likelier: ${row.prediction}` : predicted(row).join(", ") || (row.predictions ? "no label" : "no prediction");
     const sure = row.confidence === null || row.confidence === undefined ? null : make("span", {}, percent(row.confidence));
     return make("p", { class: "said" }, make("span", {}, text), sure);
   }
@@ -312,12 +321,15 @@
     });
   }
 
+  // Some readers of lines also end one at these characters, which JSON need not escape.
+  const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
   function setUpBasket() {
     $("save").addEventListener("click", () => {
-      const text = [...corrections.values()].map((line) => `${JSON.stringify(line)}\n`).join("");
+      const text = [...corrections.values()].map((line) => `${JSON.stringify(line).replace(/[\u0085\u2028\u2029]/g, escaped)}\n`).join("");
       const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" })), download: "corrections.jsonl" });
       link.click();
-      URL.revokeObjectURL(link.href);
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000); // not before the browser has read it
       saved = true;
     });
     $("clear").addEventListener("click", () => {

@@ -172,3 +172,26 @@ def test_progress_is_shown_on_a_terminal(
     savs.extract(qwen2, (path for path in pictures), **ASK)
 
     assert "3/?" in capsys.readouterr().err
+
+
+def test_ids_that_pandas_has_made_floats_are_whole_numbers(qwen2: savs.Model, pictures: list[str]) -> None:
+    table = pd.DataFrame({"image": pictures, "id": [10, None, 30]})  # a missing one makes floats of all
+    assert table["id"].dtype == "float64"
+
+    found = savs.extract(qwen2, table, **ASK)
+
+    assert [s.id for s in found.samples] == ["10", "1", "30"]
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_a_cell_may_hold_an_array_of_paths(qwen2: savs.Model, pictures: list[str], dtype: type) -> None:
+    table = pd.DataFrame({"image": [np.array(pictures[:2], dtype), np.array(pictures[2:], dtype)]})
+
+    found = savs.extract(qwen2, table, **ASK)
+
+    assert [s.media for s in found.samples] == [tuple(pictures[:2]), tuple(pictures[2:])]
+
+
+def test_an_array_of_arrow_is_a_list(qwen2: savs.Model, pictures: list[str]) -> None:
+    for paths in (pa.array(pictures), pa.chunked_array([pictures])):
+        assert [s.media for s in savs.extract(qwen2, paths, **ASK).samples] == [(one,) for one in pictures]
