@@ -77,9 +77,9 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Kills a run with SIGKILL at ten random moments and compares it with an undisturbed run.
+# Kills runs with SIGKILL, some at ten random moments, and compares them with undisturbed runs.
 kill: $(VENV)/installed
-	$(BIN)/python -m pytest -m kill -s tests/jobs/run/test_kill.py
+	$(BIN)/python -m pytest -m kill -s tests/jobs
 
 # Kills workers, children and Redis while S3 fails, and compares with an undisturbed run. The last line is JSON.
 chaos: $(VENV)/installed

@@ -125,7 +125,7 @@
     }
     data.others.forEach((name, n) => filters.elements.show.append(new Option(`differs from ${name}`, `other ${n}`)));
     for (const event of ["input", "change"]) filters.addEventListener(event, () => { limit = PAGE; show(); });
-    filters.addEventListener("reset", () => setTimeout(() => { limit = PAGE; show(); }));
+    $("unfiltered").addEventListener("click", () => { filters.reset(); limit = PAGE; show(); });
     filters.addEventListener("submit", (event) => event.preventDefault());
     $("more").addEventListener("click", () => { limit += PAGE; show(); });
   }
@@ -179,13 +179,11 @@
       if (!button) return;
       filters.reset();
       const at = (name, value) => { filters.elements[name].value = String(filters.names[name].indexOf(value) + 1 || ""); };
-      setTimeout(() => {
-        at("prediction", button.dataset.prediction);
-        at("label", button.dataset.label);
-        choose("items");
-        $("gallery").scrollIntoView();
-        $("shown").textContent += ` of ${button.textContent} with label ${button.dataset.label}, predicted as ${button.dataset.prediction}`;
-      });
+      at("prediction", button.dataset.prediction);
+      at("label", button.dataset.label);
+      choose("items");
+      $("gallery").scrollIntoView();
+      $("shown").textContent += ` of ${button.textContent} with label ${button.dataset.label}, predicted as ${button.dataset.prediction}`;
     });
   }
 

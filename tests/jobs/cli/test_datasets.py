@@ -348,6 +348,7 @@ def test_retry_reads_the_media_of_each_kind_again(
     assert same(rows_in(workspace), calm, write)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize(
     "write", [datasets.as_csv, datasets.as_images_in_parquet], ids=lambda write: write.__name__
 )

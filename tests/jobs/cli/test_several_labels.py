@@ -111,6 +111,7 @@ def test_rows_of_the_pilot_are_not_read_again_and_teach_no_labels(run: Piloted) 
         )
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("readout", ["ridge", "auto"])
 def test_a_run_that_was_interrupted_ends_with_the_rows_of_a_calm_one(
     run: Piloted, seen: Corpus, tmp_path: Path, readout: str

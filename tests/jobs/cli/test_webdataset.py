@@ -149,6 +149,7 @@ def test_a_label_file_corrects_the_labels_in_tars(
     assert {row["label"] for row in answers(finished(tmp_path / "old"))} == {CLASSES[0]}
 
 
+@pytest.mark.kill
 def test_a_killed_run_of_tars_goes_on_where_it_was(
     tars: Path, names: Path, workspace: Path, calm: Finished
 ) -> None:

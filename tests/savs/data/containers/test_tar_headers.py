@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.data.containers.tar_headers import FILE, MAX_EXTENDED_BYTES, Entry, TarDamage, is_header, read_entry
@@ -42,6 +42,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, st.binary(max_size=1500)), max_size=5), st.sampled_from(FORMATS[1:]))
 def test_members_are_those_that_tarfile_finds(members: list[tuple[str, bytes]], format: int) -> None:
     data = tar_bytes(members, format)
