@@ -43,6 +43,20 @@ def port() -> Iterator[int]:
     yield number
 
 
+def test_a_cpu_worker_tells_of_queues_that_no_worker_serves(pool: Pool, port: int) -> None:
+    pool.start("cpu", SAVS_METRICS_PORT=str(port))
+    pool.submit(20, 10, ids=lambda i: f"cat-{i}")
+
+    wait_until(
+        lambda: scrape(port).get(("savs_pool_outstanding_shards", pool.queue), 0) > 0, "the demand is told"
+    )
+
+    found = scrape(port)
+    assert found["savs_pool_workers", pool.queue] == 0
+    assert found["savs_pool_workers", "savs.cpu"] == 1
+    assert found["savs_redis_memory_bytes", "used"] > 0 and ("savs_redis_memory_bytes", "max") in found
+
+
 def test_the_metrics_are_those_of_the_outcomes_and_outlive_a_killed_child(pool: Pool, port: int) -> None:
     # given a job with two rows that cannot be read
     pool.start("cpu")

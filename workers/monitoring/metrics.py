@@ -23,9 +23,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.queue.board import Board
+from jobs.records.message import CPU_QUEUE
 from jobs.run.attempt import Attempt
 from savs.errors import SettingsError
 from workers.monitoring.metrics_server import serve_metrics
+from workers.monitoring.pool_metrics import PoolState
 
 SCRAPE_TIMEOUT = 2.0  # seconds for Redis to answer; Prometheus itself waits for 10
 PORT_PATIENCE = 5.0  # seconds for a killed predecessor to release the port
@@ -52,7 +54,12 @@ class Metrics:
         self.load_seconds = Gauge(
             "savs_model_load_seconds", "Seconds to load the model.", ["model"], registry=self.registry
         )
-        self.registry.register(Outstanding(broker_url, queue))
+        redis = Redis.from_url(
+            broker_url, socket_timeout=SCRAPE_TIMEOUT, socket_connect_timeout=SCRAPE_TIMEOUT
+        )
+        self.registry.register(Outstanding(redis, queue))
+        if queue == CPU_QUEUE:
+            self.registry.register(PoolState(redis))
         ProcessCollector(registry=self.registry)
 
     def count(self, task: str, attempt: Attempt) -> None:
@@ -87,10 +94,7 @@ class Metrics:
 class Outstanding(Collector):
     """The length of the board, which is the demand. Omitted from a scrape if Redis does not answer."""
 
-    def __init__(self, broker_url: str, queue: str) -> None:
-        redis = Redis.from_url(
-            broker_url, socket_timeout=SCRAPE_TIMEOUT, socket_connect_timeout=SCRAPE_TIMEOUT
-        )
+    def __init__(self, redis: Redis, queue: str) -> None:
         self.board = Board(redis, queue)
 
     def collect(self) -> Iterator[Metric]:

@@ -1,0 +1,55 @@
+"""What deploy/monitoring/ reads is what workers tell."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.records.message import CPU_QUEUE
+from workers.monitoring.metrics import Metrics
+
+MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
+RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
+
+
+@pytest.fixture(scope="module")
+def told() -> set[str]:
+    """The names of the metrics of a cpu worker, which has those of a gpu worker, too."""
+    metrics = Metrics("redis://127.0.0.1:1", CPU_QUEUE)
+    return {sample for family in metrics.registry.collect() for sample in _names(family.name, family.type)}
+
+
+def _names(name: str, kind: str) -> set[str]:
+    return {f"{name}_total"} if kind == "counter" else {name}
+
+
+def _named(text: str) -> set[str]:
+    return set(re.findall(r"\bsavs_\w+", text))
+
+
+def test_every_metric_of_the_alerts_exists(told: set[str]) -> None:
+
+    for rule in RULES:
+        assert _named(rule["expr"]) <= told, rule["alert"]
+
+
+def test_every_metric_of_the_dashboard_exists_and_every_metric_is_shown(told: set[str]) -> None:
+    board = json.loads((MONITORING / "grafana" / "dashboards" / "savs.json").read_text())
+    shown = {name for panel in board["panels"] for one in panel["targets"] for name in _named(one["expr"])}
+
+    assert shown <= told
+    # those of one queue are there in another form
+    assert told - shown - {"savs_outstanding_shards"} == {n for n in told if n.startswith("process_")}
+
+
+def test_every_alert_is_played_by_a_rule_test() -> None:
+    played = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
+
+    cases = [case for one in played for case in one["alert_rule_test"]]
+    fired, silent = (
+        {case["alertname"] for case in cases if bool(case.get("exp_alerts")) == fires}
+        for fires in (True, False)
+    )
+    assert fired == silent == {rule["alert"] for rule in RULES}
