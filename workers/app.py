@@ -19,6 +19,7 @@ from workers.flags import Flags
 from workers.messages.envelope import message_of
 from workers.messages.release import release, why_lost
 from workers.monitoring.logs import all_about
+from workers.monitoring.signs import WorkerSigns
 from workers.settings import WorkerSettings, celery_settings
 from workers.shutdown import Shutdown
 from workers.sweeper import Sweeper
@@ -28,7 +29,9 @@ POLL = 0.2  # seconds between two checks of a child that is loading
 WATCH = 1.0  # seconds between two later checks of children, and of the sweeper
 
 
-def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = None) -> Celery:
+def make_app(
+    settings: WorkerSettings, load: Loader, signs: WorkerSigns, sweeper: Sweeper | None = None
+) -> Celery:
     """Returns an app whose children load the settings' model with `load` before they take a task.
 
     The process that calls this may fork children at any time, so it must have no other threads. It
@@ -37,7 +40,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
     shared, parent = Flags(), os.getpid()
-    leaving = Shutdown(settings, shared)
+    leaving = Shutdown(settings, shared, signs)
     child: list[Child] = []
 
     @setup_logging.connect(weak=False)
@@ -49,7 +52,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
         if shared.failed.is_set():
             os._exit(1)  # the worker is about to end
         try:
-            child[:] = [Child(settings, shared, load)]
+            child[:] = [Child(settings, shared, load, signs)]
             # Sent to a whole process group (systemd, Procfile runners), they are for the parent, which tells
             # this process. Before the model is loaded they end it: it has no shard yet.
             for name in (signal.SIGTERM, signal.SIGHUP):
@@ -107,7 +110,21 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
                 leaving.begin()
                 raise WorkerShutdown(1)
 
+    class LeaveWhenIdle(bootsteps.StartStopStep):
+        """Ends the worker as after SIGTERM once its child finds that it has had no work for long."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+            hub.call_repeatedly(WATCH, self.look)
+
+        def look(self) -> None:
+            if shared.idle.is_set() and not leaving.told:
+                leaving.begin()
+                raise WorkerShutdown(0)
+
     app.steps["worker"].add(WaitForModel)
+    app.steps["worker"].add(LeaveWhenIdle)
     app.steps["worker"].add(KeepSweeper)
 
     @app.task(name="classify_shard")

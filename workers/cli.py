@@ -14,12 +14,14 @@ from workers.options import (
     gpu_list,
     grace_option,
     http_option,
+    idle_option,
     limit_option,
     log_option,
     metrics_host_option,
     metrics_option,
     reports_errors,
     roots_option,
+    runtime_option,
     self_test_option,
     workspace_option,
 )
@@ -66,6 +68,8 @@ def main() -> None:
 @log_option
 @metrics_option
 @metrics_host_option
+@runtime_option
+@idle_option
 @reports_errors
 def gpu(
     model: str,
@@ -80,6 +84,8 @@ def gpu(
     log_format: "LogFormat",
     metrics_port: int | None,
     metrics_host: str,
+    runtime_dir: str | None,
+    exit_when_idle: float | None,
 ) -> None:
     """Run shards with one model, one after another.
 
@@ -108,6 +114,8 @@ def gpu(
         log_level=log_level_of(),
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        runtime_dir=runtime_dir,
+        exit_when_idle=exit_when_idle,
     )
     if gpus is None:
         work(settings, partial(load, self_test=settings.self_test))
@@ -124,6 +132,8 @@ def gpu(
 @log_option
 @metrics_option
 @metrics_host_option
+@runtime_option
+@idle_option
 @reports_errors
 def cpu(
     broker: str | None,
@@ -134,6 +144,8 @@ def cpu(
     log_format: "LogFormat",
     metrics_port: int | None,
     metrics_host: str,
+    runtime_dir: str | None,
+    exit_when_idle: float | None,
 ) -> None:
     """Plan and reduce jobs, and requeue lost units.
 
@@ -155,8 +167,38 @@ def cpu(
         log_level=log_level_of(),
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        runtime_dir=runtime_dir,
+        exit_when_idle=exit_when_idle,
     )
     work_and_sweep(settings, load)
+
+
+@main.command()
+@runtime_option
+def health(runtime_dir: str | None) -> None:
+    """Check that the workers of this machine give signs of life.
+
+    Exit code 0 if at least one is running and none hangs, else 1, with the reason on standard error. Loading a
+    model, working, stopping and waiting while Redis is away are healthy. Asks neither Redis nor the workers.
+
+    Example: savs-worker health
+    """
+    from workers.monitoring.health import workers_here
+    from workers.monitoring.signs import runtime_folder
+
+    folder = runtime_folder(runtime_dir)
+    found = list(workers_here(folder))
+    if not found:
+        click.echo(
+            f"savs-worker: no running worker has files in {folder}; if one runs with another folder, give it: "
+            "--runtime-dir",
+            err=True,
+        )
+    for one in found:
+        click.echo(
+            f"worker {one.pid} of {one.queue}: {one.problem or one.state}", err=one.problem is not None
+        )
+    sys.exit(0 if found and not any(one.problem for one in found) else 1)
 
 
 def pool_broker(option: str | None) -> str:
@@ -199,11 +241,14 @@ def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" =
     from jobs.queue.broker import lanes
     from workers.app import make_app
     from workers.monitoring.logs import set_up_logging
+    from workers.monitoring.signs import WorkerSigns, runtime_folder
 
     set_up_logging(settings.log_format, settings.log_level)
+    signs = WorkerSigns(runtime_folder(settings.runtime_dir), settings.queue)
+    signs.begin()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
-    app = make_app(settings, load, sweeper)
+    app = make_app(settings, load, signs, sweeper)
     worker = app.Worker(
         pool_cls="prefork",
         concurrency=1,
@@ -215,6 +260,7 @@ def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" =
         quiet=True,
     )
     worker.start()
+    signs.end()
     logging.getLogger("savs.worker").info("stopped")
     sys.exit(worker.exitcode or 0)
 

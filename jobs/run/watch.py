@@ -11,10 +11,10 @@ from jobs.ledger.ledger import Ledger
 from jobs.plans.planner import SHARD_SECONDS
 from jobs.queue.broker import Broker
 from jobs.queue.timeouts import Timeouts
-from jobs.records.job import Job, awaited, is_zero_shot
+from jobs.records.job import Job, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.records.retries import Planned
-from jobs.reduce.status import abstained_of, interruption, is_due
+from jobs.reduce.status import abstained_of, interruption, is_due, waits_in_vain
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
 from jobs.run.pace import Pace
@@ -158,19 +158,7 @@ def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
     """True if every job that has not ended was cancelled, is interrupted, or waits for a job that was
     cancelled, is interrupted or did not end as done."""
     return all(
-        ledger.is_cancelled(job.job_id)
-        or _waits_in_vain(ledger, job)
-        or interruption(ledger, job) is not None
+        ledger.is_cancelled(job.job_id) or waits_in_vain(ledger, job) or interruption(ledger, job) is not None
         for job in jobs
         if ledger.summary(job.job_id) is None
     )
-
-
-def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
-    if (first := awaited(job.spec)) is None or is_due(ledger, job):
-        return False
-    if (before := ledger.summary(first)) is not None:
-        return bool(before["status"] != "done")
-    if ledger.is_cancelled(first):
-        return True
-    return ledger.is_there(first) and _waits_in_vain(ledger, ledger.job(first))  # a pilot waits, too
