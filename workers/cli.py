@@ -178,8 +178,9 @@ def cpu(
 def health(runtime_dir: str | None) -> None:
     """Check that the workers of this machine give signs of life.
 
-    Exit code 0 if at least one is running and none hangs, else 1, with the reason on standard error. Loading a
-    model, working, stopping and waiting while Redis is away are healthy. Asks neither Redis nor the workers.
+    Exit code 0 if at least one is running and none hangs, else 1, with the reason on standard error.
+    Loading a model, working, stopping and waiting while Redis is away are healthy. Asks neither Redis nor
+    the workers.
 
     Example: savs-worker health
     """
@@ -190,14 +191,13 @@ def health(runtime_dir: str | None) -> None:
     found = list(workers_here(folder))
     if not found:
         click.echo(
-            f"savs-worker: no running worker has files in {folder}; if one runs with another folder, give it: "
-            "--runtime-dir",
+            f"savs-worker: no running worker has files in {folder}; if one runs with another folder, give "
+            "it: --runtime-dir",
             err=True,
         )
     for one in found:
-        click.echo(
-            f"worker {one.pid} of {one.queue}: {one.problem or one.state}", err=one.problem is not None
-        )
+        wrong = one.problem is not None
+        click.echo(f"worker {one.pid} of {one.queue}: {one.problem if wrong else one.state}", err=wrong)
     sys.exit(0 if found and not any(one.problem for one in found) else 1)
 
 
@@ -246,21 +246,23 @@ def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" =
     set_up_logging(settings.log_format, settings.log_level)
     signs = WorkerSigns(runtime_folder(settings.runtime_dir), settings.queue)
     signs.begin()
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
-    app = make_app(settings, load, signs, sweeper)
-    worker = app.Worker(
-        pool_cls="prefork",
-        concurrency=1,
-        queues=lanes(settings.queue),
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        loglevel="WARNING",
-        quiet=True,
-    )
-    worker.start()
-    signs.end()
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
+        app = make_app(settings, load, signs, sweeper)
+        worker = app.Worker(
+            pool_cls="prefork",
+            concurrency=1,
+            queues=lanes(settings.queue),
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            loglevel="WARNING",
+            quiet=True,
+        )
+        worker.start()
+    finally:
+        signs.end()
     logging.getLogger("savs.worker").info("stopped")
     sys.exit(worker.exitcode or 0)
 

@@ -20,8 +20,8 @@ CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the 
 @dataclass(frozen=True)
 class WorkerSettings:
     """One worker: its broker, workspace, queue and model, its allowed roots, whether it runs the self-test,
-    its timeouts, its log and metrics (none without a port), the folder of its signs of life, and after how many
-    seconds without work it ends."""
+    its timeouts, its log and metrics (none without a port), the folder of its signs of life, and after how
+    many seconds without work it ends."""
 
     broker_url: str
     workspace: str

@@ -1,6 +1,6 @@
 """The signs of life of a worker's processes: files that `savs-worker health` reads, without Redis.
 
-A worker has two files in its runtime folder, each touched every SIGN_EVERY seconds by the process it is about:
+A worker has two files in its runtime folder, touched every SIGN_EVERY seconds by the process it is about:
 
     <pid>.worker   of its parent process
     <pid>.model    of the child that holds the model; not touched while the model is loading
@@ -92,6 +92,7 @@ class WorkerSigns:
     def __init__(self, folder: Path, queue: str) -> None:
         pid = os.getpid()
         self.me = ParentSign(pid, birth(pid), queue)
+        self.alarmed = False
         self.parent, self.model = folder / f"{pid}{PARENT}", folder / f"{pid}{MODEL}"
 
     def begin(self) -> None:
@@ -109,9 +110,12 @@ class WorkerSigns:
             )
         signal.signal(signal.SIGALRM, lambda *_: _touch(self.parent))
         signal.setitimer(signal.ITIMER_REAL, SIGN_EVERY, SIGN_EVERY)
+        self.alarmed = True
 
     def stopping(self, grace: float) -> None:
         """Says that the worker will have ended in `grace` seconds. The alarm is then free for others."""
+        self.alarmed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
         with suppress(OSError):
             _write(self.parent, ParentSign(**(asdict(self.me) | {"ends_by": time.time() + grace})))
 
@@ -129,7 +133,10 @@ class WorkerSigns:
             _touch(self.model)
 
     def end(self) -> None:
-        """Removes the files: the worker has ended."""
+        """Removes the files: the worker has ended. Without its handler, which Python removes at its end, the
+        alarm would kill the process."""
+        if self.alarmed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for path in (self.parent, self.model):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
