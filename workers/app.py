@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from celery.worker import state
 from redis.exceptions import RedisError
 
 from jobs.records.message import Message
-from savs.errors import SavsError
+from savs.errors import JobError, SavsError
 from workers.child import Child, Loader
+from workers.failed_start import note
 from workers.flags import Flags
 from workers.messages.envelope import message_of
 from workers.messages.release import release, why_lost
@@ -52,14 +54,19 @@ def make_app(
         if shared.failed.is_set():
             os._exit(1)  # the worker is about to end
         try:
+            if shared.loading.is_set():
+                raise JobError("its process was killed while it loaded the model")
+            shared.loading.set()
             child[:] = [Child(settings, shared, load, signs)]
             # Sent to a whole process group (systemd, Procfile runners), they are for the parent, which tells
             # this process. Before the model is loaded they end it: it has no shard yet.
             for name in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(name, signal.SIG_IGN)
+            shared.loading.clear()
         except BaseException as error:
             log.error("cannot start: %s", _sentence(error))
             log.debug("traceback", exc_info=True)
+            note(settings, _sentence(error))
             shared.failed.set()
             os._exit(1)
 
@@ -87,10 +94,26 @@ def make_app(
                 self.end_if_failed(parent)
                 if state.should_stop is not None or state.should_terminate is not None:
                     raise WorkerTerminate  # no shard has started, and loading may take minutes
+                self.fail_if_killed(parent)
             log.info("ready, queue %s", settings.queue)
 
         def register_with_event_loop(self, parent: Any, hub: Any) -> None:
             hub.call_repeatedly(WATCH, self.end_if_failed, parent)
+
+        def fail_if_killed(self, parent: Any) -> None:
+            """Fails if the child was killed while it loads, as happens when memory runs out: Celery itself
+            notices only later, when its event loop runs."""
+            codes = [process.exitcode for process in parent.pool._pool._pool]
+            killed = [code for code in codes if code is not None and code < 0]
+            if not killed or shared.failed.is_set():
+                return
+            time.sleep(POLL)  # a signal to the whole group tells this process, too
+            if state.should_stop is None and state.should_terminate is None:
+                name = signal.Signals(-killed[0]).name
+                why = f"its process was killed while it loaded the model, by {name}"
+                log.error("cannot start: %s", why)
+                note(settings, why)
+                shared.failed.set()
 
         def end_if_failed(self, parent: Any) -> None:
             if shared.failed.is_set():

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.plans import Plans
 from jobs.queue.broker import WORKER_LIFE, Broker, ServingWorker
+from jobs.queue.failed_starts import forget_failed_starts, gpu_of_this_process
 from jobs.queue.refusals import Refusals
 from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
 from jobs.records.outcome import Counts
@@ -67,6 +68,8 @@ class Child:
         self.cores = Cores(self.model) if self.model else None
         self.beside = 1
         self._say_alive()
+        with suppress(RedisError):
+            forget_failed_starts(broker, settings.queue, self.me.host, gpu_of_this_process())
         signs.say("ready")
         for target in (self._show_life, signs.go_on, self._watch_for_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ from workers.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workers.child import Loader
     from workers.monitoring.logs import LogFormat
     from workers.settings import WorkerSettings
@@ -96,10 +99,10 @@ def gpu(
     from jobs.settings import log_level_of, workspace_of
     from jobs.submit.checks import check_model
     from jobs.submit.submission import resolve_model
+    from workers.gpus import chosen_gpus
     from workers.model import load
     from workers.settings import WorkerSettings
 
-    check_model(model)
     name = resolve_model(model)
     settings = WorkerSettings(
         pool_broker(broker),
@@ -117,10 +120,13 @@ def gpu(
         runtime_dir=runtime_dir,
         exit_when_idle=exit_when_idle,
     )
-    if gpus is None:
+    with noting_why(settings):
+        check_model(model)
+        chosen = None if gpus is None else chosen_gpus(gpus, os.environ)
+    if chosen is None:
         work(settings, partial(load, self_test=settings.self_test))
     else:
-        work_on_gpus(settings, gpus)
+        work_on_gpus(settings, chosen)
 
 
 @main.command()
@@ -220,13 +226,26 @@ def pool_broker(option: str | None) -> str:
     return url
 
 
-def work_on_gpus(settings: "WorkerSettings", gpus: str) -> None:
+@contextmanager
+def noting_why(settings: "WorkerSettings") -> "Iterator[None]":
+    """Tells the pool why the worker cannot start, if the block raises an error of savs."""
+    from savs.errors import SavsError
+    from workers.failed_start import note
+
+    try:
+        yield
+    except SavsError as error:
+        note(settings, str(error))
+        raise
+
+
+def work_on_gpus(settings: "WorkerSettings", gpus: "list[str]") -> None:
     """Runs a worker for each GPU until all have ended."""
-    from workers.gpus import chosen_gpus, run_on_gpus
+    from workers.gpus import run_on_gpus
     from workers.monitoring.logs import set_up_logging
 
     set_up_logging(settings.log_format, settings.log_level)
-    sys.exit(run_on_gpus(settings, chosen_gpus(gpus, os.environ)))
+    sys.exit(run_on_gpus(settings, gpus))
 
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:

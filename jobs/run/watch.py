@@ -17,12 +17,14 @@ from jobs.records.retries import Planned
 from jobs.reduce.status import abstained_of, interruption, is_due, waits_in_vain
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
+from jobs.run.hindrances import hindrances
 from jobs.run.pace import Pace
 from jobs.run.sweep import sweep
 from jobs.shards.companions import is_carried
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds
+HINDRANCES_EVERY = 3.0  # seconds between two looks at why workers do not run a job
 BLIND_LOOKS = 60  # checks in a row that may fail because of storage or Redis before the error is raised
 
 
@@ -118,13 +120,21 @@ def follow(
     Raises StorageError, BrokerError or redis-py's RedisError if BLIND_LOOKS checks in a row fail with it.
     """
     followed = [FollowedJob(job) for job in jobs]
-    told: set[str] = set()
-    swept, blind = 0.0, 0
+    told: dict[str, int] = {}
+    swept, asked, blind = 0.0, 0.0, 0
 
     def once(text: str) -> None:
         if text not in told:
-            told.add(text)
+            told[text] = 1
             tell(text)
+
+    def tell_hindrances(broker: Broker) -> None:
+        """Tells each once, and again when it is that of twice as many workers."""
+        for job in [job for job in jobs if ledger.summary(job.job_id) is None]:
+            for one in hindrances(ledger, broker, job):
+                if one.workers >= max(1, 2 * told.get(one.what, 0)):
+                    told[one.what] = one.workers
+                    tell(one.text)
 
     while True:
         try:
@@ -132,6 +142,9 @@ def follow(
             summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
             if len(summaries) == len(jobs) or _is_stuck(ledger, jobs):
                 return summaries
+            if broker is not None and time.monotonic() - asked > HINDRANCES_EVERY:
+                tell_hindrances(broker)
+                asked = time.monotonic()
             if broker is not None and time.monotonic() - swept > times.sweep:
                 sweep(ledger, broker, times)
                 swept = time.monotonic()
