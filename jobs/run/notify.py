@@ -52,8 +52,8 @@ def _notify(ledger: Ledger, job: Job) -> None:
 
 
 def is_allowed(url: str, hosts: str) -> bool:
-    """Whether the host of `url` is one of `hosts`: names or IP addresses, separated by spaces, with or without
-    a port."""
+    """Whether the host of `url` is one of `hosts`: names or IP addresses, separated by spaces, with a port or
+    without."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)

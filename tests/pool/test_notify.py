@@ -1,4 +1,4 @@
-"""`--notify`: an address is told once of each job's end, if it is one that may be told. The server is real."""
+"""`--notify`: an address is told once of each job's end, if it may be told at all. The server is real."""
 
 import json
 import threading
