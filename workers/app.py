@@ -62,7 +62,6 @@ def make_app(
             # this process. Before the model is loaded they end it: it has no shard yet.
             for name in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(name, signal.SIG_IGN)
-            shared.loading.clear()
         except BaseException as error:
             log.error("cannot start: %s", _sentence(error))
             log.debug("traceback", exc_info=True)

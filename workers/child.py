@@ -73,6 +73,7 @@ class Child:
         signs.say("ready")
         for target in (self._show_life, signs.go_on, self._watch_for_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
+        shared.loading.clear()  # before others may know that it is ready, and kill it
         shared.ready.set()
 
     def _serve_metrics(self) -> None:

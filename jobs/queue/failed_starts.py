@@ -17,11 +17,12 @@ from jobs.queue.broker import Broker
 REMEMBERED = 1800  # seconds: Kubernetes waits for up to 300 between two restarts, and loading takes its time
 SHOWN = 400  # characters of a reason
 START = "savs:unstarted:"
+LOGIN = re.compile(r"://[^\s/]*@")
 
 # In the reason of a model that cannot be loaded → what to do about it.
 ADVICE = {
     r"out of memory|SIGKILL": "use machines with more memory, or a smaller model",
-    r"gated|401|403|[Uu]nauthori[sz]ed|access to model": "accept the model's licence on its page, and set "
+    r"gated|\b40[13]\b|[Uu]nauthori[sz]ed|access to model": "accept the model's licence on its page, and set "
     "HF_TOKEN on the workers; or give them the checkpoint as a folder",
     r"no GPU|CUDA|nvidia": "check the driver with nvidia-smi on that machine, or omit --gpus to use the CPU",
 }
@@ -94,8 +95,8 @@ def queues_with_failed_starts(broker: Broker) -> list[str]:
 
 
 def shortened(reason: str) -> str:
-    """The reason on one line, without what is too long to show."""
-    line = " ".join(reason.split())
+    """The reason on one line, without passwords in addresses, and without what is too long to show."""
+    line = LOGIN.sub("://…@", " ".join(reason.split()))
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 
 

@@ -150,7 +150,7 @@ def test_each_cause_is_told_once_with_the_number_of_its_workers(
     jobs = pool.submit(rows=4, shard_size=4)
     for gpu in range(3):
         note_failed_start(pool.broker, pool.queue, "node-1", str(gpu), "CUDA out of memory.\n" + "x" * 1000)
-    note_failed_start(pool.broker, pool.queue, "node-2", None, "403: the repo is gated")
+    note_failed_start(pool.broker, pool.queue, "node-2", None, "403: https://me:hush@hub/x is gated")
 
     told = [line for line in told_by_watch(pool, jobs, monkeypatch) if "cannot start" in line]
 
@@ -160,7 +160,7 @@ def test_each_cause_is_told_once_with_the_number_of_its_workers(
     )
     assert told[0].endswith("…; use machines with more memory, or a smaller model")
     assert len(told[0]) < SHOWN + 200
-    assert "node-2 cannot start: 403: the repo is gated; accept the model's licence" in told[1]
+    assert "node-2 cannot start: 403: https://…@hub/x is gated; accept the model's licence" in told[1]
     assert "HF_TOKEN" in told[1]
 
 

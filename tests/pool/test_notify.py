@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from jobs.cli import main
 from jobs.ledger.notifications import ask_to_notify, wanted_notification
+from jobs.ledger.reports import report_key
 from jobs.records.job import Job
 from jobs.records.message import PlanJob
 from jobs.run.advance import attempt_to_advance, reduce_then_enqueue
@@ -162,12 +163,14 @@ def test_an_end_is_told_once_by_however_many_and_again_only_if_somebody_asks(
     notify_end(pool.ledger, job)
     assert allowed.got == [], "it has not ended"
     reduce_then_enqueue(pool.ledger, pool.broker, job)
+    pool.ledger.store.write(report_key(job.job_id), b"a report")
 
     notify_end(pool.ledger, job)
     pool.ledger.store.write(f"jobs/{job.job_id}/notify.json", wanted)  # as another one reads it who is late
     notify_end(pool.ledger, job)
 
     assert [(one["status"], one["accuracy"]) for one in allowed.told] == [("done", 0.5)]
+    assert allowed.told[0]["report"] == f"{pool.address}/jobs/{job.job_id}/report/index.html"
     ask_to_notify(pool.ledger, job.job_id, allowed.url)
     notify_end(pool.ledger, job)
     assert len(allowed.got) == 2
