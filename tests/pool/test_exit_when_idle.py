@@ -1,5 +1,7 @@
 """`--exit-when-idle`: workers that end by themselves, and what that must not cost."""
 
+import time
+
 from jobs.ledger.ledger import Ledger
 from jobs.queue.enqueue import cancel_job
 from jobs.records.job import Job
@@ -17,17 +19,22 @@ def start(pool: Pool, kind: str = "gpu", **environment: str) -> WorkerProcess:
     return pool.start(kind, FAKE_EXIT_WHEN_IDLE=str(IDLE), **environment)
 
 
-def test_workers_end_by_themselves_once_all_jobs_have(pool: Pool) -> None:
-    # given jobs of which the second waits for the first, so that the board is empty in between
-    jobs = pool.submit(rows=20, shard_size=4)
-    workers = [start(pool, "cpu"), start(pool, FAKE_BATCH_SECONDS="0.1"), start(pool)]
+def test_workers_end_by_themselves_but_not_while_a_job_waits_for_another(pool: Pool) -> None:
+    # given a job that waits for another, whose shards have ended, and nobody who reduces it
+    jobs = [extract, _] = pool.submit(rows=20, shard_size=4)
+    gpu = start(pool)
+    wait_until(lambda: len(pool.ledger.committed(extract.job_id)) == 2, "its shards have ended")
+    wait_until(lambda: len(pool.broker.board(pool.queue)) == 0, "the board is empty")
 
-    codes = [worker.wait(timeout=40) for worker in workers]
+    # when this lasts for longer than a worker waits for work
+    time.sleep(3 * IDLE)
+    assert "--exit-when-idle): ends" not in pool.log(0), "the job that waits may still bring work"
+    workers = [gpu, start(pool, "cpu")]
 
-    assert codes == [0, 0, 0]
+    # then all that was submitted is done, and all end
+    assert [worker.wait(timeout=40) for worker in workers] == [0, 0]
     assert [pool.ledger.summary(job.job_id)["status"] for job in jobs] == ["done", "done"]
-    assert all("no work for 0.6 s (--exit-when-idle): ends" in pool.log(n) for n in range(3))
-    assert len(pool.broker.board(pool.queue)) == 0
+    assert all("no work for 0.6 s (--exit-when-idle): ends" in pool.log(n) for n in range(2))
 
 
 def test_a_job_submitted_while_the_last_worker_leaves_is_run_by_the_next(pool: Pool) -> None:
