@@ -33,7 +33,8 @@ Seconds = Annotated[float, Field(ge=0.01, le=1e7)]  # the range that timers acce
 
 class Settings(BaseSettings):
     """The settings of every command. `workspace` is a folder or s3://bucket/prefix; the times are for
-    pools, with defaults in `jobs.queue.timeouts`; `log_level` is for workers; `gpu_hour_price`, of a worker,
+    pools, with defaults in `jobs.queue.timeouts`; `log_level` is for workers; `notify_hosts` are hosts that
+    are not on the public internet and may be in --notify, separated by spaces; `gpu_hour_price`, of a worker,
     is for reports."""
 
     model_config = SettingsConfigDict(
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     shard_time_limit: Seconds | None = None
     grace_time: Seconds | None = None
     log_level: LogLevel = "info"
+    notify_hosts: str = ""
     gpu_hour_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @classmethod

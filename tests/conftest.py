@@ -23,6 +23,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in [n for n in os.environ if n.startswith(("SAVS_", "AWS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SAVS_REPORT", "0")
+    monkeypatch.setenv("SAVS_RUNTIME_DIR", str(tmp_path_factory.getbasetemp() / "runtime"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,14 @@ from celery.worker import state
 from redis.exceptions import RedisError
 
 from jobs.records.message import Message
-from savs.errors import SavsError
+from savs.errors import JobError, SavsError
 from workers.child import Child, Loader
+from workers.failed_start import note
 from workers.flags import Flags
 from workers.messages.envelope import message_of
 from workers.messages.release import release, why_lost
 from workers.monitoring.logs import all_about
+from workers.monitoring.signs import WorkerSigns
 from workers.settings import WorkerSettings, celery_settings
 from workers.shutdown import Shutdown
 from workers.sweeper import Sweeper
@@ -28,7 +31,9 @@ POLL = 0.2  # seconds between two checks of a child that is loading
 WATCH = 1.0  # seconds between two later checks of children, and of the sweeper
 
 
-def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = None) -> Celery:
+def make_app(
+    settings: WorkerSettings, load: Loader, signs: WorkerSigns, sweeper: Sweeper | None = None
+) -> Celery:
     """Returns an app whose children load the settings' model with `load` before they take a task.
 
     The process that calls this may fork children at any time, so it must have no other threads. It
@@ -37,7 +42,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
     app = Celery("savs", broker=settings.broker_url)
     app.conf.update(celery_settings(settings))
     shared, parent = Flags(), os.getpid()
-    leaving = Shutdown(settings, shared)
+    leaving = Shutdown(settings, shared, signs)
     child: list[Child] = []
 
     @setup_logging.connect(weak=False)
@@ -49,7 +54,10 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
         if shared.failed.is_set():
             os._exit(1)  # the worker is about to end
         try:
-            child[:] = [Child(settings, shared, load)]
+            if shared.loading.is_set():
+                raise JobError("its process was killed while it loaded the model")
+            shared.loading.set()
+            child[:] = [Child(settings, shared, load, signs)]
             # Sent to a whole process group (systemd, Procfile runners), they are for the parent, which tells
             # this process. Before the model is loaded they end it: it has no shard yet.
             for name in (signal.SIGTERM, signal.SIGHUP):
@@ -57,6 +65,7 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
         except BaseException as error:
             log.error("cannot start: %s", _sentence(error))
             log.debug("traceback", exc_info=True)
+            note(settings, _sentence(error))
             shared.failed.set()
             os._exit(1)
 
@@ -84,10 +93,26 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
                 self.end_if_failed(parent)
                 if state.should_stop is not None or state.should_terminate is not None:
                     raise WorkerTerminate  # no shard has started, and loading may take minutes
+                self.fail_if_killed(parent)
             log.info("ready, queue %s", settings.queue)
 
         def register_with_event_loop(self, parent: Any, hub: Any) -> None:
             hub.call_repeatedly(WATCH, self.end_if_failed, parent)
+
+        def fail_if_killed(self, parent: Any) -> None:
+            """Fails if the child was killed while it loads, as happens when memory runs out: Celery itself
+            notices only later, when its event loop runs."""
+            codes = [process.exitcode for process in parent.pool._pool._pool]
+            killed = [code for code in codes if code is not None and code < 0]
+            if not killed or shared.failed.is_set():
+                return
+            time.sleep(POLL)  # a signal to the whole group tells this process, too
+            if state.should_stop is None and state.should_terminate is None:
+                name = signal.Signals(-killed[0]).name
+                why = f"its process was killed while it loaded the model, by {name}"
+                log.error("cannot start: %s", why)
+                note(settings, why)
+                shared.failed.set()
 
         def end_if_failed(self, parent: Any) -> None:
             if shared.failed.is_set():
@@ -107,7 +132,21 @@ def make_app(settings: WorkerSettings, load: Loader, sweeper: Sweeper | None = N
                 leaving.begin()
                 raise WorkerShutdown(1)
 
+    class LeaveWhenIdle(bootsteps.StartStopStep):
+        """Ends the worker as after SIGTERM once its child finds that it has had no work for long."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+            hub.call_repeatedly(WATCH, self.look)
+
+        def look(self) -> None:
+            if shared.idle.is_set() and not leaving.told:
+                leaving.begin()
+                raise WorkerShutdown(0)
+
     app.steps["worker"].add(WaitForModel)
+    app.steps["worker"].add(LeaveWhenIdle)
     app.steps["worker"].add(KeepSweeper)
 
     @app.task(name="classify_shard")

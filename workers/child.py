@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.plans import Plans
 from jobs.queue.broker import WORKER_LIFE, Broker, ServingWorker
+from jobs.queue.failed_starts import forget_failed_starts, gpu_of_this_process
 from jobs.queue.refusals import Refusals
 from jobs.records.message import Message, PlanJob, ReduceJob, RunShard
 from jobs.records.outcome import Counts
@@ -28,8 +29,10 @@ from jobs.shards.allowed_roots import Roots
 from savs.errors import SettingsError
 from workers.cores import Cores
 from workers.flags import Flags
+from workers.idle import watch_for_work
 from workers.monitoring.logs import GPU_VARIABLE, about_attempt
 from workers.monitoring.metrics import Metrics
+from workers.monitoring.signs import WorkerSigns
 from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 
 if TYPE_CHECKING:
@@ -43,8 +46,9 @@ Loader = Callable[[str], "Model"]
 class Child:
     """The state of a child process: its worker, metrics and model. Created in the child itself."""
 
-    def __init__(self, settings: WorkerSettings, shared: Flags, load: Loader) -> None:
-        self.settings, self.shared = settings, shared
+    def __init__(self, settings: WorkerSettings, shared: Flags, load: Loader, signs: WorkerSigns) -> None:
+        self.settings, self.shared, self.signs = settings, shared, signs
+        signs.say("starting")
         self.me = ServingWorker(socket.gethostname(), os.getpid(), settings.workspace, settings.roots)
         broker, ledger = Broker(settings.broker_url, SOCKET_TIMEOUT), Ledger(settings.workspace)
         self.worker = Worker(
@@ -64,7 +68,12 @@ class Child:
         self.cores = Cores(self.model) if self.model else None
         self.beside = 1
         self._say_alive()
-        threading.Thread(target=self._show_life, name="life", daemon=True).start()
+        with suppress(RedisError):
+            forget_failed_starts(broker, settings.queue, self.me.host, gpu_of_this_process())
+        signs.say("ready")
+        for target in (self._show_life, signs.go_on, self._watch_for_work):
+            threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
+        shared.loading.clear()  # before others may know that it is ready, and kill it
         shared.ready.set()
 
     def _serve_metrics(self) -> None:
@@ -97,6 +106,10 @@ class Child:
             pause.wait(WORKER_LIFE / 3)
             self._say_alive()
 
+    def _watch_for_work(self) -> None:
+        if self.settings.exit_when_idle is not None:
+            watch_for_work(self.worker, self.settings.exit_when_idle, self.shared.idle)
+
     def _say_alive(self) -> None:
         with suppress(RedisError):  # reports again when Redis is back
             self.worker.broker.show_life(self.worker.queue, self.me)
@@ -104,10 +117,14 @@ class Child:
 
     def run(self, message: Message) -> None:
         """Makes one attempt at the unit of a message."""
-        if isinstance(message, RunShard):
-            self._run_shard(message)
-        else:
-            self._advance(message)
+        self.signs.say("working")
+        try:
+            if isinstance(message, RunShard):
+                self._run_shard(message)
+            else:
+                self._advance(message)
+        finally:
+            self.signs.say("ready")
 
     def _run_shard(self, message: RunShard) -> None:
         """Makes one attempt at a shard. A shard of another model is skipped: a sweep requeues it."""

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +15,21 @@ from workers.options import (
     gpu_list,
     grace_option,
     http_option,
+    idle_option,
     limit_option,
     log_option,
     metrics_host_option,
     metrics_option,
     reports_errors,
     roots_option,
+    runtime_option,
     self_test_option,
     workspace_option,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workers.child import Loader
     from workers.monitoring.logs import LogFormat
     from workers.settings import WorkerSettings
@@ -66,6 +71,8 @@ def main() -> None:
 @log_option
 @metrics_option
 @metrics_host_option
+@runtime_option
+@idle_option
 @reports_errors
 def gpu(
     model: str,
@@ -80,6 +87,8 @@ def gpu(
     log_format: "LogFormat",
     metrics_port: int | None,
     metrics_host: str,
+    runtime_dir: str | None,
+    exit_when_idle: float | None,
 ) -> None:
     """Run shards with one model, one after another.
 
@@ -90,10 +99,10 @@ def gpu(
     from jobs.settings import log_level_of, workspace_of
     from jobs.submit.checks import check_model
     from jobs.submit.submission import resolve_model
+    from workers.gpus import chosen_gpus
     from workers.model import load
     from workers.settings import WorkerSettings
 
-    check_model(model)
     name = resolve_model(model)
     settings = WorkerSettings(
         pool_broker(broker),
@@ -108,11 +117,16 @@ def gpu(
         log_level=log_level_of(),
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        runtime_dir=runtime_dir,
+        exit_when_idle=exit_when_idle,
     )
-    if gpus is None:
+    with noting_why(settings):
+        check_model(model)
+        chosen = None if gpus is None else chosen_gpus(gpus, os.environ)
+    if chosen is None:
         work(settings, partial(load, self_test=settings.self_test))
     else:
-        work_on_gpus(settings, gpus)
+        work_on_gpus(settings, chosen)
 
 
 @main.command()
@@ -124,6 +138,8 @@ def gpu(
 @log_option
 @metrics_option
 @metrics_host_option
+@runtime_option
+@idle_option
 @reports_errors
 def cpu(
     broker: str | None,
@@ -134,6 +150,8 @@ def cpu(
     log_format: "LogFormat",
     metrics_port: int | None,
     metrics_host: str,
+    runtime_dir: str | None,
+    exit_when_idle: float | None,
 ) -> None:
     """Plan and reduce jobs, and requeue lost units.
 
@@ -155,8 +173,38 @@ def cpu(
         log_level=log_level_of(),
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        runtime_dir=runtime_dir,
+        exit_when_idle=exit_when_idle,
     )
     work_and_sweep(settings, load)
+
+
+@main.command()
+@runtime_option
+def health(runtime_dir: str | None) -> None:
+    """Check that the workers of this machine give signs of life.
+
+    Exit code 0 if at least one is running and none hangs, else 1, with the reason on standard error.
+    Loading a model, working, stopping and waiting while Redis is away are healthy. Asks neither Redis nor
+    the workers.
+
+    Example: savs-worker health
+    """
+    from workers.monitoring.health import workers_here
+    from workers.monitoring.signs import runtime_folder
+
+    folder = runtime_folder(runtime_dir)
+    found = list(workers_here(folder))
+    if not found:
+        click.echo(
+            f"savs-worker: no running worker has files in {folder}; if one runs with another folder, give "
+            "it: --runtime-dir",
+            err=True,
+        )
+    for one in found:
+        wrong = one.problem is not None
+        click.echo(f"worker {one.pid} of {one.queue}: {one.problem if wrong else one.state}", err=wrong)
+    sys.exit(0 if found and not any(one.problem for one in found) else 1)
 
 
 def pool_broker(option: str | None) -> str:
@@ -178,13 +226,26 @@ def pool_broker(option: str | None) -> str:
     return url
 
 
-def work_on_gpus(settings: "WorkerSettings", gpus: str) -> None:
+@contextmanager
+def noting_why(settings: "WorkerSettings") -> "Iterator[None]":
+    """Tells the pool why the worker cannot start, if the block raises an error of savs."""
+    from savs.errors import SavsError
+    from workers.failed_start import note
+
+    try:
+        yield
+    except SavsError as error:
+        note(settings, str(error))
+        raise
+
+
+def work_on_gpus(settings: "WorkerSettings", gpus: "list[str]") -> None:
     """Runs a worker for each GPU until all have ended."""
-    from workers.gpus import chosen_gpus, run_on_gpus
+    from workers.gpus import run_on_gpus
     from workers.monitoring.logs import set_up_logging
 
     set_up_logging(settings.log_format, settings.log_level)
-    sys.exit(run_on_gpus(settings, chosen_gpus(gpus, os.environ)))
+    sys.exit(run_on_gpus(settings, gpus))
 
 
 def work_and_sweep(settings: "WorkerSettings", load: "Loader") -> None:
@@ -199,22 +260,28 @@ def work(settings: "WorkerSettings", load: "Loader", sweeper: "Sweeper | None" =
     from jobs.queue.broker import lanes
     from workers.app import make_app
     from workers.monitoring.logs import set_up_logging
+    from workers.monitoring.signs import WorkerSigns, runtime_folder
 
     set_up_logging(settings.log_format, settings.log_level)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
-    app = make_app(settings, load, sweeper)
-    worker = app.Worker(
-        pool_cls="prefork",
-        concurrency=1,
-        queues=lanes(settings.queue),
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        loglevel="WARNING",
-        quiet=True,
-    )
-    worker.start()
+    signs = WorkerSigns(runtime_folder(settings.runtime_dir), settings.queue)
+    signs.begin()
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)  # Celery prints to standard output at its end, not to the log
+        app = make_app(settings, load, signs, sweeper)
+        worker = app.Worker(
+            pool_cls="prefork",
+            concurrency=1,
+            queues=lanes(settings.queue),
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            loglevel="WARNING",
+            quiet=True,
+        )
+        worker.start()
+    finally:
+        signs.end()
     logging.getLogger("savs.worker").info("stopped")
     sys.exit(worker.exitcode or 0)
 

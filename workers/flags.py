@@ -18,6 +18,9 @@ class Flag:
     def set(self) -> None:
         self.raised.value = True
 
+    def clear(self) -> None:
+        self.raised.value = False
+
     def is_set(self) -> bool:
         return bool(self.raised.value)
 
@@ -34,8 +37,12 @@ class Flags:
     """ready     set once a child has loaded its model
     stopping  set when the worker stops: children return their shard between two batches
     failed    set when a child cannot start: the worker ends
+    loading   set while a child starts: if it is killed then, the next one finds it set
+    idle      set when the worker has had no work for long: the worker ends
     """
 
     ready: Flag = field(default_factory=Flag)
     stopping: Flag = field(default_factory=Flag)
     failed: Flag = field(default_factory=Flag)
+    loading: Flag = field(default_factory=Flag)
+    idle: Flag = field(default_factory=Flag)

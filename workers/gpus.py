@@ -96,6 +96,8 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
         *([] if settings.self_test else ["--skip-self-test"]),
         *([] if port is None else [f"--metrics-port={port + number}"]),
         f"--metrics-host={settings.metrics_host}",
+        *([] if settings.runtime_dir is None else [f"--runtime-dir={settings.runtime_dir}"]),
+        *([] if settings.exit_when_idle is None else [f"--exit-when-idle={settings.exit_when_idle}"]),
     ]
 
 

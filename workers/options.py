@@ -68,6 +68,21 @@ metrics_option = click.option(
     "Default: no metrics [SAVS_METRICS_PORT].",
 )
 
+runtime_option = click.option(
+    "--runtime-dir",
+    metavar="DIR",
+    envvar="SAVS_RUNTIME_DIR",
+    help="Folder of this machine, best in memory, for the worker's signs of life, which `savs-worker health` "
+    "reads; one per container. Default: savs in $XDG_RUNTIME_DIR, else savs-<user id> in the temp folder "
+    "[SAVS_RUNTIME_DIR].",
+)
+idle_option = click.option(
+    "--exit-when-idle",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.01),
+    help="End, with exit code 0, after so long without work for this worker, neither on the queue nor to be "
+    "expected from jobs under way. Default: never.",
+)
 grace_option = click.option(
     "--grace-time",
     metavar="SECONDS",

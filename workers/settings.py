@@ -20,7 +20,8 @@ CHILD_LOAD_TIMEOUT = 3600.0  # seconds that loading a model may take before the 
 @dataclass(frozen=True)
 class WorkerSettings:
     """One worker: its broker, workspace, queue and model, its allowed roots, whether it runs the self-test,
-    its timeouts, and its log and metrics (none without a port)."""
+    its timeouts, its log and metrics (none without a port), the folder of its signs of life, and after how
+    many seconds without work it ends."""
 
     broker_url: str
     workspace: str
@@ -34,6 +35,8 @@ class WorkerSettings:
     log_level: LogLevel = "info"
     metrics_port: int | None = None
     metrics_host: str = LOOPBACK
+    runtime_dir: str | None = None
+    exit_when_idle: float | None = None
 
 
 def celery_settings(settings: WorkerSettings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from celery.worker import state
 
 from workers.flags import Flags
 from workers.messages.release import release
+from workers.monitoring.signs import WorkerSigns
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("savs.worker")
@@ -23,8 +24,8 @@ log = logging.getLogger("savs.worker")
 class Shutdown:
     """The shutdown of a parent process, by whichever signal, and however often it is sent."""
 
-    def __init__(self, settings: WorkerSettings, shared: Flags) -> None:
-        self.settings, self.shared = settings, shared
+    def __init__(self, settings: WorkerSettings, shared: Flags, signs: WorkerSigns) -> None:
+        self.settings, self.shared, self.signs = settings, shared, signs
         self.told = False
 
     def begin(self) -> None:
@@ -33,6 +34,7 @@ class Shutdown:
             return
         self.told = True
         self.shared.stopping.set()
+        self.signs.stopping(self.settings.times.grace)
         signal.signal(signal.SIGALRM, lambda *_: self._end_late())
         signal.setitimer(signal.ITIMER_REAL, self.settings.times.grace)
 
@@ -50,4 +52,5 @@ class Shutdown:
             release(self.settings, request.args, why, refund=True)
         for process in multiprocessing.active_children():  # the sweeper
             process.kill()
+        self.signs.end()
         os._exit(0)  # as for every worker that is stopped

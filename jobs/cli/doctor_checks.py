@@ -9,6 +9,7 @@ from typing import Any, Literal
 from jobs.ledger.ledger import Ledger
 from jobs.paths import resolve_address
 from jobs.queue.broker import Broker, ServingWorker, lanes, without_password
+from jobs.queue.failed_starts import failed_starts, queues_with_failed_starts
 from jobs.queue.refusals import refused_jobs
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.shards.allowed_roots import Roots
@@ -41,6 +42,8 @@ def diagnose(
     try:
         yield from _redis(broker)
         yield from _workers(broker, workspace, model, addresses)
+        if model is None:
+            yield from _failed_starts_elsewhere(broker)
     except RedisError as error:
         yield Finding("broker", "wrong", f"{without_password(broker_url)} does not answer: {error}")
 
@@ -118,6 +121,8 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
     for queue, what, command in wanted:
         serving = list(broker.serving(queue))
         waiting = sum(int(broker.redis.llen(lane)) for lane in lanes(queue))
+        for cause in failed_starts(broker, queue):
+            yield Finding(what, "wrong", cause.text)
         work = f"{len(broker.board(queue))} units outstanding, {waiting} messages waiting"
         if not serving:
             yield Finding(what, "wrong", f"none is running ({work}); start one: {command}")
@@ -140,6 +145,14 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
         for job_id, reasons in refused_jobs(broker, queue).items():
             for worker, reason in reasons.items():
                 yield Finding(what, "wrong", f"{worker} refuses {job_id}: {reason}")
+
+
+def _failed_starts_elsewhere(broker: Broker) -> Iterator[Finding]:
+    """Workers of any model that cannot start."""
+    for queue in queues_with_failed_starts(broker):
+        if queue != CPU_QUEUE:
+            for cause in failed_starts(broker, queue):
+                yield Finding(f"workers of {queue}", "wrong", cause.text)
 
 
 def _hosts(serving: list[ServingWorker]) -> str:

@@ -27,6 +27,7 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
     jobs = [job.model_copy(update={"report": how.report}) for job in jobs]
     if url := broker_of(how.broker):
         written = submit(ledger, jobs, plan_remote=how.plan == "here", tell=tell)
+        _ask_to_notify(ledger, written, how.notify)
         _hand_to_pool(ledger, written, url, how, new=written == jobs)
         return
     from jobs.cli.output.progress import Bars
@@ -36,8 +37,18 @@ def submit_and_hand(ledger: "Ledger", jobs: "list[Job]", how: How) -> None:
     with Bars(quiet=how.as_json) as bars:
         models = ModelLoader(bars, not how.skip_self_test)
         written = submit(ledger, jobs, ready=lambda: load_before(ledger, jobs, models), tell=tell)
+        _ask_to_notify(ledger, written, how.notify)
         summaries = run_jobs(ledger, written, bars, models, Roots.everywhere(how.allow_http))
     _end(ledger, written, summaries, how.as_json, how.verbose)
+
+
+def _ask_to_notify(ledger: "Ledger", jobs: "list[Job]", url: str | None) -> None:
+    """Has `url`, if given, told of the end of those of `jobs` that have not ended."""
+    from jobs.ledger.notifications import ask_to_notify
+
+    for job in jobs if url is not None else []:
+        if url is not None and ledger.summary(job.job_id) is None:
+            ask_to_notify(ledger, job.job_id, url)
 
 
 def hand_on(ledger: "Ledger", jobs: "list[Job]", how: Handing) -> None:
@@ -48,6 +59,7 @@ def hand_on(ledger: "Ledger", jobs: "list[Job]", how: Handing) -> None:
     from jobs.settings import broker_of
 
     _check_going(ledger, jobs)
+    _ask_to_notify(ledger, jobs, how.notify)
     if url := broker_of(how.broker):
         _hand_to_pool(ledger, jobs, url, how, new=False)
         return

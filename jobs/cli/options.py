@@ -43,6 +43,27 @@ self_test_option = click.option(
     "With a broker, set it on the workers.",
 )
 
+
+def _postable(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Returns `value` if it can be told of a job's end. Raises BadParameter, which does not quote it."""
+    from savs.data.web_post import why_not_postable
+
+    if value and (why := why_not_postable(value)) is not None:
+        raise click.BadParameter(f"{why}; give one such as https://hooks.example.org/savs")
+    return value or None
+
+
+notify_option = click.option(
+    "--notify",
+    metavar="URL",
+    callback=_postable,
+    envvar="SAVS_NOTIFY_URL",
+    help="Post JSON with the counts of each job to this address when it ends: done, incomplete, failed, or "
+    "stopped because its first rows failed. Only public addresses, and hosts in SAVS_NOTIFY_HOSTS; with a "
+    "broker, set that on the workers. If the address contains a secret, use the variable: other users can "
+    "see a command line [SAVS_NOTIFY_URL].",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 verbose_option = click.option("--verbose", is_flag=True, help="Also print the rate of each stage.")
@@ -50,9 +71,9 @@ verbose_option = click.option("--verbose", is_flag=True, help="Also print the ra
 hand_options = options(broker_option, wait_option, http_option, self_test_option, json_option, verbose_option)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Handing:
-    """The values of `hand_options`: how jobs are run, and what is printed."""
+    """The values of `hand_options`: how jobs are run, what is printed, and whom to tell of their end."""
 
     broker: str | None
     wait: bool
@@ -60,6 +81,7 @@ class Handing:
     skip_self_test: bool
     as_json: bool
     verbose: bool
+    notify: str | None = None
 
 
 name_option = click.option("--name", required=True, help="Name of the task, its jobs and its artifact.")
@@ -208,7 +230,7 @@ how_options = options(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class How(Handing):
     """The values of `how_options`."""
 

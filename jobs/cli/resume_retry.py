@@ -7,7 +7,7 @@ import click
 from jobs.cli.group import ledger_of, main, name_argument, reports_errors
 from jobs.cli.handoff import hand_on
 from jobs.cli.option_list import options
-from jobs.cli.options import Handing, hand_options, workspace_option
+from jobs.cli.options import Handing, hand_options, notify_option, workspace_option
 from jobs.ledger.named import newest_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @main.command()
 @name_argument
 @click.option("--retry-failed-shards", is_flag=True, help="Also retry the shards that were given up.")
-@options(workspace_option, hand_options)
+@options(workspace_option, hand_options, notify_option)
 @reports_errors
 def resume(name: str, retry_failed_shards: bool, workspace: str | None, **how: Any) -> None:
     """Continue the newest jobs of NAME.
@@ -47,7 +47,7 @@ def resume(name: str, retry_failed_shards: bool, workspace: str | None, **how: A
 
 @main.command(short_help="Retry the rows that failed, and no others.")
 @name_argument
-@options(workspace_option, hand_options)
+@options(workspace_option, hand_options, notify_option)
 @reports_errors
 def retry(name: str, workspace: str | None, **how: Any) -> None:
     """Retry the rows that failed in the newest jobs of NAME, and no others.

@@ -18,6 +18,7 @@ from jobs.cli.options import (
     keep_option,
     model_option,
     name_option,
+    notify_option,
     prompt_of,
     prompt_options,
     report_option,
@@ -47,6 +48,7 @@ from jobs.cli.output.characters import printable
     *(name_option, model_option, fit_options(), decision_options, keep_option, prompt_options),
     report_option,
     how_options,
+    notify_option,
 )
 @reports_errors
 def run(
@@ -107,7 +109,7 @@ def run(
 
 
 @main.command()
-@options(train_option, name_option, model_option, fit_options(), prompt_options, how_options)
+@options(train_option, name_option, model_option, fit_options(), prompt_options, how_options, notify_option)
 @reports_errors
 def extract(
     train: tuple[str, ...], name: str, model: str, heads: int | None, readout: str, **rest: Any
@@ -179,7 +181,15 @@ zero_shot_options = options(
     is_flag=True,
     help="First read up to 800 rows of the corpus, and fit the artifact's examples again with them.",
 )
-@options(zero_shot_options, decision_options, keep_option, prompt_options, report_option, how_options)
+@options(
+    zero_shot_options,
+    decision_options,
+    keep_option,
+    prompt_options,
+    report_option,
+    how_options,
+    notify_option,
+)
 @reports_errors
 def classify(
     data: str,

@@ -13,6 +13,7 @@
         sample.jsonl, answers.safetensors   of a pilot: its rows (`jobs.ledger.pilots`)
         brake.json                      the check of the first rows
         cancelled.json                  present while the job is cancelled
+        notify.json, notified/          whom to tell of the job's next end, and which were told
         summary.json                    a pure function of all of the above
 
 A part, or the vectors beside it, counts only if a commit names it. A commit is created conditionally

@@ -103,6 +103,17 @@ def _is_blocked(ledger: Ledger, job: Job) -> bool:
     return ledger.is_there(first) and _is_blocked(ledger, ledger.job(first))
 
 
+def waits_in_vain(ledger: Ledger, job: Job) -> bool:
+    """Return whether the job waits for one that was cancelled or did not end as done."""
+    if (first := awaited(job.spec)) is None or is_due(ledger, job):
+        return False
+    if (before := ledger.summary(first)) is not None:
+        return bool(before["status"] != "done")
+    if ledger.is_cancelled(first):
+        return True
+    return ledger.is_there(first) and waits_in_vain(ledger, ledger.job(first))  # a pilot waits, too
+
+
 def is_due(ledger: Ledger, job: Job) -> bool:
     """Return whether the job waits for no other, and is not run in the same pass as another. If the job in
     `after` was deleted, only its artifact is needed. In a pool, where the jobs before them end in any order,

@@ -23,6 +23,7 @@ from jobs.reduce.reducer import fail_job, reduce_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import Worker
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.notify import notify_end
 from jobs.run.reports import report_on
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.companions import is_carried
@@ -89,6 +90,7 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
             return "again"
         word = _fail(ledger, job, f"{type(error).__name__}: {error}", data=isinstance(error, DATA))
     board.finish(job.job_id, message.unit)
+    notify_end(ledger, job)
     return word
 
 

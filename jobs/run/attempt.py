@@ -25,6 +25,7 @@ from jobs.records.plan import Shard
 from jobs.reduce.brake import apply_brake
 from jobs.reduce.status import is_due
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.notify import notify_end
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
 from savs.errors import Changed, JobNotFound
@@ -189,8 +190,10 @@ def finish_shard(ledger: Ledger, broker: Broker, queue: str, job: Job, shard: Sh
         for companion in job.companions:  # whose shards are not on the board yet
             if ledger.is_there(companion) and apply_brake(ledger, ledger.job(companion), shard):
                 ledger.deactivate(companion)
+                notify_end(ledger, ledger.job(companion))
     if apply_brake(ledger, job, shard):
         board.forget(job.job_id)
         ledger.deactivate(job.job_id)
+        notify_end(ledger, job)
     elif not left and len(ledger.committed(job.job_id)) == len(ledger.planned(job.job_id)):
         ask_to_reduce(broker, job)

@@ -18,6 +18,7 @@ from jobs.records.plan import Shard
 from jobs.records.retries import Planned
 from jobs.reduce.brake import apply_brake
 from jobs.reduce.reducer import reduce_job
+from jobs.run.notify import notify_end
 from jobs.run.reports import report_on
 from jobs.shards.allowed_roots import Roots
 from jobs.shards.shard import give_up, run_shard
@@ -93,6 +94,7 @@ def drain(
         if isinstance(message, ReduceJob):
             reduce_job(ledger, job)
             report_on(ledger, job, roots)
+            notify_end(ledger, job)
             continue
         model = load(job.spec.model)
         if job.job_id not in plans:
@@ -105,6 +107,7 @@ def drain(
         shard = plans[job.job_id].shard(message.shard)
         _run(ledger, queue, job, message, shard, model, watcher, roots)
         if apply_brake(ledger, job, shard):
+            notify_end(ledger, job)
             raise JobStopped(f"{job.job_id} was stopped: {ledger.why_cancelled(job.job_id)}")
         if ledger.is_cancelled(job.job_id):
             raise JobStopped(f"{job.job_id} was cancelled; continue: savs-submit resume {job.spec.name}")

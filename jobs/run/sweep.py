@@ -22,6 +22,7 @@ from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.reduce.reducer import fail_job
 from jobs.reduce.status import is_due
 from jobs.run.attempt import finish_shard
+from jobs.run.notify import notify_end
 from jobs.shards.shard import give_up
 from savs.errors import JobNotFound, LedgerError, StorageError
 
@@ -119,6 +120,7 @@ def _give_up(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: BoardE
     if entry.unit in ("plan", "reduce"):
         fail_job(ledger, job, f"{entry.unit}: {reason}")
         broker.board(queue).finish(job.job_id, entry.unit)
+        notify_end(ledger, job)
         return
     planned, number = ledger.planned(job.job_id), int(entry.unit)
     if number >= len(planned):  # not written by savs

@@ -11,18 +11,20 @@ from jobs.ledger.ledger import Ledger
 from jobs.plans.planner import SHARD_SECONDS
 from jobs.queue.broker import Broker
 from jobs.queue.timeouts import Timeouts
-from jobs.records.job import Job, awaited, is_zero_shot
+from jobs.records.job import Job, is_zero_shot
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.records.retries import Planned
-from jobs.reduce.status import abstained_of, interruption, is_due
+from jobs.reduce.status import abstained_of, interruption, is_due, waits_in_vain
 from jobs.reduce.sums import Sums, add_up
 from jobs.run.advance import act_as_cpu_worker
+from jobs.run.hindrances import hindrances
 from jobs.run.pace import Pace
 from jobs.run.sweep import sweep
 from jobs.shards.companions import is_carried
 from savs.errors import BrokerError, StorageError
 
 LOOK_EVERY = 1.0  # seconds
+HINDRANCES_EVERY = 3.0  # seconds between two looks at why workers do not run a job
 BLIND_LOOKS = 60  # checks in a row that may fail because of storage or Redis before the error is raised
 
 
@@ -118,13 +120,21 @@ def follow(
     Raises StorageError, BrokerError or redis-py's RedisError if BLIND_LOOKS checks in a row fail with it.
     """
     followed = [FollowedJob(job) for job in jobs]
-    told: set[str] = set()
-    swept, blind = 0.0, 0
+    told: dict[str, int] = {}
+    swept, asked, blind = 0.0, 0.0, 0
 
     def once(text: str) -> None:
         if text not in told:
-            told.add(text)
+            told[text] = 1
             tell(text)
+
+    def tell_hindrances(broker: Broker) -> None:
+        """Tells each once, and again when it is that of twice as many workers."""
+        for job in [job for job in jobs if ledger.summary(job.job_id) is None]:
+            for one in hindrances(ledger, broker, job):
+                if one.workers >= max(1, 2 * told.get(one.what, 0)):
+                    told[one.what] = one.workers
+                    tell(one.text)
 
     while True:
         try:
@@ -132,6 +142,9 @@ def follow(
             summaries = [s for job in jobs if (s := ledger.summary(job.job_id)) is not None]
             if len(summaries) == len(jobs) or _is_stuck(ledger, jobs):
                 return summaries
+            if broker is not None and time.monotonic() - asked > HINDRANCES_EVERY:
+                tell_hindrances(broker)
+                asked = time.monotonic()
             if broker is not None and time.monotonic() - swept > times.sweep:
                 sweep(ledger, broker, times)
                 swept = time.monotonic()
@@ -158,19 +171,7 @@ def _is_stuck(ledger: Ledger, jobs: list[Job]) -> bool:
     """True if every job that has not ended was cancelled, is interrupted, or waits for a job that was
     cancelled, is interrupted or did not end as done."""
     return all(
-        ledger.is_cancelled(job.job_id)
-        or _waits_in_vain(ledger, job)
-        or interruption(ledger, job) is not None
+        ledger.is_cancelled(job.job_id) or waits_in_vain(ledger, job) or interruption(ledger, job) is not None
         for job in jobs
         if ledger.summary(job.job_id) is None
     )
-
-
-def _waits_in_vain(ledger: Ledger, job: Job) -> bool:
-    if (first := awaited(job.spec)) is None or is_due(ledger, job):
-        return False
-    if (before := ledger.summary(first)) is not None:
-        return bool(before["status"] != "done")
-    if ledger.is_cancelled(first):
-        return True
-    return ledger.is_there(first) and _waits_in_vain(ledger, ledger.job(first))  # a pilot waits, too

@@ -44,6 +44,7 @@ QUOTED = 200  # characters of an error
 GONE = (404, 410)
 BUSY = (408, 429)
 HEADERS = {"User-Agent": "savs", "Accept": "*/*", "Accept-Encoding": "identity"}
+JSON = {"Content-Type": "application/json"}
 
 IPV6_PUBLIC = ipaddress.IPv6Network("2000::/3")  # all public addresses that IANA has allocated so far
 IPV6_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
@@ -76,6 +77,11 @@ def shown(address: str) -> str:
     scheme, _, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _origin(address: str) -> tuple[str, str]:
+    scheme, _, rest = shown(address).partition("://")
+    return scheme, rest.partition("/")[0]
 
 
 def is_public(place: str) -> bool:
@@ -117,7 +123,7 @@ def fetch(
     Raises MissingMedia, ForbiddenMedia, MediaTooLarge or UnreadableMedia, here and while the stream is
     read.
     """
-    errand = _Errand(address, limit, patience, allowed, resolve, time.monotonic() + patience.total)
+    errand = Errand(address, limit, patience, allowed, resolve, time.monotonic() + patience.total)
     answer = _tried(errand)
     try:
         with io.BufferedReader(_Body(errand, answer), BLOCK_BYTES) as stream:
@@ -126,22 +132,26 @@ def fetch(
         answer.close()
 
 
-class _Passing(UnreadableMedia):
+class Passing(UnreadableMedia):
     """A failure that another try may not meet."""
 
 
 @dataclass(frozen=True)
-class _Errand:
+class Errand:
+    """What is asked of a server, and for how long: the bytes at an address, or to take `body`, JSON."""
+
     address: str
     limit: int
     patience: Patience
     allowed: Allowed
     resolve: Resolve
     deadline: float  # of time.monotonic()
+    body: bytes | None = None
 
     @property
     def name(self) -> str:
-        return shown(self.address)
+        """The address as it may be shown. The path of one that takes a body often is a secret."""
+        return shown(self.address) if self.body is None else "://".join(_origin(self.address))
 
     def left(self) -> float:
         """Seconds until the deadline, more than 0. Raises UnreadableMedia after it."""
@@ -151,7 +161,7 @@ class _Errand:
         return left
 
 
-class _Answer:
+class Answer:
     """A response on a connection of its own, which is cut at the deadline.
 
     No other limit stops a server that sends a byte now and then, for example in a header.
@@ -162,15 +172,20 @@ class _Answer:
     def __init__(self, connection: "HTTPConnection", deadline: float) -> None:
         self.connection = connection
         self.wire: socket.socket = connection.sock
-        # Slightly late, so that `_Errand.left` raises if the connection was cut, and not if it ended.
+        # Slightly late, so that `Errand.left` raises if the connection was cut, and not if it ended.
         self.timer = threading.Timer(max(deadline - time.monotonic(), 0) + 0.01, self._cut)
         self.timer.daemon = True
         self.timer.start()
 
-    def ask(self, url: "Url") -> None:
-        headers = HEADERS | {"Host": url.netloc or ""}
+    def ask(self, url: "Url", body: bytes | None) -> None:
+        headers = HEADERS | {"Host": url.netloc or ""} | ({} if body is None else JSON)
         self.connection.request(
-            "GET", url.request_uri, headers=headers, preload_content=False, decode_content=False
+            "GET" if body is None else "POST",
+            url.request_uri,
+            body=body,
+            headers=headers,
+            preload_content=False,
+            decode_content=False,
         )
         self.response = self.connection.getresponse()
 
@@ -190,7 +205,7 @@ class _Answer:
 class _Body(io.RawIOBase):
     """The bytes of a response, counted and limited in time."""
 
-    def __init__(self, errand: _Errand, answer: _Answer) -> None:
+    def __init__(self, errand: Errand, answer: Answer) -> None:
         self.errand, self.answer, self.count = errand, answer, 0
 
     def readable(self) -> bool:
@@ -212,22 +227,22 @@ class _Body(io.RawIOBase):
         return len(data)
 
 
-def _tried(errand: _Errand) -> _Answer:
+def _tried(errand: Errand) -> Answer:
     for pause in errand.patience.pauses:
         try:
             return _followed(errand)
-        except _Passing:
+        except Passing:
             if pause >= errand.left():
                 raise
             time.sleep(pause)
     return _followed(errand)
 
 
-def _followed(errand: _Errand) -> _Answer:
+def _followed(errand: Errand) -> Answer:
     """The response at the end of all redirects, each checked like the first address."""
-    url = _parsed(errand, errand.address)
+    url = parsed(errand, errand.address)
     for _ in range(MAX_REDIRECTS + 1):
-        answer = _asked(errand, url)
+        answer = asked(errand, url)
         try:
             target = answer.response.headers.get("Location")
             if answer.response.status not in REDIRECTS or target is None:
@@ -241,7 +256,7 @@ def _followed(errand: _Errand) -> _Answer:
     raise UnreadableMedia(f"{errand.name} redirects more than {MAX_REDIRECTS} times")
 
 
-def _parsed(errand: _Errand, address: str) -> "Url":
+def parsed(errand: Errand, address: str) -> "Url":
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
@@ -259,39 +274,39 @@ def _parsed(errand: _Errand, address: str) -> "Url":
     return url
 
 
-def _redirected(errand: _Errand, url: "Url", target: str) -> "Url":
+def _redirected(errand: Errand, url: "Url", target: str) -> "Url":
     try:
         address = urljoin(url.url, target)
     except ValueError as error:
         raise UnreadableMedia(f"{errand.name} redirects to an invalid address") from error
     if not is_web(address):
         raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not http or https")
-    there = _parsed(errand, address)
+    there = parsed(errand, address)
     if (url.scheme, there.scheme) == ("https", "http"):
         raise ForbiddenMedia(f"{errand.name} redirects to {shown(address)}, which is not encrypted")
     return there
 
 
-def _asked(errand: _Errand, url: "Url") -> _Answer:
-    answer = _Answer(_connected(errand, url, _checked_places(errand, url)), errand.deadline)
+def asked(errand: Errand, url: "Url") -> Answer:
+    answer = Answer(_connected(errand, url, _checked_places(errand, url)), errand.deadline)
     try:
-        answer.ask(url)
+        answer.ask(url, errand.body)
     except BaseException as error:
         answer.close()
         if not isinstance(error, _wire_errors()):
             raise
         errand.left()
-        raise _Passing(f"{errand.name} cannot be fetched: {_reason(error)}") from error
+        raise Passing(f"{errand.name} cannot be fetched: {_reason(error)}") from error
     return answer
 
 
-def _checked_places(errand: _Errand, url: "Url") -> list[str]:
+def _checked_places(errand: Errand, url: "Url") -> list[str]:
     host = _host(url)
     try:
         places = errand.resolve(host, _port(url))
     except (OSError, ValueError) as error:  # ValueError: an invalid name
         passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-        kind = _Passing if passing else UnreadableMedia
+        kind = Passing if passing else UnreadableMedia
         raise kind(f"{errand.name}: the name {host} cannot be resolved: {_reason(error)}") from error
     # The message leaves out the IP address, so that rows do not reveal the names of an internal network.
     if not all(errand.allowed(place) for place in places):
@@ -301,7 +316,7 @@ def _checked_places(errand: _Errand, url: "Url") -> list[str]:
     return places
 
 
-def _connected(errand: _Errand, url: "Url", places: list[str]) -> "HTTPConnection":
+def _connected(errand: Errand, url: "Url", places: list[str]) -> "HTTPConnection":
     import ssl
 
     failure: Exception | None = None
@@ -321,7 +336,7 @@ def _connected(errand: _Errand, url: "Url", places: list[str]) -> "HTTPConnectio
         connection.timeout = errand.patience.read
         return connection
     reason = _reason(failure) if failure else "it has no address"
-    raise _Passing(f"{errand.name}: {_host(url)} cannot be reached: {reason}") from failure
+    raise Passing(f"{errand.name}: {_host(url)} cannot be reached: {reason}") from failure
 
 
 def _connection(url: "Url", place: str) -> "HTTPConnection":
@@ -340,13 +355,13 @@ def certificates() -> "ssl.SSLContext":
     return ssl.create_default_context()
 
 
-def _check(errand: _Errand, answer: _Answer) -> None:
+def _check(errand: Errand, answer: Answer) -> None:
     """Raise if the response's status or headers say that the media cannot be fetched."""
     status = answer.response.status
     if status in GONE:
         raise MissingMedia(f"{errand.name} does not exist (the server answers {status})")
     if status >= 500 or status in BUSY:
-        raise _Passing(f"{errand.name} cannot be fetched: the server answers {status}; try again later")
+        raise Passing(f"{errand.name} cannot be fetched: the server answers {status}; try again later")
     if status != 200:
         raise UnreadableMedia(
             f"{errand.name} cannot be fetched: the server answers {status}; "
@@ -356,7 +371,7 @@ def _check(errand: _Errand, answer: _Answer) -> None:
         raise _too_large(errand)
 
 
-def _too_large(errand: _Errand) -> MediaTooLarge:
+def _too_large(errand: Errand) -> MediaTooLarge:
     return MediaTooLarge(f"{errand.name} has more than {errand.limit} bytes")
 
 

@@ -21,6 +21,7 @@ import torch
 
 import jobs.run.advance
 import savs.engine.extract
+import workers.monitoring.signs
 import workers.sweeper
 from jobs.ledger.ledger import Ledger
 from jobs.queue.timeouts import read_timeouts
@@ -41,6 +42,7 @@ from workers.model import load as load_real
 from workers.settings import WorkerSettings
 
 LAYOUT = HeadLayout((LayerHeads(0, 4, 8), LayerHeads(1, 4, 8)))
+SIGN_EVERY = 0.2  # seconds between two signs of life for `savs-worker health`
 CLASSES = ("cat", "dog", "owl")
 
 
@@ -151,6 +153,7 @@ if failures := os.environ.get("FAKE_SWEEP_FAILS"):  # the sweeper imports this, 
 
 
 def main(kind: str, broker: str, workspace: str, model: str) -> None:
+    workers.monitoring.signs.SIGN_EVERY = SIGN_EVERY
     real = model == "demo"  # the demo model, with this worker's short times
     if not real:
         savs.engine.extract.stream = stream
@@ -164,6 +167,8 @@ def main(kind: str, broker: str, workspace: str, model: str) -> None:
         "log_format": os.environ.get("SAVS_LOG_FORMAT", "text"),
         "log_level": log_level_of(),
         "metrics_port": int(port) if port else None,
+        "runtime_dir": os.environ.get("SAVS_RUNTIME_DIR"),
+        "exit_when_idle": float(idle) if (idle := os.environ.get("FAKE_EXIT_WHEN_IDLE")) else None,
     }
     if kind == "gpu":
         cli.work(

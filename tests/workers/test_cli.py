@@ -178,6 +178,20 @@ def test_the_grace_time_and_the_time_limit_may_be_options_and_reach_the_worker_o
     assert told[1].times == told[0].times
 
 
+def test_the_folder_of_its_signs_and_when_to_leave_reach_the_worker_of_every_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[WorkerSettings] = []
+    monkeypatch.setattr("workers.cli.work", lambda settings, load: told.append(settings))
+    options = ["--model=demo", "--broker=redis://localhost", f"--workspace={tmp_path}"]
+
+    said_by("gpu", *options, "--exit-when-idle=600", f"--runtime-dir={tmp_path}/run")
+    monkeypatch.delenv("SAVS_RUNTIME_DIR")
+    said_by(*command_of(told[0], 0)[4:], "--broker=redis://localhost")
+
+    assert [(one.exit_when_idle, one.runtime_dir) for one in told] == [(600.0, f"{tmp_path}/run")] * 2
+
+
 def test_a_worker_told_to_stop_while_it_loads_does_not_wait_for_its_model(pool: Pool) -> None:
     worker = pool.start("gpu", FAKE_LOAD_SECONDS="60")
     wait_until(lambda: "loading tests/fake" in pool.log(0), "it loads")
