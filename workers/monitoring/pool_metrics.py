@@ -10,13 +10,13 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-BOARDS, WORKERS = "savs:outstanding:", "savs:worker:"
+BOARDS, WORKERS, UNSTARTED = "savs:outstanding:", "savs:worker:", "savs:unstarted:"
 MOST_QUEUES = 1000  # that are told, by name: whoever can write to Redis can invent queues
 
 
 class PoolState(Collector):
-    """Outstanding units and live workers of each queue, and Redis's memory, read from Redis at each scrape.
-    What Redis does not answer is left out."""
+    """Outstanding units, live workers and failed starts of each queue, and Redis's memory, read from Redis at
+    each scrape. What Redis does not answer is left out."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -26,23 +26,28 @@ class PoolState(Collector):
             "savs_pool_outstanding_shards", "Units without an outcome, of every queue.", labels=["queue"]
         )
         workers = GaugeMetricFamily("savs_pool_workers", "Workers that serve a queue now.", labels=["queue"])
+        failed = GaugeMetricFamily(
+            "savs_pool_failed_starts", "Workers of a queue that could not start.", labels=["queue"]
+        )
         memory = GaugeMetricFamily(
             "savs_redis_memory_bytes", "Memory of Redis: used, and its limit (max).", labels=["of"]
         )
         with suppress(RedisError):
-            alive, outstanding = self._workers(), self._boards()
-            for queue in sorted(alive.keys() | outstanding.keys())[:MOST_QUEUES]:
+            alive, outstanding, unstarted = self._workers(), self._lengths(BOARDS), self._lengths(UNSTARTED)
+            for queue in sorted(alive.keys() | outstanding.keys() | unstarted.keys())[:MOST_QUEUES]:
                 boards.add_metric([queue], outstanding[queue])
                 workers.add_metric([queue], alive[queue])
+                failed.add_metric([queue], unstarted[queue])
             found = self.redis.info("memory")
             memory.add_metric(["used"], found["used_memory"])
             memory.add_metric(["max"], found["maxmemory"])
-        yield from (boards, workers, memory)
+        yield from (boards, workers, failed, memory)
 
-    def _boards(self) -> Counter[str]:
+    def _lengths(self, start: str) -> Counter[str]:
+        """Return how many fields the hashes whose keys begin so have, by the rest of their keys."""
         found: Counter[str] = Counter()
-        for key in self.redis.scan_iter(match=f"{BOARDS}*", count=1000, _type="hash"):
-            found[key.decode(errors="replace").removeprefix(BOARDS)] = self.redis.hlen(key)
+        for key in self.redis.scan_iter(match=f"{start}*", count=1000, _type="hash"):
+            found[key.decode(errors="replace").removeprefix(start)] = self.redis.hlen(key)
         return found
 
     def _workers(self) -> Counter[str]:
