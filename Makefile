@@ -79,7 +79,7 @@ format: $(VENV)/installed
 
 # Kills runs with SIGKILL, some at ten random moments, and compares them with undisturbed runs.
 kill: $(VENV)/installed
-	$(BIN)/python -m pytest -m kill -s tests/jobs
+	$(BIN)/python -m pytest -m kill -s tests
 
 # Kills workers, children and Redis while S3 fails, and compares with an undisturbed run. The last line is JSON.
 chaos: $(VENV)/installed

@@ -77,6 +77,7 @@ def test_fault_2_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]
     assert b"data:image/jpeg" in pool.ledger.store.read(report_key(job.job_id))
 
 
+@pytest.mark.kill
 def test_fault_6_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:
     pool.start("cpu")
     worker = pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))
