@@ -160,7 +160,7 @@ def test_every_image_has_a_version() -> None:
 
 
 def test_compose_and_kubernetes_run_the_same_redis_and_s3_store() -> None:
-    for service, path in (("redis", "base/redis.yaml"), ("s3", "overlays/demo/s3.yaml")):
+    for service, path in (("redis", "redis/redis.yaml"), ("s3", "overlays/demo/s3.yaml")):
         [pod] = pods(manifest(path))
         assert containers(pod)[0]["image"] == compose()["services"][service]["image"]
 

@@ -125,17 +125,15 @@ def test_compose_and_kubernetes_read_files_that_are_made(secrets: Path) -> None:
     read = {Path(secret["file"]).name for secret in compose()["secrets"].values()}
     for service in compose()["services"].values():
         read |= {Path(name).name for name in service.get("env_file", [])}
-        Path(name).name for service in compose()["services"].values() for name in service.get("env_file", [])
-    }
     keys = {
         item["key"]
-        for pod in pods([*manifest("base/cpu-worker.yaml"), *manifest("base/redis.yaml")])
+        for pod in pods([*manifest("base/cpu-worker.yaml"), *manifest("redis/redis.yaml")])
         for volume in pod["spec"]["volumes"]
         for item in volume.get("secret", {}).get("items", [])
     }
     commands = [
         word
-        for pod in pods(manifest("base/redis.yaml"))
+        for pod in pods(manifest("redis/redis.yaml"))
         for one in containers(pod)
         for word in one["command"]
     ]
