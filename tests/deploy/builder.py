@@ -123,7 +123,18 @@ class Image:
         variables = dict(one.split("=", 1) for one in self.config["Env"]) | dict(environment or {})
         # A user who does not exist on this machine; bubblewrap starts as root, and setpriv gives root up.
         words = [program("bwrap", "bubblewrap"), "--ro-bind", str(self.root), "/", "--proc", "/proc"]
-        words += ["--dev", "/dev", "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--clearenv"]
+        words += [
+            "--dev",
+            "/dev",
+            "--perms",
+            "1777",
+            "--tmpfs",
+            "/dev/shm",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--die-with-parent",
+            "--clearenv",
+        ]
         words += [word for cap in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{cap}")]
         for volume in self.config["Volumes"]:
             words += ["--perms", "1777", "--tmpfs", volume]
