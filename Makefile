@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test browser docs site lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
+.PHONY: demo test browser deploy-check docs site lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -54,6 +54,15 @@ test: $(VENV)/installed
 # Looks at reports in Chromium, which must be installed; keeps screenshots in build/screenshots.
 browser: $(VENV)/installed
 	$(BIN)/python -m pytest -m browser tests/report
+
+# Checks deploy/: renders it, asks schemas and linters, and builds the submitter's image and runs it. As root,
+# with the Debian packages that `.ci/run` installs; a few minutes.
+deploy-check: $(VENV)/installed-deploy
+	$(BIN)/python -m pytest -m deploy tests/deploy
+
+$(VENV)/installed-deploy: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[worker,dev,deploy]'
+	touch $@
 
 # Runs the code blocks of the pages, each page in a folder of its own; a few minutes.
 docs: $(VENV)/installed-docs

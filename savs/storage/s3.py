@@ -29,7 +29,7 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str, client: S3Client | None = None) -> None:
         self.bucket, self.prefix = bucket, prefix
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self.client = client or _client_of(os.environ.get("SAVS_S3_ENDPOINT_URL"))
+        self.client = client or _client_of(os.environ.get("SAVS_S3_ENDPOINT_URL") or None)
 
     def _key(self, key: str) -> str:
         if self.prefix:

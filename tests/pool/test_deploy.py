@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from jobs.cli.doctor_checks import diagnose
+from jobs.queue.board import Board
 from jobs.records.message import gpu_queue
+from tests.deploy.manifests import MODELS, manifest
 from tests.pool.servers import MODEL, Pool, RedisServer, free_port, wait_until
+
+# What KEDA's redis scaler does (pkg/scalers/redis_scaler.go): one script that asks for the key's type, and
+# then for the length of a list, a set or a hash; a key that is missing counts as an empty list.
+KEDA = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+local counts = {hash = 'HLEN', list = 'LLEN', none = 'LLEN', set = 'SCARD', zset = 'ZCARD'}
+return redis.call(counts[kind], KEYS[1])
+"""
 
 REDIS = Path(__file__).parents[2] / "deploy" / "redis"
 
@@ -62,6 +72,42 @@ def test_each_role_can_do_its_work_and_a_job_comes_to_its_end(guarded: GuardedRe
         assert Redis.from_url(guarded.url_of("scaler")).hlen(board) == 0
     finally:
         pool.stop()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_keda_counts_the_shards_that_wait_or_run_of_the_models_workers(
+    guarded: GuardedRedis, model: str
+) -> None:
+    [deployment] = manifest(f"models/{model}/worker.yaml")
+    [scaled] = manifest(f"models/{model}/scaled-object.yaml")
+    [_, _, alias] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    [trigger] = scaled["spec"]["triggers"]
+    scaler = Redis.from_url(guarded.url_of("scaler"))
+
+    def demand() -> int:
+        return int(scaler.eval(KEDA, 1, trigger["metadata"]["listName"]))
+
+    assert demand() == 0  # there is no board yet
+    board = Board(Redis.from_url(guarded.url_of("submitter")), gpu_queue(alias))
+    list(board.enqueue("job", ["0", "1", "2"]))
+    assert demand() == 3
+    worker = Board(Redis.from_url(guarded.url_of("worker")), gpu_queue(alias))
+    assert worker.claim("job", "0", 1) == 1
+    assert demand() == 3
+    worker.finish("job", "0")
+    assert demand() == 2
+
+
+def test_the_scaler_can_only_count(guarded: GuardedRedis) -> None:
+    scaler = Redis.from_url(guarded.url_of("scaler"))
+
+    for script in (
+        "return redis.call('DEL', KEYS[1])",
+        "return redis.call('HGETALL', KEYS[1])",
+        "return redis.call('HLEN', 'savs:board')",
+    ):
+        with pytest.raises(ResponseError, match="can't"):
+            scaler.eval(script, 1, "savs:outstanding:savs.gpu.demo")
 
 
 @pytest.mark.parametrize("role", ["submitter", "worker", "scaler"])

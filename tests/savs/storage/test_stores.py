@@ -340,3 +340,13 @@ def test_writes_have_no_checksums_of_boto3s_own_which_other_stores_refuse(bucket
     [headers] = sent
     assert "host" in headers or "content-length" in headers
     assert "checksum" not in headers and "trailer" not in headers and "aws-chunked" not in headers
+
+
+def test_an_empty_endpoint_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Compose passes a variable on that way if it is not set.
+    monkeypatch.setenv("SAVS_S3_ENDPOINT_URL", "")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+    store = S3Store("corpus", "")
+
+    assert store.client.meta.endpoint_url == "https://s3.eu-central-1.amazonaws.com"
