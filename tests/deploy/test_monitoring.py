@@ -44,6 +44,12 @@ def test_every_metric_of_the_dashboard_exists_and_every_metric_is_shown(told: se
     assert told - shown - {"savs_outstanding_shards"} == {n for n in told if n.startswith("process_")}
 
 
+def test_every_alert_has_a_runbook_entry() -> None:
+    page = (MONITORING.parents[1] / "docs" / "operations.md").read_text()
+
+    assert set(re.findall(r"^\| (Savs\w+) \|", page, re.M)) == {rule["alert"] for rule in RULES}
+
+
 def test_every_alert_is_played_by_a_rule_test() -> None:
     played = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
 
