@@ -98,6 +98,7 @@ def varied(fleet: Fleet) -> Iterator[tuple[str, Fleet]]:
         return replace(fleet, scaling=replace(fleet.scaling, **numbers))  # type: ignore[arg-type]
 
     yield "defaults", fleet
+    yield "maxReplicaCount 8 (ideal: of 8)", scaled(maximum=8)
     yield "only idle workers are removed", scaled(spares_busy=True)
     yield "stabilisation 0 s", scaled(stabilisation=0.0)
     yield "stabilisation 60 s", scaled(stabilisation=60.0)
