@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 FILES = ROOT / "deploy" / "slurm"
 BIN = Path(sys.executable).parent
 SMALL = ("--gres=gpu:1", "--mem=2G", "--cpus-per-task=1")  # of this machine, not of a GPU node
+SLOW = ("--batch-tokens", "100")
 COPIES = 4  # of the demo's corpus, so that workers are busy long enough to be disturbed
 
 
@@ -59,18 +60,7 @@ def settings(broker: str | None = None) -> dict[str, str]:
     return found | ({"SAVS_BROKER_URL": broker} if broker else {})
 
 
-RUN = (
-    "run",
-    "--name",
-    "strokes",
-    "--model",
-    "demo",
-    "--no-report",
-    "--shard-size",
-    "150",
-    "--batch-tokens",
-    "100",
-)
+RUN = ("run", "--name", "strokes", "--model", "demo", "--no-report", "--shard-size", "150", *SLOW)
 DATA = ("--train", "stroke/train.jsonl", "--data", "stroke/corpus.jsonl")
 
 
@@ -116,22 +106,26 @@ def test_preempted_workers_return_their_shards_and_are_requeued(
 
         wait_until(busy, "both workers have a shard", 60)
 
-        # when Slurm preempts one, and the time of the other is nearly over
-        slurm.ask("scontrol", "requeue", f"{array}_0")
-        slurm.ask("scancel", "--batch", "--signal=TERM", f"{array}_1")
+        # when a job that is more urgent takes the GPU of one, and the time of the other is nearly over
+        urgent = slurm.submit(night, {}, "--partition=urgent", "--gres=gpu:1", "--mem=1G", "--wrap=true")
+        tasks = [f"{array}_0", f"{array}_1"]
+        wait_until(lambda: slurm.states(array) != ["RUNNING", "RUNNING"], "one is preempted")
+        tasks.sort(key=lambda task: slurm.states(task) == ["RUNNING"])
+        slurm.ask("scancel", "--batch", "--signal=TERM", tasks[1])
 
         # then both return their shards at once, and start again
-        names = [f"savs-workers-{array}_{number}.log" for number in (0, 1)]
-        wait_until(lambda: all("stopped" in log(night, name) for name in names), "both have ended")
+        logs = [f"savs-workers-{task}.log" for task in tasks]
+        wait_until(lambda: all("stopped" in log(night, name) for name in logs), "both have ended")
+        assert any("shard ended: given back" in log(night, name) for name in logs)
         assert {entry.attempts for entry in board.entries()} <= {0}
-        wait_until(lambda: all(log(night, n).count("ready, queue") == 2 for n in names), "both are back", 90)
+        wait_until(lambda: all(log(night, n).count("ready, queue") == 2 for n in logs), "both are back", 90)
 
         # and end by themselves after the jobs, in which nothing is missing and nothing there twice
         wait_until(lambda: set(slurm.states(array)) <= {"COMPLETED"}, "all workers have ended", 90)
         assert labels(night) == ids()
-        assert [slurm.restarts(f"{array}_{number}") for number in (0, 1)] == [1, 1]
-        assert "requeued: told to end" in log(night, names[1])
-        assert "requeued: told to end" not in log(night, names[0])
+        assert slurm.states(urgent) == ["COMPLETED"]
+        assert [slurm.restarts(task) for task in tasks] == [1, 1]
+        assert ["requeued: told to end" in log(night, name) for name in logs] == [False, True]
     finally:
         cpu.send_signal(signal.SIGTERM)
         cpu.wait(30)
