@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,7 +136,7 @@ class Slurm:
         )
 
     def stop(self) -> None:
-        """Ends all jobs, then the daemons. What does not end is killed."""
+        """Ends all jobs, then the daemons. What does not end is killed, as after a test that failed."""
         self.ask("scancel", "--user", "root")
         end = time.monotonic() + 35  # KillWait, and some
         while self.ask("squeue", "-h") and time.monotonic() < end:
@@ -147,6 +148,17 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        for process in self.left():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def left(self) -> Iterator[int]:
+        """Processes of this Slurm and of its jobs, which all have its settings in their environment."""
+        mine = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode()
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mine in (place / "environ").read_bytes().split(b"\0"):
+                    yield int(place.name)
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def test_a_cancelled_worker_stays_cancelled(slurm: Slurm, night: Path, redis_ser
     assert "stopped" in log(night, name)
 
 
-def test_a_night_without_any_service_survives_a_preemption_and_ends_everything(
+def test_a_night_without_any_service_goes_on_after_a_requeue_and_ends_everything(
     slurm: Slurm, night: Path
 ) -> None:
     program("redis-server", "redis-server")
@@ -163,7 +163,7 @@ def test_a_night_without_any_service_survives_a_preemption_and_ends_everything(
         return sum(len(results.committed(name)) for name in results.active())
 
     wait_until(lambda: committed() > 4, "shards have been done", 90)
-    slurm.ask("scontrol", "requeue", job)
+    slurm.ask("scancel", "--batch", "--signal=TERM", job)  # as before the end of its time
 
     wait_until(lambda: slurm.states(job) == ["COMPLETED"], "the job has ended", 120)
     wait_until(lambda: slurm.ask("squeue", "-h") == "", "no worker is left")
