@@ -41,7 +41,9 @@ def night(tmp_path: Path) -> Iterator[Path]:
     """A user's folder: the files of deploy/slurm, a corpus, and later logs and results."""
     folder = tmp_path / "night"
     shutil.copytree(FILES, folder)
-    subprocess.run([sys.executable, "-m", "savs.demo.corpus", folder], cwd=ROOT, check=True, stdout=-3)
+    subprocess.run(
+        [sys.executable, "-m", "savs.demo.corpus", folder], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     corpus = folder / "stroke" / "corpus.jsonl"
     rows = [json.loads(line) for line in corpus.read_text().splitlines()]
     with corpus.open("w") as stream:
@@ -95,7 +97,9 @@ def test_preempted_workers_return_their_shards_and_are_requeued(
             [BIN / "savs-worker", "cpu", "--allowed-root", night], env=told, stderr=stream, cwd=night
         )
     try:
-        subprocess.run([BIN / "savs-submit", *RUN, *DATA], env=told, cwd=night, check=True, stdout=-3)
+        subprocess.run(
+            [BIN / "savs-submit", *RUN, *DATA], env=told, cwd=night, check=True, stdout=subprocess.DEVNULL
+        )
         array = slurm.submit(
             night, settings(redis_server.url), *SMALL, "--array=0-1", night / "workers.sbatch"
         )
