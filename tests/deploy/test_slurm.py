@@ -15,8 +15,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.queue.broker import Broker
 from jobs.records.message import gpu_queue
 from tests.deploy.slurm import Slurm, slurm_in
-from tests.deploy.tools import program
-from tests.pool.servers import RedisServer, wait_until
+from tests.pool.servers import RedisServer, redis_binary, wait_until
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(240)]
 
@@ -156,8 +155,10 @@ def test_a_cancelled_worker_stays_cancelled(slurm: Slurm, night: Path, redis_ser
 def test_a_night_without_any_service_goes_on_after_a_requeue_and_ends_everything(
     slurm: Slurm, night: Path
 ) -> None:
-    program("redis-server", "redis-server")
-    options = {"WORKERS": "2", "WORKER_OPTIONS": " ".join(SMALL), "IDLE_SECONDS": "300"}
+    (night / "bin").mkdir()
+    (night / "bin" / "redis-server").symlink_to(redis_binary())
+    path = {"PATH": f"{night / 'bin'}:{settings()['PATH']}"}
+    options = path | {"WORKERS": "2", "WORKER_OPTIONS": " ".join(SMALL), "IDLE_SECONDS": "300"}
     job = slurm.submit(
         night, settings() | options, "--mem=2G", "--cpus-per-task=1", night / "pool.sbatch", *RUN, *DATA
     )
