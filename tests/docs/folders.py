@@ -69,7 +69,7 @@ def formats(folder: Path, stock: Path) -> None:
 
 
 def exports(folder: Path, stock: Path) -> None:
-    """A corpus that was labelled with --keep-vectors all, and corrections of it from Label Studio."""
+    """A corpus that was labelled with --keep-vectors all, and corrections of it, also from Label Studio."""
     train_and_corpus(folder, stock)
     run = ["run", "--train", folder / "train.jsonl", "--data", folder / "corpus.jsonl", "--model", "demo"]
     run += ["--name", "pets", "--workspace", folder / "results", "--keep-vectors", "all", "--report"]
@@ -80,6 +80,8 @@ def exports(folder: Path, stock: Path) -> None:
         for index, one in enumerate(drawn(stock)[1][:6])
     ]
     (folder / "corrected.json").write_text(json.dumps(tasks))
+    corrections = [{"index": index, "label": one.label} for index, one in enumerate(drawn(stock)[1][:6])]
+    write_jsonl(folder / "corrections.jsonl", corrections)
 
 
 def report(folder: Path, stock: Path) -> None:

@@ -12,6 +12,7 @@ SUBSTITUTIONS = {
     r"\b6399\b": "{port}",  # a free port
 }
 
+FIFTYONE = "hundreds of MB that only this needs"
 GPUS = "needs machines with GPUs; docs/pool.md does the same on one"
 
 # (page, beginning of a command or block) → why it is not run.
@@ -22,6 +23,10 @@ NOT_RUN = {
     ("README.md", "export SAVS_BROKER_URL"): GPUS,
     ("README.md", "savs-worker"): GPUS,
     ("README.md", "savs-submit run --train s3://"): GPUS,
+    ("CONTRIBUTING.md", "python -m venv /tmp/fiftyone"): FIFTYONE,
+    ("CONTRIBUTING.md", "savs-submit results NAME"): FIFTYONE,
+    ("CONTRIBUTING.md", "/tmp/fiftyone/bin/python"): FIFTYONE,
+    ("docs/exports.md", "fiftyone."): FIFTYONE,
     ("docs/first-night.md", "python3 -m venv"): "the reader's environment is there, and has savs",
     ("docs/first-night.md", "pip install"): "needs a package registry",
     ("docs/index.md", "make demo"): "`.ci/run` runs it",
