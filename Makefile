@@ -86,7 +86,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Kills runs with SIGKILL, some at ten random moments, and compares them with undisturbed runs.
+# Kills runs and workers, some at ten random moments, and compares with undisturbed runs; a few minutes.
 kill: $(VENV)/installed
 	$(BIN)/python -m pytest -m kill -s tests
 

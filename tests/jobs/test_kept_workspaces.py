@@ -124,6 +124,7 @@ def test_its_artifacts_are_fitted_to_the_same_bytes_again(s3_server: str) -> Non
     assert {key.rpartition("/")[2] for key in changed} <= {"summary.json", "manifest.json"}
 
 
+@pytest.mark.kill
 def test_its_interrupted_jobs_are_resumed_to_the_rows_that_it_would_have_written(s3_server: str) -> None:
     for name in INTERRUPTED:
         resume(name)

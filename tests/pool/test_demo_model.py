@@ -61,6 +61,7 @@ def ends_as_calm(pool: Pool, job: Job, calm: list[bytes]) -> None:
     assert [json.loads(row) for row in result_rows(pool.ledger, job.job_id)] == [json.loads(r) for r in calm]
 
 
+@pytest.mark.kill
 def test_fault_2_with_the_demo_model(pool: Pool, corpus: Path, calm: list[bytes]) -> None:
     pool.start("cpu", FAKE_ROOTS=str(corpus))
     worker = pool.start("gpu", "demo", FAKE_ROOTS=str(corpus))

@@ -144,6 +144,7 @@ time.sleep(60)
     wait_until(lambda: not runs(worker), "the worker is gone")
 
 
+@pytest.mark.kill
 def test_two_gpus_are_two_workers_with_the_real_model_and_both_are_told_to_stop(pool: Pool) -> None:
     # given two workers of the demo model, which this machine runs without a GPU
     log = pool.logs / "supervisor.log"

@@ -24,6 +24,7 @@ def at_work(pool: Pool) -> tuple[WorkerProcess, Job]:
     return worker, classify
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_costs_no_attempt(pool: Pool, name: signal.Signals) -> None:
     for _ in range(3):  # as often as a shard may be attempted
