@@ -1,7 +1,7 @@
 """What one pass over a job's result rows finds. Its size does not grow with the number of rows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,11 +87,3 @@ def _right(row: Row) -> str:
     if not isinstance(label, str) or prediction is None:
         return "not known"
     return "right" if prediction == label else "wrong"
-
-
-def survey(rows: Iterable[Row]) -> Survey:
-    """Return the counts of `rows`."""
-    found = Survey()
-    for row in rows:
-        found.add(row)
-    return found

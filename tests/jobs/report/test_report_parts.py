@@ -15,7 +15,7 @@ from jobs.records.outcome import Outcome, Ran
 from jobs.report import thumbnails
 from jobs.report.gallery import MISTAKES, ROWS, Gallery
 from jobs.report.heads import map_heads
-from jobs.report.survey import survey
+from jobs.report.survey import Survey
 from jobs.report.thumbnails import draw_pictures
 from jobs.report.timeline import timeline_of
 from jobs.report.wrong_labels import Thresholds, find_wrong_labels
@@ -51,6 +51,13 @@ def drawn_rows(count: int, seed: int = 0, noise: float = 0.2) -> list[dict[str, 
 
 
 # Survey
+
+
+def survey(rows: list[dict[str, Any]]) -> Survey:
+    found = Survey()
+    for one in rows:
+        found.add(one)
+    return found
 
 
 def test_a_curve_is_precision_and_recall_at_each_score() -> None:
