@@ -47,9 +47,11 @@ demo: $(VENV)/installed
 	$(BIN)/savs-submit report movements movements-zero-shot movements-vote --workspace $(DEMO)/results
 
 # More processes than cores: most tests wait for workers to start, or for time to pass. Who is done takes tests
-# of the others, so that no process is idle at the end.
+# of the others, so that no process is idle at the end. A test that even its time limit cannot end, because its
+# threads wait for each other, shows where they wait, and costs its process.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal \
+		-o faulthandler_timeout=360 -o faulthandler_exit_on_timeout=true
 
 # Looks at reports in Chromium, which must be installed; keeps screenshots in build/screenshots.
 browser: $(VENV)/installed

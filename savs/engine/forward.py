@@ -5,7 +5,7 @@ No logits are computed and no key/value cache is kept.
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from savs.engine.prompts import Processed
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import torch
 
     from savs.engine.batches import Batch
+
+# PyTorch counts hooks without a lock: two threads may get the same number, and one hook replaces the other.
+REGISTERING = Lock()
 
 
 def read_heads(model: Model, batch: Processed) -> "np.ndarray":
@@ -94,17 +97,16 @@ def _forward(
 
         return hook
 
+    def mark(*_: Any) -> None:
+        if get_ident() == thread and marks is not None:
+            marks.end("vision")
+
     with ExitStack() as hooks:
-        for number, projection in enumerate(wanted):
-            hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
-        if marks is not None:
-            decoder, ended = model.network.get_decoder(), marks.end
-
-            def mark(*_: Any) -> None:
-                if get_ident() == thread:
-                    ended("vision")
-
-            hooks.callback(decoder.register_forward_pre_hook(mark).remove)
+        with REGISTERING:
+            for number, projection in enumerate(wanted):
+                hooks.callback(projection.module.register_forward_pre_hook(keep(number)).remove)
+            if marks is not None:
+                hooks.callback(model.network.get_decoder().register_forward_pre_hook(mark).remove)
         with suppress(_Enough):
             without_head(model.network)(**inputs, use_cache=False)
     passed = [r for r in read if r is not None]

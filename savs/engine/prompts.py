@@ -130,13 +130,14 @@ def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Pro
             "do_sample_frames": False,
             "video_metadata": [_metadata(v) for v in videos],
         }
-    inputs = model.processor(
-        **arguments,
-        padding=True,
-        padding_side=padding_side,
-        return_tensors="pt",
-        add_special_tokens=_adds_special_tokens(model, arguments["text"]),
-    )
+    with model.preparing:
+        inputs = model.processor(
+            **arguments,
+            padding=True,
+            padding_side=padding_side,
+            return_tensors="pt",
+            add_special_tokens=_adds_special_tokens(model, arguments["text"]),
+        )
     inputs.pop("video_metadata", None)
     return Processed(dict(inputs), inputs["attention_mask"].sum(1).tolist())
 
@@ -150,9 +151,10 @@ def _adds_special_tokens(model: Model, texts: Sequence[str]) -> bool:
 
 def tokenize(model: Model, texts: Sequence[str]) -> list[list[int]]:
     """Return the tokens of rendered prompts, media placeholders not expanded."""
-    found: list[list[int]] = model.processor.tokenizer(
-        list(texts), add_special_tokens=_adds_special_tokens(model, texts)
-    )["input_ids"]
+    with model.preparing:
+        found: list[list[int]] = model.processor.tokenizer(
+            list(texts), add_special_tokens=_adds_special_tokens(model, texts)
+        )["input_ids"]
     return found
 
 

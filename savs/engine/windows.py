@@ -73,7 +73,7 @@ def read_ahead(
     limit: int = WINDOW_REQUESTS,
     space: int = WINDOW_BYTES,
     item_bytes: int = MAX_ITEM_BYTES,
-    abandon: Callable[[], None] = lambda: None,
+    abandon: Callable[[Callable[[Reserve], bool]], None] = lambda whose: None,
 ) -> Iterator[Window]:
     """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
     the caller processes the current one. Consecutive requests with the same media stay in one window, up to
@@ -82,7 +82,8 @@ def read_ahead(
     open_one    opens the file at an address, and asks for memory before it decodes; raises ItemError; called
                 from several threads
     item_bytes  of decoded pixels that one item may show; more is MediaTooLarge
-    abandon     makes the calls of `open_one` that are running fail soon; called if the caller stops iterating
+    abandon     makes the running calls of `open_one` fail soon, of which it is told how to know them by their
+                `Reserve`; called at the end, also if the caller stops iterating
     """
     decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
     filler = ThreadPoolExecutor(1, thread_name_prefix="window")
@@ -96,7 +97,7 @@ def read_ahead(
         filling.stopped = True
         filling.room.close()
         decoders.shutdown(wait=False, cancel_futures=True)
-        abandon()
+        abandon(filling.asked)
         filler.shutdown(wait=True, cancel_futures=True)
         decoders.shutdown(wait=True)
 
@@ -148,6 +149,10 @@ class _Filling:
         self.items: dict[tuple[str, ...], Item] = {}  # by their media
         self.room, self.turns = Room(space), 0
         self.stopped = False
+
+    def asked(self, reserve: Reserve) -> bool:
+        """Return whether `reserve` was given to a file of these requests."""
+        return isinstance(reserve, Reservation) and reserve.room is self.room
 
     def window(self) -> Window:
         window, seen, size = Window(), set[int](), 0

@@ -14,7 +14,7 @@ from itertools import takewhile
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from savs.engine.forward import onto_device
+from savs.engine.forward import REGISTERING, onto_device
 from savs.engine.prompts import Processed, Prompt, preprocess
 from savs.errors import ItemError, SettingsError, UnsupportedModel, UnusableVectors
 from savs.model.model import Model
@@ -89,11 +89,12 @@ def _say(model: Model, batch: Processed, max_new_tokens: int) -> list[str | Item
     with _listening(model, look):
         said = _generate(model, inputs, max_new_tokens).sequences[:, inputs["input_ids"].shape[1] :]
     ends = set(_ends(model))  # may include tokens that are not special
-    texts = model.processor.tokenizer.batch_decode(
-        [list(takewhile(lambda token: token not in ends, row)) for row in said.tolist()],
-        skip_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-    )
+    with model.preparing:
+        texts = model.processor.tokenizer.batch_decode(
+            [list(takewhile(lambda token: token not in ends, row)) for row in said.tolist()],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
     return [_unusable(model) if bad else text.strip() for bad, text in zip(broken, texts, strict=True)]
 
 
@@ -108,7 +109,8 @@ def _choose(
 
 
 def _spell(model: Model, name: str) -> Tokens:
-    tokens = tuple(model.processor.tokenizer(name, add_special_tokens=False)["input_ids"])
+    with model.preparing:
+        tokens = tuple(model.processor.tokenizer(name, add_special_tokens=False)["input_ids"])
     if not tokens:
         raise UnsupportedModel(f"{model.name} has no token for the class {name!r}")
     return tokens
@@ -219,7 +221,8 @@ def _listening(model: Model, hear: "Callable[[torch.Tensor], None]") -> Iterator
         if get_ident() == thread:
             hear(out.logits)
 
-    hook = model.network.register_forward_hook(own)
+    with REGISTERING:
+        hook = model.network.register_forward_hook(own)
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """A loaded checkpoint: its network, its processor, and where its heads are."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from savs.data.video.sampling import FrameSampling
@@ -27,6 +28,7 @@ class Model:
     context      maximum number of tokens of one item
     sampling     which frames of a video are shown
     shares       whether questions about the same media may share a row (`savs.engine.sharing`)
+    preparing    held while the processor is called: tokenizers are not thread-safe
     """
 
     name: str
@@ -40,6 +42,7 @@ class Model:
     context: int
     sampling: FrameSampling
     shares: bool = False
+    preparing: Any = field(default_factory=RLock, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return (

@@ -93,6 +93,8 @@ class S3Store:
         stream = io.BufferedReader(_Blocks(blocks), S3_BUFFER)
         try:  # in several parts if it is large; they are given up if `blocks` raises
             self.client.upload_fileobj(stream, self.bucket, self._key(key))
+        except _BlocksFailed as error:
+            raise error.reason from None
         except (Boto3Error, ClientError, BotoCoreError) as error:
             raise self._failed(key, error) from error
 
@@ -226,8 +228,17 @@ class _S3Stream(io.RawIOBase):
         super().close()
 
 
+class _BlocksFailed(Exception):
+    """The blocks of a stream have raised `reason`. boto3 waits for ever if it is no `Exception`, as of a
+    Ctrl-C: it reads the stream in a thread of its own."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class _Blocks(io.RawIOBase):
-    """Blocks of bytes as a stream that can be read once."""
+    """Blocks of bytes as a stream that can be read once. Raises _BlocksFailed."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self.blocks = iter(blocks)
@@ -238,7 +249,10 @@ class _Blocks(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self.rest:
-            block = next(self.blocks, None)
+            try:
+                block = next(self.blocks, None)
+            except BaseException as error:
+                raise _BlocksFailed(error) from error
             if block is None:
                 return 0
             self.rest = memoryview(block)

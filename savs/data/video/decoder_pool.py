@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -118,7 +119,7 @@ class Decoders:
         self.lock = threading.Lock()
         self.owner = os.getpid()
         self.idle: list[_Process] = []
-        self.busy: set[_Process] = set()
+        self.busy: dict[_Process, Reserve] = {}  # whom its memory is asked of
 
     def read(
         self,
@@ -144,7 +145,7 @@ class Decoders:
 
     def _ask(self, path: Path, sampling: FrameSampling, limit: float, reserve: Reserve) -> Video | int:
         with self.free:
-            decoder = self._take()
+            decoder = self._take(reserve)
             try:
                 answer = decoder.ask(path, sampling, limit, reserve)
             except ItemError:
@@ -161,11 +162,13 @@ class Decoders:
             self._give_back(decoder)
             return answer
 
-    def abandon(self) -> None:
-        """Kill the decoders that are at work, so that no thread waits for them."""
+    def abandon(self, whose: Callable[[Reserve], bool] = lambda reserve: True) -> None:
+        """Kill the decoders that are at work, so that no thread waits for them: those that `whose` says yes
+        to, given what they ask for memory. Other threads may be reading videos of their own."""
         with self.lock:
-            for decoder in self.busy:
-                decoder.process.kill()
+            for decoder, reserve in self.busy.items():
+                if whose(reserve):
+                    decoder.process.kill()
 
     def close(self) -> None:
         """End all processes."""
@@ -174,22 +177,22 @@ class Decoders:
             while self.idle:
                 self.idle.pop().end()
 
-    def _take(self) -> _Process:
+    def _take(self, reserve: Reserve) -> _Process:
         with self.lock:
             if self.owner != os.getpid():  # forked: the processes are the parent's
-                self.owner, self.idle, self.busy = os.getpid(), [], set()
+                self.owner, self.idle, self.busy = os.getpid(), [], {}
             decoder = self.idle.pop() if self.idle else _Process()
-            self.busy.add(decoder)
+            self.busy[decoder] = reserve
             return decoder
 
     def _give_back(self, decoder: _Process) -> None:
         with self.lock:
-            self.busy.discard(decoder)
+            self.busy.pop(decoder, None)
             self.idle.append(decoder)
 
     def _drop(self, decoder: _Process) -> int:
         with self.lock:
-            self.busy.discard(decoder)
+            self.busy.pop(decoder, None)
         return decoder.end()
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,25 @@ def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_e
     next(reading)
     reading.close()
     assert files.most == DECODERS
+
+
+def test_only_what_was_asked_for_is_abandoned() -> None:
+    given: list[Reserve] = []
+    abandoned: list[list[bool]] = []
+
+    def open_one(address: str, reserve: Reserve) -> tuple[Image.Image, Digest]:
+        given.append(reserve)
+        return Image.new("RGB", (10, 10)), Digest(1, None)
+
+    def abandon(whose: Callable[[Reserve], bool]) -> None:
+        abandoned.append([whose(reserve) for reserve in given])
+
+    first = read_ahead(requests([("a.png",)]), open_one, abandon=abandon)
+    next(first)
+    list(read_ahead(requests([("b.png",)]), open_one, abandon=abandon))
+    first.close()
+
+    assert abandoned == [[False, True], [True, False]]
 
 
 def test_what_is_no_error_of_an_item_is_raised(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from savs.data.space import Reserve, one_item
 from savs.data.video.decoder_pool import Decoders
 from savs.data.video.sampling import FrameSampling, Video
 from savs.errors import NoVideoSupport, UnreadableMedia
@@ -42,10 +43,10 @@ def numbers(video: Video) -> list[int]:
     return [clips.number_of(frame) for frame in video.frames]
 
 
-def wait_until_busy(decoders: Decoders) -> int:
-    """The process id of the decoder that is at work."""
+def wait_until_busy(decoders: Decoders, processes: int = 1) -> int:
+    """The process id of a decoder that is at work, once so many are."""
     end = time.monotonic() + PATIENCE
-    while not decoders.busy:
+    while len(decoders.busy) < processes:
         assert time.monotonic() < end
         time.sleep(0.01)
     return next(iter(decoders.busy)).process.pid
@@ -100,6 +101,39 @@ def test_whoever_stops_does_not_wait_for_a_video_that_hangs(decoders: Decoders, 
 
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def test_whoever_stops_leaves_the_videos_of_others_alone(
+    decoders: Decoders, hanging: Path, tmp_path: Path
+) -> None:
+    def mine(size: int, wait: bool = True) -> bool:
+        return True
+
+    os.mkfifo(tmp_path / "other.mp4")
+    found: dict[str, Video | UnreadableMedia] = {}
+
+    def read(name: str, path: Path, reserve: Reserve) -> None:
+        try:
+            found[name] = decoders.read(path, SAMPLING, reserve=reserve)
+        except UnreadableMedia as error:
+            found[name] = error
+
+    whole = clips.plain(tmp_path / "whole.mp4", range(8)).read_bytes()
+    threads = [
+        threading.Thread(target=read, args=("mine", hanging, mine)),
+        threading.Thread(target=read, args=("other", tmp_path / "other.mp4", one_item)),
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until_busy(decoders, 2)
+
+    decoders.abandon(lambda reserve: reserve is mine)
+
+    threads[0].join(PATIENCE)
+    assert "SIGKILL" in str(found["mine"]) and "other" not in found
+    (tmp_path / "other.mp4").write_bytes(whole)
+    threads[1].join(PATIENCE)
+    assert "crashed" not in str(found["other"])
 
 
 def test_what_decoders_print_stays_in_their_processes(
