@@ -92,6 +92,10 @@ format: $(VENV)/installed
 kill: $(VENV)/installed
 	$(BIN)/python -m pytest -m kill -s tests
 
+# Plays a pool in a cluster that grows from nothing and shrinks back, with the numbers of deploy/; about six minutes.
+drill: $(VENV)/installed
+	$(BIN)/python -m pytest -m drill -s tests/drill
+
 # Kills workers, children and Redis while S3 fails, and compares with an undisturbed run. The last line is JSON.
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.pool.chaos

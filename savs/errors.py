@@ -246,6 +246,10 @@ class LedgerError(JobError):
     pass
 
 
+class NewerLedger(LedgerError):
+    """An object of the ledger was written by a newer savs, which may go on with it."""
+
+
 class MessageError(JobError):
     pass
 

@@ -14,10 +14,10 @@ import time
 from dataclasses import dataclass, field
 
 from jobs.queue.broker import Broker
-from savs.errors import ArtifactError, ForbiddenAddress, ModelError, NotFound
+from savs.errors import ArtifactError, ForbiddenAddress, ModelError, NewerLedger, NotFound
 
-# Caused by the worker's roots, weights or disk: another worker may be able to run the job.
-OTHERS_MAY = (ForbiddenAddress, ModelError, ArtifactError, NotFound)
+# Caused by the worker's roots, weights, disk or version: another worker may be able to run the job.
+OTHERS_MAY = (ForbiddenAddress, ModelError, ArtifactError, NotFound, NewerLedger)
 
 REMEMBERED = 300  # seconds after which a worker tries again, since it may have been fixed in the meantime
 FIRST_PAUSE, LAST_PAUSE = 0.25, 5.0  # seconds in which other workers can take the returned shard

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from jobs.records.record import SCHEMA, Record
+from jobs.records.record import Record
 from savs.data.samples import Reading, base_of
 from savs.data.video.sampling import MAX_VIDEO_FRAMES
 from savs.errors import SettingsError
@@ -243,7 +243,7 @@ class Job(Record):
     report      whether who reduces it makes its report
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1, 2] = 2  # 1 had no report, and specs with fewer fields
     job_id: JobId
     submitted: AwareDatetime
     spec: Spec

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from jobs.records.record import SCHEMA, Record
+from jobs.records.record import Record
 from jobs.records.tallies.tally import TallyRecord
 
 EXAMPLES = 3  # error rows per kind that a commit or a summary quotes
@@ -73,7 +73,7 @@ class Outcome(Record):
     ran      None of a shard that was given up, or that an earlier savs ran
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1, 2] = 2  # 1 had no `kept` and no `ran`
     shard: Annotated[int, Field(ge=0)]
     status: Literal["done", "failed"]
     attempt: str

@@ -35,6 +35,7 @@ from savs.errors import (
     JobNotFound,
     LedgerError,
     ManifestError,
+    NewerLedger,
     NotFound,
     SettingsError,
     StorageError,
@@ -77,7 +78,7 @@ def attempt_to_advance(worker: Worker, message: PlanJob | ReduceJob) -> str:
                 reduce_then_enqueue(ledger, broker, job)
                 report_on(ledger, job, worker.roots)
         worker.refusals.take_back(job.job_id)
-    except ForbiddenAddress as error:
+    except (ForbiddenAddress, NewerLedger) as error:  # another cpu worker may be able to
         reasons = worker.refusals.refuse(job.job_id, str(error), worker.times.no_life)
         if reasons is None:
             put_back(broker, CPU_QUEUE, message, refund=True)

@@ -1,5 +1,6 @@
 """A worker that cannot run a job leaves it to others; only what nobody can run is given up."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,26 @@ def test_what_every_worker_refuses_is_given_up_with_their_reasons(pool: Pool) ->
     reason = summary["missing"][0]["reason"]
     assert reason.startswith("every worker refuses it: ")
     assert reason.count("is outside this worker's allowed roots") == 2
+
+
+def test_what_a_newer_savs_has_written_is_left_to_newer_cpu_workers(pool: Pool) -> None:
+    # given shards that ran, and a commit with a schema that this version does not know
+    pool.start("gpu")
+    [extract, classify] = pool.submit(rows=4, shard_size=4)
+    wait_until(lambda: len(pool.ledger.committed(extract.job_id)) == 2, "the examples were read")
+    [commit, *_] = sorted((pool.workspace / "jobs" / extract.job_id / "commits").iterdir())
+    known = commit.read_bytes()
+    commit.write_text(json.dumps(json.loads(known) | {"schema_version": 99, "later": 1}))
+
+    # when a cpu worker is to add them up
+    pool.start("cpu", SAVS_NO_LIFE_LIMIT="60")
+    wait_until(lambda: "left to other workers" in pool.log(1), "the cpu worker refuses")
+
+    # then it says why and has given nothing up
+    assert f"{commit.name} was written by a newer savs; upgrade this one" in pool.log(1)
+    assert pool.ledger.summary(extract.job_id) is None
+    commit.write_bytes(known)  # as if a newer worker had come
+    wait_until(lambda: pool.finished(classify), "the job ends")
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ def test_every_object_of_a_newer_schema_is_refused(workspace: Path) -> None:
     assert len(files(workspace)) == 7
     for path in files(workspace):
         data = path.read_bytes()
-        path.write_bytes(json.dumps(json.loads(data) | {"schema_version": 2}).encode())
+        path.write_bytes(json.dumps(json.loads(data) | {"schema_version": 3}).encode())
         with pytest.raises(LedgerError, match=path.name):
             read_everything(ledger)
         path.write_bytes(data)
