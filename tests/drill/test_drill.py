@@ -20,7 +20,7 @@ from tests.drill.cluster import Cluster
 from tests.drill.numbers import SPEED, Numbers, read_numbers
 from tests.pool.servers import Pool
 
-SHARDS = 400
+SHARDS = 500
 BATCH_ROWS = 4  # as `Pool.submit` has it
 REMOVALS = 10  # of random workers, with the grace period
 WASTE = 1.15  # worker-seconds over those of the work, at most
@@ -38,7 +38,7 @@ class Day:
         self.reasons: set[str] = set()
         removals = [(rng.uniform(0.08, 0.92), self.remove) for _ in range(REMOVALS)]
         events: list[tuple[float, Callable[[], None]]] = [
-            (0.05, self.mend),
+            (0.03, self.mend),
             (0.35, self.restart_redis),
             (0.65, self.lose_node),
             *removals,
