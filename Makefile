@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test browser deploy-check docs site lint format kill chaos attack bench bench-queue bench-readouts evaluate clean
+.PHONY: demo test browser deploy-check docs site lint format kill chaos drill attack bench bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt

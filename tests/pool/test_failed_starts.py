@@ -105,6 +105,7 @@ def test_a_process_that_is_killed_while_it_loads_ends_its_worker_with_the_reason
     assert "use machines with more memory" in cause.text
 
 
+@pytest.mark.kill
 def test_a_process_that_is_killed_when_it_loads_again_ends_its_worker_with_the_reason(
     pool: Pool, tmp_path: Path
 ) -> None:

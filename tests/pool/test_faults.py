@@ -157,6 +157,7 @@ def test_fault_4_a_message_taken_by_a_frozen_worker_is_put_back(pool: Pool) -> N
     ends_well(pool, 20)
 
 
+@pytest.mark.kill
 def test_fault_5_a_shard_longer_than_every_limit_is_started_once(pool: Pool) -> None:
     # given batches of 3 s, shards of 12 s, and a limit of 2 s without a sign of life
     pool.start("cpu")

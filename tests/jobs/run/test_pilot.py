@@ -225,7 +225,11 @@ def killed_at(picture: Path, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("moment", "again"),
-    [("pilot", "resume"), ("fit", "same command"), ("classify", "resume")],
+    [
+        ("pilot", "resume"),
+        ("fit", "same command"),
+        pytest.param("classify", "resume", marks=pytest.mark.kill),
+    ],
 )
 def test_a_killed_run_ends_with_the_rows_of_a_calm_one(
     corpus: Corpus, many: Path, qwen2_vl: Path, workspace: Path, piloted: Piloted, moment: str, again: str

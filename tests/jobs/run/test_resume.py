@@ -109,7 +109,7 @@ def test_ctrl_c_in_watch_stops_watching_and_says_that_the_jobs_continue(
     assert "stopped watching; the jobs continue. To stop them: savs-submit cancel pets" in stderr
 
 
-@pytest.mark.parametrize("again", ["resume", "same command"])
+@pytest.mark.parametrize("again", ["resume", pytest.param("same command", marks=pytest.mark.kill)])
 @pytest.mark.parametrize(
     ("moment", "extracted", "classified"),
     [("train-13.png", 3, 0), ("item-00.png", 6, 0), ("item-29.png", 6, 7)],
