@@ -21,11 +21,15 @@ LINK = re.compile(r"\[([^\]]*)\]\((\.\./[^)#\s]+)(?:#[^)]*)?\)")
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Return the page's text with its outside links as names."""
     folder = Path(page.file.abs_src_path).parent
+    docs = (folder / ("../" * page.file.src_uri.count("/"))).resolve()
 
     def name(link: re.Match[str]) -> str:
-        if not (folder / link[2]).exists():
+        target = (folder / link[2]).resolve()
+        if target.is_relative_to(docs):  # of a page in a folder; mkdocs checks it
+            return link[0]
+        if not target.exists():
             raise PluginError(f"{page.file.src_uri}: link to {link[2]}, which does not exist")
-        path = link[2].removeprefix("../")
+        path = link[2].replace("../", "")
         return link[1] if path in link[1] else f"{link[1]} (`{path}`)"
 
     return LINK.sub(name, markdown)

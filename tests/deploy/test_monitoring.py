@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.records.message import CPU_QUEUE
-from workers.monitoring.metrics import Metrics
+from tests.deploy.known import metrics
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -16,13 +15,7 @@ RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["ru
 
 @pytest.fixture(scope="module")
 def told() -> set[str]:
-    """The names of the metrics of a cpu worker, which has those of a gpu worker, too."""
-    metrics = Metrics("redis://127.0.0.1:1", CPU_QUEUE)
-    return {sample for family in metrics.registry.collect() for sample in _names(family.name, family.type)}
-
-
-def _names(name: str, kind: str) -> set[str]:
-    return {f"{name}_total"} if kind == "counter" else {name}
+    return metrics()
 
 
 def _named(text: str) -> set[str]:

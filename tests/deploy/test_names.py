@@ -7,24 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs.cli import main as submit_command
-from jobs.settings import Settings
+from tests.deploy.known import PROGRAMS, variables
 from tests.deploy.manifests import DEPLOY, MODELS, ROOT, compose, containers, manifest, pods, texts, walk
 from workers.cli import main as worker_command
-
-PROGRAMS = {"savs-worker": worker_command, "savs-submit": submit_command}
-
-
-def variables() -> set[str]:
-    """The SAVS_ variables that the commands read: settings, and those of their options."""
-    options = {
-        name
-        for program in PROGRAMS.values()
-        for command in program.commands.values()
-        for option in command.params
-        for name in ([option.envvar] if isinstance(option.envvar, str) else option.envvar or [])
-    }
-    return {f"SAVS_{name.upper()}" for name in Settings.model_fields} | options
 
 
 def command_lines() -> list[tuple[Path, list[str]]]:

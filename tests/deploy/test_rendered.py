@@ -11,7 +11,8 @@ from tests.deploy.manifests import OVERLAYS, Object, containers, of_kind, pods, 
 pytestmark = [pytest.mark.deploy, pytest.mark.parametrize("overlay", OVERLAYS)]
 
 KEDA = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication}
-SECRETS = {"savs-redis", "savs-worker", "savs-scaler", "savs-s3", "savs-hub"}  # README.md makes them
+# docs/platforms/kubernetes.md makes them.
+SECRETS = {"savs-redis", "savs-worker", "savs-scaler", "savs-s3", "savs-hub"}
 
 
 def names(objects: list[Object], kind: str) -> set[str]:

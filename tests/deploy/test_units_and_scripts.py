@@ -16,20 +16,17 @@ import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.cli import main as submit_command
 from jobs.queue.timeouts import Timeouts
-from jobs.settings import Settings
 from savs.model.checkpoint import ALIASES
+from tests.deploy.known import PROGRAMS, variables
 from tests.deploy.tools import program
 from tests.pool.servers import RedisServer, free_port
-from workers.cli import main as worker_command
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 FILES = [path for name in ("systemd", "slurm", "skypilot") for path in sorted((DEPLOY / name).iterdir())]
 SKYPILOT = yaml.safe_load((DEPLOY / "skypilot" / "savs.yaml").read_text())
 EXAMPLE = (DEPLOY / "systemd" / "worker.env.example").read_text()
-PROGRAMS = {"savs-worker": worker_command, "savs-submit": submit_command}
 TO_END = 5  # seconds for a worker to requeue its shard and to end, after its grace time
 KILL_WAIT = 30  # seconds: Slurm's default between SIGTERM and SIGKILL
 SPOT_NOTICE = 30  # seconds: the shortest of the large clouds
@@ -44,18 +41,6 @@ def settings_of(path: Path) -> dict[str, list[str]]:
         if separator and not line.startswith("#"):
             found.setdefault(name, []).append(value)
     return found
-
-
-def variables() -> set[str]:
-    """The SAVS_ variables that the commands read."""
-    options = {
-        option.envvar
-        for one in PROGRAMS.values()
-        for command in one.commands.values()
-        for option in command.params
-        if isinstance(option.envvar, str)
-    }
-    return {f"SAVS_{name.upper()}" for name in Settings.model_fields} | options
 
 
 def command_lines() -> Iterator[tuple[Path, list[str]]]:

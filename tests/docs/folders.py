@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from jobs.ledger.ledger import Ledger
+from jobs.records.message import gpu_queue
 from savs.demo.corpus import write_corpus
 from savs.storage import open_store
 from tests.docs.drawn import ITEMS, STROKE, copy, drawn, rows, write_jsonl, write_tar
@@ -40,6 +42,12 @@ def train_and_corpus(folder: Path, stock: Path) -> None:
     copy(examples + corpus, folder / "images")
     write_jsonl(folder / "train.jsonl", rows(examples, "images"))
     write_jsonl(folder / "corpus.jsonl", rows(corpus, "images"))
+
+
+def rated(folder: Path, stock: Path) -> None:
+    """A corpus, and a workspace in which a rate was measured: one with which the corpus takes hours."""
+    train_and_corpus(folder, stock)
+    Ledger(str(folder / "results")).write_rates(gpu_queue("demo"), {"image": 0.001})
 
 
 def formats(folder: Path, stock: Path) -> None:

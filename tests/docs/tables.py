@@ -13,6 +13,8 @@ SUBSTITUTIONS = {
 }
 
 FIFTYONE = "hundreds of MB that only this needs"
+DOCKER = "needs Docker; `make deploy-check` builds an image without it, and checks the compose file"
+CLUSTER = "needs a cluster; `make deploy-check` checks what is applied, `make drill` plays one"
 GPUS = "needs machines with GPUs; docs/pool.md does the same on one"
 
 # (page, beginning of a command or block) → why it is not run.
@@ -31,7 +33,16 @@ NOT_RUN = {
     ("docs/first-night.md", "pip install"): "needs a package registry",
     ("docs/index.md", "make demo"): "`.ci/run` runs it",
     ("docs/index.md", "make test"): "`.ci/run` runs it",
-    ("docs/operations.md", ""): "needs root, a cluster or a cloud; `make deploy-check` runs what deploy/ has",
+    ("docs/operations.md", "docker build"): DOCKER,
+    ("docs/operations.md", "kubectl"): CLUSTER,
+    ("docs/platforms/compose.md", ""): DOCKER,
+    ("docs/platforms/gpu-box.md", ""): "needs root and systemd; `make deploy-check` checks the units",
+    ("docs/platforms/kubernetes.md", ""): CLUSTER,
+    ("docs/platforms/laptop.md", "python3 -m venv"): "the reader's environment is there, and has savs",
+    ("docs/platforms/laptop.md", ".venv/bin/pip install"): "needs a package registry",
+    ("docs/platforms/laptop.md", ".venv/bin/savs-submit open"): "needs a browser",
+    ("docs/platforms/skypilot.md", ""): "needs a cloud",
+    ("docs/platforms/slurm.md", ""): "needs Slurm; tests/deploy/test_slurm.py runs the two scripts",
     ("docs/python.md", ""): "tests/examples/test_examples.py runs the whole page, in one namespace",
 }
 
@@ -41,6 +52,8 @@ PREPARED: dict[str, Callable[[Path, Path], None]] = {
     "docs/api.md": folders.train_and_corpus,
     "docs/exports.md": folders.exports,
     "docs/formats.md": folders.formats,
+    "docs/operations.md": folders.rated,
+    "docs/platforms/laptop.md": folders.readme,
     "docs/pool.md": folders.pool,
     "docs/report.md": folders.report,
     "docs/tasks.md": folders.tasks,

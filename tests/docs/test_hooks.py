@@ -32,6 +32,15 @@ def test_a_link_out_of_docs_becomes_the_name_of_the_file() -> None:
     assert shown == expected
 
 
+def test_a_page_in_a_folder_keeps_its_links_to_pages_and_names_what_is_outside() -> None:
+    file = SimpleNamespace(abs_src_path=str(ROOT / "docs" / "how" / "page.md"), src_uri="how/page.md")
+    text = "[the model](../models.md#heads), [the rules](../../CONTRIBUTING.md)"
+
+    shown = hook("outside_links").on_page_markdown(text, SimpleNamespace(file=file))
+
+    assert shown == "[the model](../models.md#heads), the rules (`CONTRIBUTING.md`)"
+
+
 def test_a_link_to_a_file_that_does_not_exist_fails_the_build() -> None:
     with pytest.raises(PluginError, match=r"page\.md: link to \.\./nothing\.py"):
         hook("outside_links").on_page_markdown("[it](../nothing.py)", PAGE)
