@@ -20,7 +20,7 @@ from tests.drill.cluster import Cluster
 from tests.drill.numbers import SPEED, Numbers, read_numbers
 from tests.pool.servers import Pool
 
-SHARDS = 500
+SHARDS = 600
 BATCH_ROWS = 4  # as `Pool.submit` has it
 REMOVALS = 10  # of random workers, with the grace period
 WASTE = 1.15  # worker-seconds over those of the work, at most
