@@ -9,7 +9,13 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.exceptions import WorkerShutdown, WorkerTerminate
-from celery.signals import setup_logging, task_failure, worker_process_init, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    task_failure,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
 from celery.worker import state
 from redis.exceptions import RedisError
 
@@ -68,6 +74,11 @@ def make_app(
             note(settings, _sentence(error))
             shared.failed.set()
             os._exit(1)
+
+    @worker_process_shutdown.connect(weak=False)
+    def end_child(**_: Any) -> None:
+        for one in child:
+            one.end()
 
     @worker_shutting_down.connect(weak=False)
     def leave_between_batches(how: str, **_: Any) -> None:

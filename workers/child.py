@@ -38,6 +38,8 @@ from workers.settings import SOCKET_TIMEOUT, WorkerSettings
 if TYPE_CHECKING:
     from savs.model.model import Model
 
+LAST_WORD = 2.0  # seconds for Redis to answer a worker that ends
+
 log = logging.getLogger("savs.worker")
 
 Loader = Callable[[str], "Model"]
@@ -66,7 +68,7 @@ class Child:
         self._serve_metrics()
         self.model = self._load(load, settings.model) if settings.model else None
         self.cores = Cores(self.model) if self.model else None
-        self.beside = 1
+        self.beside, self.ended = 1, False
         self._say_alive()
         with suppress(RedisError):
             forget_failed_starts(broker, settings.queue, self.me.host, gpu_of_this_process())
@@ -102,7 +104,7 @@ class Child:
     def _show_life(self) -> None:
         """Reports to Redis, for as long as the process runs, that this worker serves the queue."""
         pause = threading.Event()
-        while True:
+        while not self.ended:
             pause.wait(WORKER_LIFE / 3)
             self._say_alive()
 
@@ -111,9 +113,18 @@ class Child:
             watch_for_work(self.worker, self.settings.exit_when_idle, self.shared.idle)
 
     def _say_alive(self) -> None:
+        if self.ended:
+            return
         with suppress(RedisError):  # reports again when Redis is back
             self.worker.broker.show_life(self.worker.queue, self.me)
             self.beside = self.worker.broker.models_on(self.me.host)
+
+    def end(self) -> None:
+        """Tells Redis that this worker has ended, so that nobody counts it as running for WORKER_LIFE."""
+        self.ended = True
+        broker = Broker(self.settings.broker_url, LAST_WORD, lasting=False)
+        with suppress(RedisError):
+            broker.end_life(self.settings.queue, self.me)
 
     def run(self, message: Message) -> None:
         """Makes one attempt at the unit of a message."""

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from jobs.ledger.ledger import Ledger
 from jobs.paths import resolve_address
-from jobs.queue.broker import Broker, ServingWorker, lanes, without_password
+from jobs.queue.broker import MORE_MEMORY, Broker, ServingWorker, lanes, without_password
 from jobs.queue.failed_starts import failed_starts, queues_with_failed_starts
 from jobs.queue.refusals import refused_jobs
 from jobs.records.message import CPU_QUEUE, gpu_queue
 from jobs.shards.allowed_roots import Roots
 from jobs.submit.submission import make_source
 from savs.errors import SavsError, StorageError
+
+NEARLY_FULL = 0.85  # of Redis's memory: SavsRedisMemory in deploy/monitoring/alerts.yml fires above it
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,14 @@ def _takes_writes(about: dict[str, Any]) -> Finding:
         reason = "Redis is a read-only replica, as in a failover; use the address of the primary"
         return Finding("writes", "wrong", reason)
     if most and used >= most:
-        reason = f"Redis's memory is full ({used:,} of {most:,} bytes); raise maxmemory"
+        reason = f"Redis's memory is full ({used:,} of {most:,} bytes); {MORE_MEMORY}"
         return Finding("writes", "wrong", reason)
+    if most and used > NEARLY_FULL * most:
+        reason = (
+            f"Redis's memory is nearly full ({used:,} of {most:,} bytes), and then it takes no writes; "
+            f"{MORE_MEMORY}"
+        )
+        return Finding("writes", "doubtful", reason)
     return Finding("writes", "good", "accepted")
 
 
@@ -134,17 +142,21 @@ def _workers(broker: Broker, workspace: str, model: str | None, addresses: list[
                 continue
             known = [one.workspace, *one.roots]
             roots = Roots.of(known)
-            # A cpu worker reads only the manifests that it plans, which are on S3.
-            for address in [a for a in addresses if queue != CPU_QUEUE or a.startswith("s3://")]:
+            for address in addresses:
                 if not roots.allow(resolve_address(address)):
-                    yield Finding(
-                        what,
-                        "wrong",
-                        f"{one.host}:{one.pid} may not read {address}; its roots: {', '.join(known)}",
-                    )
+                    yield _may_not_read(what, one, address, known, queue)
         for job_id, reasons in refused_jobs(broker, queue).items():
             for worker, reason in reasons.items():
                 yield Finding(what, "wrong", f"{worker} refuses {job_id}: {reason}")
+
+
+def _may_not_read(what: str, one: ServingWorker, address: str, roots: list[str], queue: str) -> Finding:
+    """A cpu worker plans manifests that are on S3. It reads others only for some jobs."""
+    rest = f"; its roots: {', '.join(roots)}"
+    if queue == CPU_QUEUE and not address.startswith("s3://"):
+        why = ", which it needs for `run` and --adapt, and for the pictures of a report"
+        return Finding(what, "doubtful", f"{one.host}:{one.pid} may not read {address}{why}{rest}")
+    return Finding(what, "wrong", f"{one.host}:{one.pid} may not read {address}{rest}")
 
 
 def _failed_starts_elsewhere(broker: Broker) -> Iterator[Finding]:

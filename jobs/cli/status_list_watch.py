@@ -30,7 +30,8 @@ STATUS_TIMEOUT = 2.0  # seconds for Redis to answer; the ledger has the rest
 def status(name: str, workspace: str | None, broker: str | None, as_json: bool) -> None:
     """Show the progress of the jobs of NAME.
 
-    With a broker, also why no worker runs a job, if that is known: none can start, or all refuse it.
+    With a broker, also why no worker runs a job, if that is known: none is running, none can start, or all
+    refuse it.
 
     Example: savs-submit status pets --workspace results
     """

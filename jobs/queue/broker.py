@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
 PUBLISH_BATCH = 500  # messages per round trip
+MORE_MEMORY = "raise maxmemory, or remove what other programs keep in it"
 WORKER_LIFE = 30  # seconds without a report after which a worker counts as gone
 
 
@@ -101,9 +102,7 @@ class Broker:
                         content_encoding="utf-8",
                     )
         except (OperationalError, RedisError, OSError) as error:
-            raise BrokerError(
-                f"{without_password(self.url)} does not answer ({error}); submitting again is safe"
-            ) from error
+            raise BrokerError(f"{why_unusable(self.url, error)}; submitting again is safe") from error
 
     @contextmanager
     def _producer(self) -> "Iterator[Producer]":
@@ -117,6 +116,10 @@ class Broker:
     def show_life(self, queue: str, worker: ServingWorker) -> None:
         """Records that `worker` serves `queue`; the record expires after WORKER_LIFE seconds."""
         self.redis.set(f"savs:worker:{queue}:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_LIFE)
+
+    def end_life(self, queue: str, worker: ServingWorker) -> None:
+        """Records that `worker` has ended."""
+        self.redis.delete(f"savs:worker:{queue}:{worker.name}")
 
     def serving(self, queue: str) -> "Iterator[ServingWorker]":
         """The workers that serve `queue` now, according to their last reports. Other values of such a key are
@@ -215,6 +218,13 @@ def publishing_app(url: str, timeout: float) -> "Celery":
         broker_connection_max_retries=0,
     )
     return app
+
+
+def why_unusable(url: str, error: Exception) -> str:
+    """Why a broker could not be used, in one sentence without its password."""
+    if "OOM command not allowed" in str(error):
+        return f"{without_password(url)} takes no writes, because its memory is full; {MORE_MEMORY}"
+    return f"{without_password(url)} does not answer ({error})"
 
 
 def without_password(url: str) -> str:

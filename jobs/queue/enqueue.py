@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from jobs.ledger.ledger import Ledger
-from jobs.queue.broker import Broker, without_password
+from jobs.queue.broker import Broker, why_unusable
 from jobs.queue.publisher import ask_to_plan, ask_to_reduce, shard_message
 from jobs.records.job import Job
 from jobs.records.message import CPU_QUEUE, RunShard, gpu_queue
@@ -34,9 +34,7 @@ def enqueue_due(ledger: Ledger, broker: Broker, jobs: list[Job]) -> dict[str, in
             elif is_due(ledger, job):
                 counts[job.job_id] = enqueue_job(ledger, broker, job)
     except RedisError as error:
-        raise BrokerError(
-            f"{without_password(broker.url)} does not answer ({error}); submitting again is safe"
-        ) from error
+        raise BrokerError(f"{why_unusable(broker.url, error)}; submitting again is safe") from error
     return counts
 
 

@@ -10,6 +10,7 @@ import yaml
 from tests.deploy.known import metrics
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
 
 
@@ -37,10 +38,20 @@ def test_every_metric_of_the_dashboard_exists_and_every_metric_is_shown(told: se
     assert told - shown - {"savs_outstanding_shards"} == {n for n in told if n.startswith("process_")}
 
 
-def test_every_alert_has_a_runbook_entry() -> None:
-    page = (MONITORING.parents[1] / "docs" / "operations.md").read_text()
+def test_every_alert_has_a_runbook_entry_that_was_tried() -> None:
+    """Commands, each followed by its output; tests/docs runs them."""
+    entries = re.split(r"^## (Savs\w+)$", RUNBOOK.read_text(), flags=re.M)
+    texts = dict(zip(entries[1::2], entries[2::2], strict=True))
 
-    assert set(re.findall(r"^\| (Savs\w+) \|", page, re.M)) == {rule["alert"] for rule in RULES}
+    assert list(texts) == [rule["alert"] for rule in RULES]
+    for alert, text in texts.items():
+        assert re.search(r"^```sh\n.*?^```\n+```text\n", text, re.M | re.S), alert
+
+
+def test_every_alert_links_to_its_runbook_entry() -> None:
+
+    for rule in RULES:
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_every_alert_is_played_by_a_rule_test() -> None:

@@ -56,6 +56,7 @@ PREPARED: dict[str, Callable[[Path, Path], None]] = {
     "docs/platforms/laptop.md": folders.readme,
     "docs/pool.md": folders.pool,
     "docs/report.md": folders.report,
+    "docs/runbook.md": folders.pool,
     "docs/tasks.md": folders.tasks,
     "docs/zero-shot.md": folders.exports,
 }

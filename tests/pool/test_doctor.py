@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,16 @@ def test_a_worker_with_another_workspace_is_wrong(redis_server: RedisServer, wor
     assert found["cpu worker"] == ("wrong", "gpu-7:42 has another workspace: s3://corpus/other")
 
 
+def test_a_worker_that_was_stopped_is_not_counted_as_running(pool: Pool) -> None:
+    worker = pool.start("gpu")
+    wait_until(lambda: pool.broker.workers(pool.queue) == 1, "the worker shows life")
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(timeout=20) == 0
+    assert pool.broker.workers(pool.queue) == 0
+
+
 def test_data_outside_a_workers_roots_is_wrong(
     redis_server: RedisServer, workspace: Path, data: str, tmp_path: Path
 ) -> None:
@@ -178,7 +189,8 @@ def test_data_outside_a_workers_roots_is_wrong(
     state, text = found[f"worker for {MODEL}"]
     assert state == "wrong"
     assert text == f"gpu-7:42 may not read {data}; its roots: {workspace}, /elsewhere"
-    assert found["cpu worker"][0] == "good", "it reads no local manifest"
+    assert found["cpu worker"][0] == "doubtful", "it reads a local manifest for some jobs"
+    assert f"gpu-7:42 may not read {data}, which it needs for `run` and --adapt" in found["cpu worker"][1]
     serve(redis_server, gpu_queue(MODEL), str(workspace), str(tmp_path / "data"))
     assert findings(*where)[0] == 0
 
@@ -230,3 +242,18 @@ def test_a_redis_that_takes_no_writes_is_named(
 
     assert code == 1
     assert found["writes"][0] == "wrong" and said in found["writes"][1]
+
+
+@pytest.mark.parametrize(("used", "state"), [(0.8, "good"), (0.92, "doubtful")])
+def test_a_redis_that_will_soon_take_no_writes_is_doubtful(
+    redis_server: RedisServer, workspace: Path, used: float, state: str
+) -> None:
+    # given so much in Redis that its own few buffers do not count
+    redis = Redis.from_url(redis_server.url)
+    redis.set("pages", "x" * 20_000_000)
+    redis.config_set("maxmemory", int(redis.info()["used_memory"] / used))
+
+    _, found = findings("--workspace", workspace, "--broker", redis_server.url)
+
+    assert found["writes"][0] == state
+    assert ("is nearly full" in found["writes"][1]) == (state == "doubtful")

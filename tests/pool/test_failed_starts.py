@@ -204,6 +204,24 @@ def test_watch_and_status_say_that_the_only_workers_refuse_a_job(
     assert said in " ".join(savs_submit(pool, "status", "pets").stdout.split())
 
 
+def test_status_says_which_kind_of_worker_a_job_has_none_of(pool: Pool) -> None:
+    # given a job whose shards nobody runs
+    [extract, _] = pool.submit(rows=4, shard_size=4)
+    assert why_it_waits(pool.ledger, pool.broker, extract) == (
+        f"no worker is running for model {MODEL}; start one: savs-worker gpu --model {MODEL}"
+    )
+    where = f"--workspace {pool.address} --broker {pool.redis.url}"
+    assert f"start one: savs-worker gpu --model {MODEL} {where}" in savs_submit(pool, "status", "pets").stdout
+
+    # and then a worker that has run them, and a job that nobody reduces
+    pool.start("gpu")
+    wait_until(lambda: len(pool.ledger.committed(extract.job_id)) == 2, "the examples were read")
+    wait_until(lambda: pool.broker.board(CPU_QUEUE).left(extract.job_id), "its reduction is on the board")
+    assert why_it_waits(pool.ledger, pool.broker, extract) == (
+        "no cpu worker is running; start one: savs-worker cpu"
+    )
+
+
 def test_the_status_of_a_pool_without_redis_is_still_shown(pool: Pool) -> None:
     pool.submit(rows=4, shard_size=4)
     pool.redis.kill()

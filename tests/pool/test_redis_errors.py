@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from jobs.ledger.results import result_rows
+from savs.errors import BrokerError
 from tests.pool.servers import Pool, RedisServer, wait_until
 
 TROUBLES = {
@@ -39,3 +40,13 @@ def test_workers_wait_until_redis_takes_writes_again(
     assert all(one.poll() is None for one in pool.workers)
     found = [json.loads(line)["index"] for line in result_rows(pool.ledger, classify.job_id)]
     assert found == list(range(200))
+
+
+def test_a_redis_whose_memory_is_full_is_not_called_silent(pool: Pool, redis_server: RedisServer) -> None:
+    Redis.from_url(redis_server.url).config_set("maxmemory", 1)
+
+    with pytest.raises(BrokerError) as raised:
+        pool.submit(rows=4, shard_size=4)
+
+    assert "takes no writes, because its memory is full; raise maxmemory" in str(raised.value)
+    assert "does not answer" not in str(raised.value)
