@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     import torch
 
 
+class Turns:
+    """A lock that a thread may take again. A deep copy is a lock of its own, since a model may be copied."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def __reduce__(self) -> tuple[type["Turns"], tuple[()]]:
+        return type(self), ()
+
+
 @dataclass(frozen=True)
 class Model:
     """A loaded model, ready for `extract`.
@@ -42,7 +58,7 @@ class Model:
     context: int
     sampling: FrameSampling
     shares: bool = False
-    preparing: Any = field(default_factory=RLock, repr=False, compare=False)
+    preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return (

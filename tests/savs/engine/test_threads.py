@@ -1,5 +1,6 @@
 """One model in several threads, as notebooks and web servers use it."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_threads_that_share_a_model_get_their_own_vectors(qwen2: savs.Model, tmp
     for one, expected in zip(found, alone * ROUNDS, strict=True):
         assert not one.errors
         np.testing.assert_allclose(one.vectors.values, expected, atol=1e-4)
+
+
+def test_a_deep_copy_of_a_model_reads_the_same_vectors(qwen2: savs.Model, tmp_path: Path) -> None:
+    noise(28, 28, 0).save(tmp_path / "one.png")
+    items = [{"image": str(tmp_path / "one.png"), "question": "What is it?"}]
+
+    copied = copy.deepcopy(qwen2)
+
+    assert copied.network is not qwen2.network
+    found, expected = (savs.extract(model, items).vectors.values for model in (copied, qwen2))
+    np.testing.assert_array_equal(found, expected)
