@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SUBMITTER_TIMEOUT = 5.0  # seconds without an answer before a command gives up
 PUBLISH_BATCH = 500  # messages per round trip
 MORE_MEMORY = "raise maxmemory, or remove what other programs keep in it"
+GIVEN_UP = "savs:givenup"  # how many shards sweeps have given up
 WORKER_LIFE = 30  # seconds without a report after which a worker counts as gone
 
 
@@ -120,6 +121,10 @@ class Broker:
     def end_life(self, queue: str, worker: ServingWorker) -> None:
         """Records that `worker` has ended."""
         self.redis.delete(f"savs:worker:{queue}:{worker.name}")
+
+    def count_given_up(self) -> None:
+        """Counts a shard that a sweep gives up: it has no metrics of its own."""
+        self.redis.incr(GIVEN_UP)
 
     def serving(self, queue: str) -> "Iterator[ServingWorker]":
         """The workers that serve `queue` now, according to their last reports. Other values of such a key are

@@ -7,8 +7,9 @@ The sweep handles only jobs that were handed to a pool (`Ledger.active`).
 
 import logging
 from collections import defaultdict
+from contextlib import suppress
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from jobs.ledger.ledger import Ledger
 from jobs.queue.board import BoardEntry
@@ -128,6 +129,8 @@ def _give_up(ledger: Ledger, broker: Broker, queue: str, job: Job, entry: BoardE
         return
     give_up(ledger, job, planned.shard(number), reason)
     finish_shard(ledger, broker, queue, job, planned.shard(number))
+    with suppress(RedisError):  # only for an alert
+        broker.count_given_up()
 
 
 def _is_lost(entry: BoardEntry, now: float, oldest: float | None, no_life: float, no_message: float) -> bool:

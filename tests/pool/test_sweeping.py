@@ -1,5 +1,6 @@
 """The sweep goes on beside what is unreadable, and leaves nothing on the board that nobody will finish."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from jobs.run.advance import attempt_to_advance
 from jobs.run.sweep import sweep
 from tests.jobs.ledgers import classify_job, plan_of, row, summary_of, write_outcome
 from tests.pool.servers import Pool, cpu_worker, wait_until
+from workers.monitoring.pool_metrics import PoolState
 
 TIMES = Timeouts(no_life=0.2)
 QUEUE = "savs.gpu.demo"
@@ -96,3 +98,22 @@ def test_an_active_mark_without_a_job_does_no_harm(pool: Pool) -> None:
     sweep(pool.ledger, pool.broker, TIMES)
 
     assert {(e.job_id, e.epoch) for e in pool.broker.board(QUEUE).entries()} == {(job.job_id, 2)}
+
+
+def test_a_shard_that_the_sweep_gives_up_is_counted_for_prometheus(pool: Pool) -> None:
+    job = job_of(pool, "cats")
+    assert given_up(pool) == 0
+
+    # a process was killed with it, for the last time
+    pool.broker.board(QUEUE).claim(job.job_id, "0", 1)
+    pass_the_limit(pool)
+    sweep(pool.ledger, pool.broker, replace(TIMES, attempts=1))
+
+    outcome = pool.ledger.outcome(job.job_id, 0)
+    assert outcome is not None and "no heartbeat" in (outcome.reason or "")
+    assert given_up(pool) == 1
+
+
+def given_up(pool: Pool) -> float:
+    told = {one.name: one for one in PoolState(pool.broker.redis).collect()}
+    return float(told["savs_pool_given_up_shards"].samples[0].value)

@@ -51,6 +51,7 @@ class Metrics:
             registry=self.registry,
         )
         self.shards = Counter("savs_shards", "Attempts at shards.", ["outcome"], registry=self.registry)
+        self.shards.labels("given up")  # 0: Prometheus sees no increase of a series that begins with 1
         self.load_seconds = Gauge(
             "savs_model_load_seconds", "Seconds to load the model.", ["model"], registry=self.registry
         )

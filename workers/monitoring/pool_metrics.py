@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
+
+from jobs.queue.broker import GIVEN_UP
 
 BOARDS, WORKERS, UNSTARTED = "savs:outstanding:", "savs:worker:", "savs:unstarted:"
 MOST_QUEUES = 1000  # that are told, by name: whoever can write to Redis can invent queues
 
 
 class PoolState(Collector):
-    """Outstanding units, live workers and failed starts of each queue, and Redis's memory, read from Redis at
-    each scrape. What Redis does not answer is left out."""
+    """Outstanding units, live workers and failed starts of each queue, shards that sweeps gave up, and the
+    memory of Redis, read from it at each scrape. What Redis does not answer is left out."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -32,6 +34,7 @@ class PoolState(Collector):
         memory = GaugeMetricFamily(
             "savs_redis_memory_bytes", "Memory of Redis: used, and its limit (max).", labels=["of"]
         )
+        given_up = CounterMetricFamily("savs_pool_given_up_shards", "Shards that a sweep gave up.")
         with suppress(RedisError):
             alive, outstanding, unstarted = self._workers(), self._lengths(BOARDS), self._lengths(UNSTARTED)
             for queue in sorted(alive.keys() | outstanding.keys() | unstarted.keys())[:MOST_QUEUES]:
@@ -41,7 +44,9 @@ class PoolState(Collector):
             found = self.redis.info("memory")
             memory.add_metric(["used"], found["used_memory"])
             memory.add_metric(["max"], found["maxmemory"])
-        yield from (boards, workers, failed, memory)
+            count = self.redis.get(GIVEN_UP) or b"0"
+            given_up.add_metric([], int(count) if count.isdigit() else 0)
+        yield from (boards, workers, failed, memory, given_up)
 
     def _lengths(self, start: str) -> Counter[str]:
         """Return how many fields the hashes whose keys begin so have, by the rest of their keys."""
