@@ -48,6 +48,17 @@ def test_every_alert_has_a_runbook_entry_that_was_tried() -> None:
         assert re.search(r"^```sh\n.*?^```\n+```text\n", text, re.M | re.S), alert
 
 
+def test_whoever_scrapes_gives_workers_the_job_that_the_alert_asks_for() -> None:
+    [down] = [rule["expr"] for rule in RULES if rule["alert"] == "SavsWorkerDown"]
+    monitor = yaml.safe_load((MONITORING / "podmonitor.yaml").read_text())
+    label = monitor["spec"]["jobLabel"]  # else the operator calls it NAMESPACE/NAME
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+
+    assert down == 'up{job="savs"} == 0'
+    assert monitor["spec"]["selector"]["matchLabels"][label] == "savs"
+    assert config["scrape_configs"][0]["job_name"] == "savs"
+
+
 def test_every_alert_links_to_its_runbook_entry() -> None:
 
     for rule in RULES:
