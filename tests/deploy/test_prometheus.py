@@ -40,7 +40,7 @@ def test_prometheus_scrapes_a_worker_and_evaluates_the_alerts(pool: Pool, tmp_pa
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
     config["rule_files"] = [str(MONITORING / "alerts.yml")]
-    [scrape] = config["scrape_configs"]
+    [scrape] = config["scrape_configs"] = config["scrape_configs"][:1]
     del scrape["dns_sd_configs"], scrape["file_sd_configs"]
     scrape["static_configs"] = [{"targets": [f"127.0.0.1:{worker}"]}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
