@@ -68,7 +68,7 @@ class Child:
         self._serve_metrics()
         self.model = self._load(load, settings.model) if settings.model else None
         self.cores = Cores(self.model) if self.model else None
-        self.beside, self.ended = 1, False
+        self.beside, self.ended, self.speaking = 1, False, threading.Lock()
         self._say_alive()
         with suppress(RedisError):
             forget_failed_starts(broker, settings.queue, self.me.host, gpu_of_this_process())
@@ -113,15 +113,18 @@ class Child:
             watch_for_work(self.worker, self.settings.exit_when_idle, self.shared.idle)
 
     def _say_alive(self) -> None:
-        if self.ended:
-            return
         with suppress(RedisError):  # reports again when Redis is back
-            self.worker.broker.show_life(self.worker.queue, self.me)
+            with self.speaking:
+                if self.ended:
+                    return
+                self.worker.broker.show_life(self.worker.queue, self.me)
             self.beside = self.worker.broker.models_on(self.me.host)
 
     def end(self) -> None:
         """Tells Redis that this worker has ended, so that nobody counts it as running for WORKER_LIFE."""
         self.ended = True
+        if not self.speaking.acquire(timeout=LAST_WORD):  # a report under way would outlive this one
+            return
         broker = Broker(self.settings.broker_url, LAST_WORD, lasting=False)
         with suppress(RedisError):
             broker.end_life(self.settings.queue, self.me)
