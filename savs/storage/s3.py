@@ -94,7 +94,7 @@ class S3Store:
         try:  # in several parts if it is large; they are given up if `blocks` raises
             self.client.upload_fileobj(stream, self.bucket, self._key(key))
         except _BlocksFailed as error:
-            raise error.reason from None
+            raise error.reason from error.reason.__cause__
         except (Boto3Error, ClientError, BotoCoreError) as error:
             raise self._failed(key, error) from error
 

@@ -58,6 +58,19 @@ def test_blocks_that_break_off_leave_what_was_there(store: Store, error: type[Ba
     assert store.read("a") == b"before" and list(store.list("")) == ["a"]
 
 
+def test_an_error_among_blocks_keeps_its_cause(store: Store) -> None:
+    cause = OSError("the disk")
+
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise StorageError("no more") from cause
+
+    with pytest.raises(StorageError) as found:
+        store.write_blocks("a", broken())
+
+    assert found.value.__cause__ is cause
+
+
 def test_an_object_may_be_empty(store: Store) -> None:
     store.write("empty", b"")
     assert store.read("empty") == b""
