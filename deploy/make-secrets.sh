@@ -50,4 +50,5 @@ openssl x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -days 825 -out redis.cr
 )
 rm ca.key redis.csr # nobody can issue another certificate; to renew, make all anew
 chmod 444 ./*
+chmod u+w s3.env # for the keys of a bucket of your own
 mv "$new" "$folder"
