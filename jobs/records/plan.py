@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from jobs.records.record import SCHEMA, Record
-from savs.errors import LedgerError, why_invalid
+from savs.errors import LedgerError, NewerLedger, why_invalid
 
 RowKind = Literal["image", "video", "text"]
 
@@ -80,9 +80,12 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "Plan":
-        """Parse a plan. Raises LedgerError, which names `where`, if it is not usable."""
+        """Parse a plan. Raises LedgerError, which names `where`, if it is not usable: NewerLedger if it has a
+        later schema version."""
         try:
             found = json.loads(data)
+            if found["schema_version"] > SCHEMA:
+                raise NewerLedger(f"{where} was written by a newer savs; upgrade this one")
             if found["schema_version"] != SCHEMA:
                 raise ValueError(f"its schema is {found['schema_version']}, but this savs reads {SCHEMA}")
             plan = cls(
