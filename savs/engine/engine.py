@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from savs.data.media import Digest
 from savs.engine.batches import Batch, build, tokens_of
 from savs.engine.forward import read_vectors
-from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, pack, rows_of
+from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, held_by, pack, rows_of
 from savs.engine.windows import Window
 from savs.errors import ItemError, UnusablePrompt, UnusableVectors
 from savs.model.model import Model
@@ -126,7 +126,8 @@ class Engine:
             return
         if isinstance(refused, torch.OutOfMemoryError):
             torch.cuda.empty_cache()
-            self.budget, self.shrunk = self.budget.half(), True
+            # Batches that were packed before the budget shrank are refused as well, and say nothing new.
+            self.budget, self.shrunk = self.budget.at_most(held_by(batch.rows).half()), True
         if len(batch.numbers) == 1:
             if isinstance(refused, torch.OutOfMemoryError):
                 raise refused
