@@ -104,7 +104,7 @@ class Engine:
         with self.timings.stage("preprocess"):
             batches, errors = build(self.model, rows)
             if self.model.device.type == "cuda":
-                batches = [replace(batch, inputs=_pinned(batch.inputs)) for batch in batches]
+                batches = [_pinned(batch) for batch in batches]
         return batches, errors
 
     def _forward(self, batch: Batch) -> Iterator[BatchResult]:
@@ -197,10 +197,12 @@ def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | 
     return copy, event
 
 
-def _pinned(inputs: dict[str, object]) -> dict[str, object]:
+def _pinned(batch: Batch) -> Batch:
+    """Return the batch in memory from which a GPU copies without waiting."""
     import torch
 
-    return {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
+    inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()}
+    return replace(batch, inputs=inputs, branches=batch.branches and batch.branches.pinned())
 
 
 def _halves(rows: Sequence[PackedRow]) -> list[list[PackedRow]]:
