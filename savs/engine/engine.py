@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from savs.data.media import Digest
 from savs.engine.batches import Batch, build, tokens_of
 from savs.engine.forward import read_vectors
-from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, pack, rows_of
+from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, held_by, pack, rows_of
 from savs.engine.windows import Window
 from savs.errors import ItemError, UnusablePrompt, UnusableVectors
 from savs.model.model import Model
@@ -104,7 +104,7 @@ class Engine:
         with self.timings.stage("preprocess"):
             batches, errors = build(self.model, rows)
             if self.model.device.type == "cuda":
-                batches = [replace(batch, inputs=_pinned(batch.inputs)) for batch in batches]
+                batches = [_pinned(batch) for batch in batches]
         return batches, errors
 
     def _forward(self, batch: Batch) -> Iterator[BatchResult]:
@@ -126,7 +126,8 @@ class Engine:
             return
         if isinstance(refused, torch.OutOfMemoryError):
             torch.cuda.empty_cache()
-            self.budget, self.shrunk = self.budget.half(), True
+            # Batches that were packed before the budget shrank are refused as well, and say nothing new.
+            self.budget, self.shrunk = self.budget.at_most(held_by(batch.rows).half()), True
         if len(batch.numbers) == 1:
             if isinstance(refused, torch.OutOfMemoryError):
                 raise refused
@@ -196,10 +197,12 @@ def _fetched(values: "torch.Tensor") -> "tuple[torch.Tensor, torch.cuda.Event | 
     return copy, event
 
 
-def _pinned(inputs: dict[str, object]) -> dict[str, object]:
+def _pinned(batch: Batch) -> Batch:
+    """Return the batch in memory from which a GPU copies without waiting."""
     import torch
 
-    return {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
+    inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()}
+    return replace(batch, inputs=inputs, branches=batch.branches and batch.branches.pinned())
 
 
 def _halves(rows: Sequence[PackedRow]) -> list[list[PackedRow]]:

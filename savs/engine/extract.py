@@ -170,8 +170,8 @@ def stream(
     read    computes the values from head vectors float32 [n, width] on the model's device; by default
             the vectors themselves. A request whose vectors contain NaN or infinity fails
     hashed  which media get a sha256 in their digests, which are in the first result of a window
-    budget  limit of one forward pass; by default the one for the device. Halved for the rest of the
-            run if memory does not suffice
+    budget  limit of one forward pass; by default the one for the device. If memory does not suffice, half
+            of what the refused batch held, for the rest of the run
     """
     with _preparing(model) as preparing:
         engine = Engine(model, timings, layers, read, budget or default_budget(model), preparing)

@@ -36,7 +36,8 @@ def read_heads(model: Model, batch: Processed) -> "np.ndarray":
     last = torch.tensor(batch.lengths) - 1
     with torch.inference_mode():
         inputs = onto_device(model, batch.inputs)
-        read = _forward(model, inputs, torch.arange(len(last)), last, model.projections)
+        places = _Places(torch.arange(len(last)), last, model.device)
+        read = _forward(model, inputs, places, model.projections)
     return torch.cat([r.to("cpu", torch.float32) for r in read], dim=1).numpy()
 
 
@@ -58,13 +59,35 @@ def read_vectors(
         branches = batch.branches.to(model.device) if batch.branches is not None else None
         if branches is not None:
             inputs["attention_mask"] = branches.as_mask(model.device)
+        places = _Places(torch.tensor(batch.lines), torch.tensor(batch.ends), model.device)
         marks.end("copy")
-        lines, ends = torch.tensor(batch.lines), torch.tensor(batch.ends)
         with branching(branches):
-            read = _forward(model, inputs, lines, ends, wanted, marks)
+            read = _forward(model, inputs, places, wanted, marks)
         vectors = torch.cat([r.to(model.device, torch.float32) for r in read], dim=1)
         marks.end("language")
         return vectors
+
+
+class _Places:
+    """Which tokens of a batch are read, on each device that has layers.
+
+    lines  int64 [n], the row of each
+    ends   int64 [n], its place there
+    """
+
+    def __init__(self, lines: "torch.Tensor", ends: "torch.Tensor", device: "torch.device") -> None:
+        if device.type == "cuda":  # a copy from other memory makes the device wait for it, and for all before
+            lines, ends = lines.pin_memory(), ends.pin_memory()
+        self.here = lines, ends
+        self.moved: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.on(device)
+
+    def on(self, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return both on a device, to which they are copied once."""
+        if device not in self.moved:
+            lines, ends = self.here
+            self.moved[device] = lines.to(device, non_blocking=True), ends.to(device, non_blocking=True)
+        return self.moved[device]
 
 
 class _Enough(Exception):
@@ -74,13 +97,12 @@ class _Enough(Exception):
 def _forward(
     model: Model,
     inputs: dict[str, Any],
-    lines: "torch.Tensor",
-    ends: "torch.Tensor",
+    places: _Places,
     wanted: Sequence[HeadProjection],
     marks: Marks | None = None,
 ) -> "list[torch.Tensor]":
-    """Return the input [n, width] of each projection in `wanted`, at the tokens `ends` [n] of the rows
-    `lines` [n]. The pass ends after the last of these projections. Other threads may use the model too."""
+    """Return the input [n, width] of each projection in `wanted` at `places`. The pass ends after the last
+    of these projections. Other threads may use the model too."""
     rows, thread = inputs["input_ids"].shape[0], get_ident()
     read: list[torch.Tensor | None] = [None] * len(wanted)
 
@@ -91,7 +113,7 @@ def _forward(
             hidden = arguments[0]
             _check_width(model, wanted[number].heads, hidden.shape[-1])
             hidden = hidden.reshape(rows, -1, hidden.shape[-1])
-            read[number] = hidden[lines.to(hidden.device), ends.to(hidden.device)]
+            read[number] = hidden[places.on(hidden.device)]
             if all(one is not None for one in read):
                 raise _Enough
 

@@ -35,6 +35,10 @@ class Budget:
     def half(self) -> "Budget":
         return Budget(max(1, self.tokens // 2), max(1, self.pixels // 2))
 
+    def at_most(self, other: "Budget") -> "Budget":
+        """The smaller of both limits."""
+        return Budget(min(self.tokens, other.tokens), min(self.pixels, other.pixels))
+
 
 CPU_BUDGET = Budget(tokens=4096, pixels=8_000_000)
 GPU_BUDGET = Budget(tokens=32_768, pixels=64_000_000)
@@ -55,6 +59,11 @@ class PackedRow:
     @property
     def pixels(self) -> int:
         return sum(pixels(one) for one in self.media)
+
+
+def held_by(rows: Sequence[PackedRow]) -> Budget:
+    """The smallest budget in which the rows are one batch, by their estimates."""
+    return Budget(len(rows) * max(row.tokens for row in rows), sum(row.pixels for row in rows))
 
 
 TokensOf = Callable[["Image | Video"], int]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,8 +61,21 @@ class Branches:
         return replace(self, lines=self.lines[ends], places=self.places[ends], mask=self.mask[ends])
 
     def to(self, device: "torch.device") -> "Branches":
+        """The same on a device; this object if it is there."""
+        if self.lines.device == device:
+            return self
         parts = (self.lines, self.places, self.used, self.mask)
         return Branches(self.beginning, *(part.to(device, non_blocking=True) for part in parts))
+
+    def pinned(self) -> "Branches":
+        """The same in memory from which a GPU copies without waiting."""
+        parts = (self.lines, self.places, self.used, self.mask)
+        return Branches(self.beginning, *(part.pin_memory() for part in parts))
+
+    @cached_property
+    def targets(self) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Row and position of each token of an end, int64 [tokens of all ends]; the same in all layers."""
+        return self.lines[self.used // self.places.shape[1]], self.places.flatten()[self.used]
 
     def as_mask(self, device: "torch.device") -> "torch.Tensor":
         """The placeholder mask that a network passes on to `attend`: bool of the shape MARK."""
@@ -117,8 +131,7 @@ def attend(
     first = (tensor[:, :, :begin] for tensor in (query, key, value))
     out[:, :begin] = plain(module, *first, None, scaling=scaling, is_causal=True)[0]
     ends = _of_ends(query, key, value, branches, scaling)
-    lines = branches.lines[branches.used // branches.places.shape[1]]
-    out[lines, branches.places.flatten()[branches.used]] = ends[branches.used]
+    out[branches.targets] = ends[branches.used]
     return out, None
 
 

@@ -8,11 +8,14 @@ computes all chunks, with PyTorch's own variable-length attention. The attention
 
 import inspect
 import itertools
-from contextlib import suppress
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger("savs.attention")
+TOLD = set[int]()  # widths of heads of which the log says that they are slower
 
 # The name makes transformers pass all chunks at once, with their borders (it searches for "flash").
 NAME = "savs_flash_chunks"
@@ -51,13 +54,8 @@ def attend(
     import torch
 
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        from torch.nn.attention.varlen import varlen_attn
-
-        q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-        borders, longest = cu_seq_lens_q.to(torch.int32), int(max_length_q)
-        with suppress(RuntimeError, ValueError):  # a GPU or a head width that it does not support
-            joined = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scaling)
-            assert isinstance(joined, torch.Tensor)
+        joined = _joined(query, key, value, cu_seq_lens_q, max_length_q, scaling)
+        if joined is not None:
             return joined[None], None
     ends = cu_seq_lens_q.tolist()
     lengths = [end - start for start, end in itertools.pairwise(ends)]
@@ -71,6 +69,33 @@ def attend(
         q, k, v = (tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value))
         out[places] = _attention(q, k, v, scaling)
     return out[None], None
+
+
+def _joined(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    borders: "torch.Tensor",
+    longest: int,
+    scaling: float | None,
+) -> "torch.Tensor | None":
+    """[n, heads, width], all chunks in one call; None if the GPU or the head width is not supported."""
+    import torch
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    borders = borders.to(torch.int32)
+    try:
+        joined = varlen_attn(q, k, v, borders, borders, int(longest), int(longest), scale=scaling)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        if query.shape[-1] not in TOLD:
+            TOLD.add(query.shape[-1])
+            log.warning("vision attention runs chunk length by chunk length, which is slower: %s", error)
+        return None
+    assert isinstance(joined, torch.Tensor)
+    return joined
 
 
 def _alike(tensor: "torch.Tensor", length: int) -> "torch.Tensor":

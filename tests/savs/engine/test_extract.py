@@ -18,6 +18,7 @@ from savs.engine.packing import Budget, PackedRow
 from savs.engine.windows import Request
 from savs.errors import UnusablePrompt
 from savs.timings import Timings
+from tests.savs.data.drawing import noise
 
 
 @pytest.fixture
@@ -55,6 +56,23 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_and_so_are_all_after_it
     assert found.samples == calm.samples and not found.errors
     assert np.allclose(found.vectors.values, calm.vectors.values, atol=1e-3)
     assert max(seen[1:]) <= 8 and seen[-1] <= 3
+
+
+def test_batches_that_were_packed_before_the_budget_shrank_do_not_shrink_it_further(
+    model: savs.Model, tmp_path: Path
+) -> None:
+    # given batches of 32 rows, of which only 10 fit
+    items = []
+    for seed in range(96):
+        noise(56, 56, seed).save(tmp_path / f"{seed}.png")
+        items.append({"image": str(tmp_path / f"{seed}.png"), "question": "What is it?"})
+    seen = refusing(model, torch.OutOfMemoryError("no memory"), 10)
+
+    found = savs.extract(model, items, budget=Budget(10**9, 32 * 56 * 56))
+
+    assert not found.errors and len(found.samples) == 96
+    assert seen[:2] == [32, 16] and seen.count(16) >= 2  # both halves are refused
+    assert min(seen) == 8
 
 
 def test_a_single_item_that_does_not_fit_into_memory_is_no_fault_of_the_item(

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import savs
-from savs.engine.forward import _forward
+from savs.engine.batches import Batch
+from savs.engine.forward import read_vectors
 from savs.engine.packing import PackedRow
 from savs.engine.sharing import join
 from savs.engine.sharing_trial import sharing_is_exact
@@ -153,15 +154,14 @@ def test_nothing_above_the_last_layer_that_is_read_is_run(qwen2_5: savs.Model) -
         for part in (layer, layer.self_attn.o_proj)
     ]
     ids = qwen2_5.processor.tokenizer("Is it red?", return_tensors="pt")["input_ids"]
-    wanted = [qwen2_5.projections[1], qwen2_5.projections[3]]
+    layout = qwen2_5.layout.only({1, 3})
     try:
-        with torch.inference_mode():
-            read = _forward(qwen2_5, {"input_ids": ids}, torch.tensor([0]), torch.tensor([2]), wanted)
+        read = read_vectors(qwen2_5, Batch({"input_ids": ids}, (), (0,), (0,), (2,)), {1, 3})
     finally:
         for hook in hooks:
             hook.remove()
 
-    assert len(read) == 2
+    assert read.shape == (1, layout.width)
     assert sorted(set(ran)) == [0, 1, 2]  # layer 3 was begun and ended at its projection
 
 

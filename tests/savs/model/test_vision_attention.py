@@ -1,12 +1,13 @@
 """Attention in chunks is attention, chunk by chunk."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from savs.model.vision_attention import NAME, attend, attend_in_chunks
+from savs.model.vision_attention import NAME, _joined, attend, attend_in_chunks
 
 
 @pytest.mark.parametrize("lengths", [[5, 5, 5, 5], [7], [3, 8, 3, 1, 8, 2]])
@@ -32,3 +33,29 @@ def test_a_tower_that_takes_chunks_uses_it_and_the_language_model_does_not(qwen2
     assert attend_in_chunks(network) == len(network.model.visual.blocks)
     assert network.model.visual.config._attn_implementation == NAME
     assert network.config.get_text_config()._attn_implementation == "sdpa"
+
+
+def call_of_a_gpu(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Callable[[], object]:
+    """The call that handles all chunks at once, on a GPU that answers with `error`."""
+
+    def refused(*_: object, **__: object) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", refused)
+    monkeypatch.setattr("savs.model.vision_attention.TOLD", set())
+    states = torch.zeros(1, 2, 6, 8)
+    return lambda: _joined(states, states, states, torch.tensor([0, 4, 6]), 4, None)
+
+
+def test_a_gpu_without_one_call_for_all_chunks_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = call_of_a_gpu(monkeypatch, RuntimeError("head widths up to 256"))
+
+    assert call() is None and call() is None
+    assert [record.message.partition(": ")[2] for record in caplog.records] == ["head widths up to 256"]
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_gpu_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        call_of_a_gpu(monkeypatch, torch.OutOfMemoryError("no memory"))()
