@@ -39,6 +39,7 @@ echo "SAVS_BROKER_URL=rediss://submitter:$submitter@$1:6380/0?$options" > submit
 echo "SAVS_BROKER_URL=rediss://worker:$worker@$1:6380/0?$options" > worker.env
 printf 'username=scaler\npassword=%s\n' "$scaler" > scaler.env
 printf 'AWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n' "$(openssl rand -hex 10)" "$(openssl rand -hex 20)" > s3.env
+cp s3.env s3-store.env # of compose.yaml's own store, which must not see a bucket's keys
 openssl rand -hex 24 > grafana-password
 
 names=$(printf 'DNS:%s,' "$@" localhost)

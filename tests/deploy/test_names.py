@@ -81,6 +81,7 @@ def test_modules_that_containers_run_exist() -> None:
 
 def test_every_file_that_compose_mounts_or_builds_from_exists_or_is_a_secret(tmp_path: Path) -> None:
     made = {"users.acl", "ca.crt", "redis.crt", "redis.key", "submitter.env", "worker.env", "s3.env"}
+    made |= {"s3-store.env"}
     made |= {"grafana-password"}  # `test_secrets.py` compares these with what make-secrets.sh makes
     services = compose()["services"].values()
     files = {secret["file"] for secret in compose()["secrets"].values()}
