@@ -92,7 +92,7 @@ format: $(VENV)/installed
 kill: $(VENV)/installed
 	$(BIN)/python -m pytest -m kill -s tests
 
-# Plays a pool in a cluster that grows from nothing and shrinks back, with the numbers of deploy/; about six minutes.
+# Plays a pool in a cluster that grows from nothing and shrinks back, with the numbers of deploy/; nine minutes.
 drill: $(VENV)/installed
 	$(BIN)/python -m pytest -m drill -s tests/drill
 

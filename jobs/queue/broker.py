@@ -227,7 +227,7 @@ def publishing_app(url: str, timeout: float) -> "Celery":
 
 def why_unusable(url: str, error: Exception) -> str:
     """Why a broker could not be used, in one sentence without its password."""
-    if "OOM command not allowed" in str(error):
+    if "command not allowed when used memory" in str(error):  # the words of every Redis, and of Valkey
         return f"{without_password(url)} takes no writes, because its memory is full; {MORE_MEMORY}"
     return f"{without_password(url)} does not answer ({error})"
 

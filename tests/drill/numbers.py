@@ -10,10 +10,8 @@ from tests.deploy.manifests import manifest, pods
 SPEED = 20
 MODEL = "qwen2.5-vl"
 COUNTS = {"maximum", "list_length", "shrink_to", "grow_by", "spares_busy"}  # the other numbers are seconds
-CRASH_BACKOFF = (
-    10.0,
-    300.0,
-)  # of Kubernetes: the first pause before a container starts again, and the longest
+# Of Kubernetes: the first pause before a container starts again, and the longest.
+CRASH_BACKOFF = (10.0, 300.0)
 
 
 @dataclass(frozen=True)
