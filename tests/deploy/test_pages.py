@@ -11,7 +11,8 @@ from tests.deploy.known import PROGRAMS, ROOT, keys, metrics, options, variables
 from tests.deploy.manifests import DEPLOY, texts
 from tests.docs.blocks import FENCE
 
-PAGES = [ROOT / "docs" / "operations.md", *sorted((ROOT / "docs" / "platforms").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "operations.md", DOCS / "runbook.md", *sorted((DOCS / "platforms").glob("*.md"))]
 MARKDOWN = [*PAGES, DEPLOY / "README.md"]
 NAMED = [*((path, path.read_text()) for path in PAGES), *texts()]
 
