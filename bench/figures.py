@@ -4,8 +4,9 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,12 @@ def _processor() -> str:
 
 
 def engine_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the engine uses."""
-    return {"python": platform.python_version()} | {name: version(name) for name in ENGINE_PACKAGES}
+    """Return the versions of Python and of the packages that the engine uses, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in ENGINE_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def versions(redis_binary: str) -> dict[str, str]:

@@ -96,6 +96,7 @@ def wrap(
     from savs.engine.self_test import run_self_test
     from savs.engine.sharing_trial import sharing_is_exact
     from savs.model.branches import attend_in_branches
+    from savs.model.fused import fuse
     from savs.model.patches import embed_by_product
     from savs.model.vision_attention import attend_in_chunks
 
@@ -118,6 +119,8 @@ def wrap(
     attend_in_chunks(network)
     attend_in_branches()
     embed_by_product(network)
+    if model.device.type == "cuda":
+        fuse(network)
     if self_test:
         run_self_test(model)
     return replace(model, shares=sharing_is_exact(model))

@@ -9,9 +9,6 @@ import json
 import random
 from pathlib import Path
 
-import av
-import numpy as np
-
 from savs.demo.scenes import CLIP_FPS
 from savs.demo.unseen import TASKS, Media, UnseenTask
 
@@ -49,6 +46,9 @@ def save(media: Media, path: Path) -> None:
     if path.suffix != ".mp4":
         media[0].save(path)
         return
+    import av
+    import numpy as np
+
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=round(CLIP_FPS))
         stream.width, stream.height = media[0].size

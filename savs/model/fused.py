@@ -1,0 +1,161 @@
+"""Norms, gated activations and rotations of positions as one kernel each, on a GPU.
+
+Transformers computes each of them by up to eight operations, and each operation reads and writes all values
+of a layer. PyTorch's own RMS norm takes the place of the first; `torch.compile` joins the operations of the
+other two. Matrix products, attention and whole layers stay as they are, and so do hooks.
+
+What is replaced is found by what it is, not by a model's name: a norm by its one weight and its epsilon, a
+gated activation by its three projections, a rotation by the function that the network's code calls. The first
+call computes both forms. If they differ by more than rounding, the original stays.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("savs.fused")
+
+ROTATIONS = ("apply_rotary_pos_emb", "apply_rotary_pos_emb_vision")  # functions of transformers' models
+GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}  # the parts of a gated activation
+DEVICES = {"cuda"}  # a CPU keeps what it has read in its cache
+ROUNDING = 2.0  # greatest relative error between the two forms, in units of the dtype's precision
+
+
+class Fused:
+    """A function with one kernel instead of several, once the first call has shown that the results agree.
+
+    plain  the original
+    fused  the same function, faster
+    kind   what it is, for the log
+    """
+
+    def __init__(self, plain: Callable[..., Any], fused: Callable[..., Any], kind: str) -> None:
+        self.plain, self.fused, self.kind = plain, fused, kind
+        self.agrees: bool | None = None
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        if not _usable(given, options):
+            return self.plain(*given, **options)
+        if self.agrees is None:
+            self.agrees = self._agree(given, options)
+        return (self.fused if self.agrees else self.plain)(*given, **options)
+
+    def _agree(self, given: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        import torch
+
+        expected = self.plain(*given, **options)
+        try:
+            error = _error(self.fused(*given, **options), expected)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as reason:  # a compiler is missing, or refuses the function: it may raise anything
+            first = (str(reason).strip() or type(reason).__name__).splitlines()[0]
+            log.warning("a %s runs as several kernels, which is slower: %s", self.kind, first)
+            return False
+        if not error <= ROUNDING:  # true for NaN
+            log.info("a %s runs as several kernels: in one it differs by %.1f roundings", self.kind, error)
+        return error <= ROUNDING
+
+
+def fuse(network: Any) -> Callable[[], None]:
+    """Make the norms, gated activations and rotations of `network` run as one kernel each where it is on a
+    GPU, and results agree. Return a function that undoes it. A rotation belongs to the code of a type of
+    models: it is replaced for all models of that type in this process."""
+    changed: list[tuple[Any, str]] = []
+    gates: dict[type, Callable[..., Any]] = {}
+    for module in network.modules():
+        if (epsilon := _epsilon(module)) is not None:
+            module.forward = Fused(module.forward, partial(_norm, module, epsilon), "norm")
+        elif set(dict(module.named_children())) == GATED:
+            kind = type(module.act_fn)
+            if kind not in gates:
+                gates[kind] = _compiled(_gated(module.act_fn))
+            module.forward = Fused(module.forward, partial(_project, module, gates[kind]), "gated activation")
+        else:
+            continue
+        changed.append((module, "forward"))
+    homes = {type(module).__module__ for module in network.modules()}
+    for home in filter(None, map(sys.modules.get, sorted(homes))):
+        for name in ROTATIONS:
+            plain = vars(home).get(name)
+            if callable(plain) and not isinstance(plain, Fused):
+                setattr(home, name, Fused(plain, _compiled(plain), "rotation"))
+                changed.append((home, name))
+    return partial(_undo, changed)
+
+
+def _undo(changed: list[tuple[Any, str]]) -> None:
+    for owner, name in changed:
+        if name == "forward":  # hides that of the module's class
+            vars(owner).pop(name, None)
+        elif isinstance(fused := vars(owner)[name], Fused):
+            setattr(owner, name, fused.plain)
+
+
+def _epsilon(module: Any) -> float | None:
+    """Return the epsilon of what may be an RMS norm: one weight for the last dimension, and no other part."""
+    names = [name for name, _ in module.named_parameters()]
+    if names != ["weight"] or module.weight.ndim != 1 or any(True for _ in module.buffers()):
+        return None
+    found = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    return found if isinstance(found, float) else None
+
+
+def _norm(module: Any, epsilon: float, hidden: "torch.Tensor") -> "torch.Tensor":
+    from torch.nn.functional import rms_norm
+
+    return rms_norm(hidden, tuple(module.weight.shape), module.weight, epsilon)
+
+
+def _gated(activation: Callable[["torch.Tensor"], "torch.Tensor"]) -> Callable[..., "torch.Tensor"]:
+    def gated(gate: "torch.Tensor", up: "torch.Tensor") -> "torch.Tensor":
+        return activation(gate) * up
+
+    return gated
+
+
+def _project(module: Any, gated: Callable[..., "torch.Tensor"], hidden: "torch.Tensor") -> "torch.Tensor":
+    gate, up = module.gate_proj(hidden), module.up_proj(hidden)
+    flat = gated(gate.view(-1), up.view(-1))
+    found: torch.Tensor = module.down_proj(flat.view(up.shape))
+    return found
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    import torch
+
+    return torch.compile(function, dynamic=True)
+
+
+def _usable(given: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    import torch
+
+    halves = (torch.float16, torch.bfloat16, torch.float32)
+    first = given[0] if given else None
+    return (
+        not torch.is_grad_enabled()
+        and isinstance(first, torch.Tensor)
+        and first.device.type in DEVICES
+        and first.dtype in halves
+        and first.numel() > 0
+        and not options
+    )
+
+
+def _error(found: Any, expected: Any) -> float:
+    """Return ‖found − expected‖ / ‖expected‖ in units of the dtype's precision, the greatest of all tensors;
+    infinity if shapes or dtypes differ."""
+    import torch
+
+    if isinstance(expected, tuple | list):
+        return max(map(_error, found, expected), default=0.0) if len(found) == len(expected) else torch.inf
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return torch.inf
+    exact = expected.double()
+    relative = (found.double() - exact).norm() / exact.norm()
+    return float(relative) / torch.finfo(expected.dtype).eps
