@@ -6,7 +6,7 @@ DEMO := demo-run
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test browser deploy-check docs site lint format kill chaos drill attack bench bench-queue bench-readouts evaluate clean
+.PHONY: demo test browser deploy-check docs site lint format kill chaos drill attack bench gpu-check bench-queue bench-readouts evaluate clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -108,6 +108,10 @@ attack: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m bench.loop
 	$(BIN)/python -m bench.scale
+
+# Runs the measurement for a GPU in small, on whatever there is: `python -m bench.gpu --out DIR` is the whole one.
+gpu-check: $(VENV)/installed
+	$(BIN)/python -m bench.gpu --shape demo --items 8 --side 112 --out build/gpu-check
 
 # Compares the queue's measurements with their bars; takes about eight minutes. The last line is JSON.
 bench-queue: $(VENV)/installed

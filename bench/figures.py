@@ -54,7 +54,8 @@ def _processor() -> str:
 
 
 def engine_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the engine uses, as far as they are installed."""
+    """Return the versions of Python and of the packages that the engine uses, as far as they are
+    installed."""
     found = {"python": platform.python_version()}
     for name in ENGINE_PACKAGES:
         with suppress(PackageNotFoundError):

@@ -93,8 +93,10 @@ def wrap(
     self_test: bool = True,
 ) -> Model:
     """Return a `Model` of a network and a processor that are already in memory. Raises UnsupportedModel."""
+    from savs.engine.grids_trial import deriving_is_exact
     from savs.engine.self_test import run_self_test
     from savs.engine.sharing_trial import sharing_is_exact
+    from savs.model.alignment import align_inner_widths
     from savs.model.branches import attend_in_branches
     from savs.model.fused import fuse
     from savs.model.patches import embed_by_product
@@ -119,10 +121,13 @@ def wrap(
     attend_in_chunks(network)
     attend_in_branches()
     embed_by_product(network)
-    if model.device.type == "cuda":
+    gpu = model.device.type == "cuda"
+    if gpu:
+        align_inner_widths(network)
         fuse(network)
     if self_test:
         run_self_test(model)
+    model = replace(model, derives=gpu and deriving_is_exact(model))
     return replace(model, shares=sharing_is_exact(model))
 
 

@@ -60,7 +60,8 @@ def main(setting: Setting, out: Path, seconds: float = SECONDS) -> int:
 
 
 def _run(name: str, step: Callable[[Setting], Found], setting: Setting, left: float) -> dict[str, Any]:
-    """Return the step's line. An error is part of it: the time on a GPU is too short to end at the first one."""
+    """Return the step's line. An error is part of it: the time on a GPU is too short to end at the first
+    one."""
     if left <= 0:
         print(f"{name}: left out, as the time is over", flush=True)
         return {"step": name, "figures": [], "details": {"left out": "the time is over"}}
@@ -100,7 +101,7 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     logging.basicConfig(format="%(name)s: %(message)s")
     logging.getLogger("savs").setLevel(logging.INFO)  # what the trials of a model have found
-    where = torch.device(asked.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch.device(asked.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
     with tempfile.TemporaryDirectory(prefix="savs-bench-") as place:
         count = asked.items or ITEMS[where.type]
         setting = Setting(where, asked.shape, Path(place), count, asked.side)

@@ -1,4 +1,4 @@
-"""Profiles a few batches: how long the device runs kernels, which ones, and what makes the host wait for it."""
+"""Profiles a few batches: how long the device runs kernels, which ones, and which calls wait for it."""
 
 import json
 import tempfile

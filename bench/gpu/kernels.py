@@ -1,4 +1,5 @@
-"""Times what the engine is made of: copies, matrix products of the model's sizes, and what runs as one kernel.
+"""Times what the engine is made of: copies, matrix products of the model's sizes, and what runs as one
+kernel.
 
 What may run as one kernel is timed on the inputs of a real batch, in both forms.
 """

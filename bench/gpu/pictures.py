@@ -1,4 +1,5 @@
-"""Draws the pictures: scenes that need no resizing, and noisy ones as large as those of a camera's thumbnail."""
+"""Draws the pictures: scenes that need no resizing, and noisy ones as large as those of a camera's
+thumbnail."""
 
 import random
 import shutil
@@ -19,8 +20,8 @@ SEED = 2357
 
 
 def pictures(folder: Path, count: int, side: int) -> list[Sample]:
-    """Return samples of `count` JPEG files in `folder`, a label for each content. Every other one is noisy and
-    has another size, which the processor resizes."""
+    """Return samples of `count` JPEG files in `folder`, a label for each content. Every other one is noisy
+    and has another size, which the processor resizes."""
     question = workloads.questions()[0]
     rows = []
     for number in range(count):

@@ -30,9 +30,7 @@ def _plain(model: Model) -> Iterator[Model]:
         yield model
 
 
-SWITCHES = (
-    Switch("norms, activations and rotations as one kernel", _plain),
-)
+SWITCHES = (Switch("norms, activations and rotations as one kernel", _plain),)
 
 
 def switch_off(setting: Setting) -> Found:

@@ -1,8 +1,9 @@
 """Measures from file to label: items a second, stages, operations a second, and the published loop.
 
-Media are files: JPEG pictures, half of 448 × 448 pixels and half noisy ones of 500 × 375 that are resized, and
-videos of 16 frames of 448 × 448. Every item is labelled with a fitted readout, as in a shard. Operations are counted by
-`bench.engine.flops`. The loop of `bench.engine.baseline` labels a few of the same items with the same network.
+Media are files: JPEG pictures, half of 448 × 448 pixels and half noisy ones of 500 × 375 that are resized,
+and videos of 16 frames of 448 × 448. Every item is labelled with a fitted readout, as in a shard. Operations
+are counted by `bench.engine.flops`. The loop of `bench.engine.baseline` labels a few of the same items with
+the same network.
 """
 
 import time
@@ -133,8 +134,8 @@ def measure(name: str, rows: list[Sample], model: Model, readout: Readout) -> Ru
 
 
 def operations(model: Model, readout: Readout, rows: list[Sample]) -> dict[str, int]:
-    """Return the operations of all rows, from one of each size of media. Questions about the same media are one
-    row if the model allows it, and all questions have one length."""
+    """Return the operations of all rows, from one of each size of media. Questions about the same media are
+    one row if the model allows it, and all questions have one length."""
     groups: dict[tuple[str, ...], list[Sample]] = {}
     for number, sample in enumerate(rows):
         groups.setdefault(sample.media if model.shares else (str(number),), []).append(sample)

@@ -10,9 +10,19 @@ from savs.data.video.sampling import Video
 from savs.engine import prompts
 from savs.engine.packing import PIXELS_PER_TOKEN, PackedRow
 from savs.engine.prompts import Prompt, preprocess, render
-from savs.engine.sharing import JoinedRow, branches_of, join, lay_out, media_tokens, positions, window_of
+from savs.engine.sharing import (
+    JoinedRow,
+    branches_of,
+    finds_positions,
+    join,
+    lay_out,
+    media_tokens,
+    positions,
+    window_of,
+)
 from savs.errors import ItemError
 from savs.model.branches import Branches
+from savs.model.grids import derive_from_grids
 from savs.model.model import Model
 
 if TYPE_CHECKING:
@@ -80,11 +90,15 @@ def _pairs(row: PackedRow) -> list[tuple[str, int]]:
 
 def _plain(model: Model, rows: Sequence[PackedRow], batch: prompts.Processed) -> Batch:
     """Return a batch of rows with one question each. A model that shares is a causal decoder, so padding
-    on the right has no effect: it needs no mask and can use its fastest attention."""
+    on the right has no effect: it needs no mask and can use its fastest attention. Positions are given to
+    every model that would find them row by row, on its device."""
     inputs = batch.inputs
-    if model.shares:
+    if model.shares or (model.derives and finds_positions(model.network)):
         inputs = inputs | {"position_ids": positions(model.network, inputs)}
+    if model.shares:
         del inputs["attention_mask"]
+    if model.derives:
+        inputs = inputs | derive_from_grids(model.network, inputs)
     numbers = tuple(row.numbers[0] for row in rows)
     ends = tuple(length - 1 for length in batch.lengths)
     return Batch(inputs, tuple(rows), numbers, tuple(range(len(rows))), ends)
@@ -119,6 +133,8 @@ def _shared(
 ) -> Batch:
     where = positions(model.network, batch.inputs)
     inputs = lay_out(batch.inputs, joined, where, model.processor.tokenizer.pad_token_id or 0)
+    if model.derives:
+        inputs = inputs | derive_from_grids(model.network, inputs)
     numbers, lines, ends = [], [], []
     for line, (row, one) in enumerate(zip(rows, joined, strict=True)):
         at = len(one.beginning)

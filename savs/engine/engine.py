@@ -201,7 +201,10 @@ def _pinned(batch: Batch) -> Batch:
     """Return the batch in memory from which a GPU copies without waiting."""
     import torch
 
-    inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()}
+    # Contiguous, because positions of rows that are alike are one row, expanded: memory of its own for each.
+    inputs = {
+        k: v.contiguous().pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()
+    }
     return replace(batch, inputs=inputs, branches=batch.branches and batch.branches.pinned())
 
 

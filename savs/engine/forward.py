@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from savs.engine.prompts import Processed
 from savs.errors import UnsupportedModel
 from savs.model.branches import branching
+from savs.model.grids import grids_on_cpu
 from savs.model.heads import HeadProjection, LayerHeads
 from savs.model.model import Model
 from savs.timings import Marks
@@ -153,8 +154,10 @@ def without_head(network: Any) -> Any:
 
 
 def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return a batch's inputs on the model's device; floating-point tensors in the model's dtype."""
-    return {name: onto(value, model) for name, value in inputs.items()}
+    """Return a batch's inputs on the model's device, except those that nothing reads there; floating-point
+    tensors in the model's dtype."""
+    stay = grids_on_cpu(inputs)
+    return {name: value if name in stay else onto(value, model) for name, value in inputs.items()}
 
 
 def onto(value: Any, model: Model) -> Any:

@@ -72,6 +72,11 @@ def media_tokens(processor: Any) -> frozenset[int]:
     return frozenset(token for token in found if isinstance(token, int))
 
 
+def finds_positions(network: Any) -> bool:
+    """Return whether `network` finds the positions of tokens from its media."""
+    return hasattr(network.base_model, "get_rope_index")
+
+
 def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
     """Return int64 [rows, tokens], or [3, rows, tokens] for models with positions in time, height and
     width: the positions that `network` itself would use for right-padded `inputs`."""

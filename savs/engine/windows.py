@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
+FIRST_REQUESTS = 64  # in the first window, for which the model waits
 # Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
 # may exceed it by the media of one item.
 WINDOW_BYTES = 2**30
@@ -75,9 +76,9 @@ def read_ahead(
     item_bytes: int = MAX_ITEM_BYTES,
     abandon: Callable[[Callable[[Reserve], bool]], None] = lambda whose: None,
 ) -> Iterator[Window]:
-    """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
-    the caller processes the current one. Consecutive requests with the same media stay in one window, up to
-    twice `limit`, because media in two windows go through the model twice.
+    """Yield windows of about `limit` requests and `space` bytes of pixels; the first one is smaller. The
+    next window is filled while the caller processes the current one. Consecutive requests with the same
+    media stay in one window, up to twice `limit`, because media in two windows go through the model twice.
 
     open_one    opens the file at an address, and asks for memory before it decodes; raises ItemError; called
                 from several threads
@@ -143,6 +144,7 @@ class _Filling:
     ) -> None:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space, self.item_bytes = limit, space, item_bytes
+        self.first = True  # the next window is the first
         self.waiting: deque[_Waiting] = deque()
         self.files: Counter[str] = Counter()  # files of the waiting requests
         self.opened: dict[str, _File] = {}
@@ -163,10 +165,11 @@ class _Filling:
         }
         self.items = {one.request.sample.media: one.item for one in self.waiting}
         shown: tuple[str, ...] = ()
+        limit, self.first = min(self.limit, FIRST_REQUESTS) if self.first else self.limit, False
         while not self.stopped:
-            full = len(window) >= self.limit or size >= self.space
-            self._start(1 if full else self.limit - len(window))
-            if not self.waiting or (full and not self._goes_on(shown, len(window))):
+            full = len(window) >= limit or size >= self.space
+            self._start(1 if full else limit - len(window))
+            if not self.waiting or (full and not self._goes_on(shown, len(window), limit)):
                 break
             waiting = self.waiting.popleft()
             request = waiting.request
@@ -219,10 +222,10 @@ class _Filling:
         finally:
             file.memory.end()
 
-    def _goes_on(self, shown: tuple[str, ...], taken: int) -> bool:
+    def _goes_on(self, shown: tuple[str, ...], taken: int, limit: int) -> bool:
         """Return whether the next waiting request shows the same media as the last one of a full window of
         `taken` requests."""
-        return bool(shown) and self.waiting[0].request.sample.media == shown and taken < 2 * self.limit
+        return bool(shown) and self.waiting[0].request.sample.media == shown and taken < 2 * limit
 
     def _start(self, room: int) -> None:
         """Start to decode the files that the window needs next."""

@@ -127,9 +127,11 @@ def _project(module: Any, gated: Callable[..., "torch.Tensor"], hidden: "torch.T
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as one kernel. Numbers of tokens become variables of it once they change; widths,
+    by which it would have to divide, stay constants."""
     import torch
 
-    return torch.compile(function, dynamic=True)
+    return torch.compile(function)
 
 
 def _usable(given: tuple[Any, ...], options: dict[str, Any]) -> bool:

@@ -44,6 +44,8 @@ class Model:
     context      maximum number of tokens of one item
     sampling     which frames of a video are shown
     shares       whether questions about the same media may share a row (`savs.engine.sharing`)
+    derives      whether the network is given what it would derive from the sizes of images on its device:
+                 positions, and what its vision tower needs (`savs.model.grids`)
     preparing    held while the processor is called: tokenizers are not thread-safe
     """
 
@@ -58,6 +60,7 @@ class Model:
     context: int
     sampling: FrameSampling
     shares: bool = False
+    derives: bool = False
     preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
-"""The benchmark for GPUs, on a CPU."""
+"""The measurement for GPUs, on a CPU."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,12 @@ import transformers
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import gpu
 from bench.engine import flops, shapes
+from bench.figures import Figure
+from bench.gpu import __main__ as gpu
+from bench.gpu.busy import gaps, union
+from bench.gpu.setting import Found, Setting
+from bench.gpu.throughput import with_bars
 from savs.engine import batches
 from savs.engine.batches import Batch
 from savs.engine.forward import read_vectors
@@ -21,29 +26,67 @@ from savs.model.branches import Branches
 CPU = torch.device("cpu")
 
 
-def test_it_runs_on_a_cpu_where_bars_are_told_and_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
-    code = gpu.main("demo", CPU, items=2, side=112)
-    *said, last = capsys.readouterr().out.splitlines()
-    report = json.loads(last)
+def test_it_runs_on_a_cpu_and_every_step_leaves_a_line(tmp_path: Path) -> None:
+    code = gpu.main(Setting(CPU, "demo", tmp_path, items=4, side=112), tmp_path / "out")
+
+    lines = [json.loads(line) for line in (tmp_path / "out/gpu-demo.jsonl").read_text().splitlines()]
     assert code == 0
-    assert any("only on a GPU" in line and "≥ 0.6" in line for line in said)
-    value = {figure["name"]: figure["value"] for figure in report["results"]}
-    for work, items in (("images", 2), ("videos", 2), ("videos, 15 questions", 30)):
-        assert report["counts"][work]["items"] == items
-        # Every label is what the published loop says, and the device is not busier than always.
-        assert value[f"{work}: labels that equal the loop's"] == 2
-        assert 0 < value[f"{work}: device busy"] <= 1
+    assert [line["step"] for line in lines] == list(gpu.STEPS)
+    value = {figure["name"]: figure["value"] for line in lines for figure in line["figures"]}
+    details = {line["step"]: line["details"] for line in lines}
+    found = {"pictures": (details["pictures"], 4)}
+    found |= {"videos": (details["videos"]["videos"], 2)}
+    found |= {"videos, 15 questions": (details["videos"]["videos, 15 questions"], 30)}
+    for work, (said, items) in found.items():
+        assert said["counts"]["items"] == items
+        # Every label is what the published loop says.
+        assert value[f"{work}: labels that equal the loop's"] == min(items, 8) or items == 30
         assert value[f"{work}: of the matrix product"] > 0 and value[f"{work}: × the loop"] > 0
-        assert {"fetch", "decode", "preprocess", "copy", "vision", "language"} <= set(
-            report["milliseconds"][work]
-        )
+        assert {"fetch", "decode", "preprocess", "copy", "vision", "language"} <= set(said["milliseconds"])
+    assert value["float32, three questions: least cosine"] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_missed_bar_is_an_error_on_a_gpu_alone() -> None:
-    slow = [gpu.Figure("images: device busy", 0.5, ""), gpu.Figure("images: items/s", 89, "/s")]
-    assert [f.met for f in gpu.with_bars(slow, "qwen2.5-vl-7b", gpu=True)] == [False, False]
-    assert [f.met for f in gpu.with_bars(slow, "qwen2.5-vl-3b", gpu=True)] == [False, None]
-    assert [f.met for f in gpu.with_bars(slow, "qwen2.5-vl-7b", gpu=False)] == [None, None]
+def test_a_step_that_fails_leaves_its_error_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(setting: Setting) -> Found:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(gpu, "STEPS", {"first": fail, "second": lambda setting: Found([], {"a": 1})})
+
+    code = gpu.main(Setting(CPU, "demo", tmp_path, 4, 112), tmp_path)
+
+    first, second = map(json.loads, (tmp_path / "gpu-demo.jsonl").read_text().splitlines())
+    assert code == 1
+    assert first["error"] == "RuntimeError: no such kernel"
+    assert second["details"] == {"a": 1}
+
+
+def test_no_step_starts_when_the_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "STEPS", {"only": lambda setting: Found([], {"a": 1})})
+
+    assert gpu.main(Setting(CPU, "demo", tmp_path, 4, 112), tmp_path, seconds=0) == 0
+
+    [line] = map(json.loads, (tmp_path / "gpu-demo.jsonl").read_text().splitlines())
+    assert line["details"] == {"left out": "the time is over"}
+
+
+def test_a_missed_bar_is_an_error_on_a_gpu_alone(tmp_path: Path) -> None:
+    slow = [Figure("pictures: × the loop", 5, ""), Figure("pictures: items/s", 89, "/s")]
+
+    def met(device: str, shape: str) -> list[bool | None]:
+        return [f.met for f in with_bars(slow, Setting(torch.device(device), shape, tmp_path, 4, 112))]
+
+    assert met("cuda", "qwen2.5-vl-7b") == [False, False]
+    assert met("cuda", "qwen2.5-vl-3b") == [False, None]
+    assert met("cpu", "qwen2.5-vl-7b") == [None, None]
+
+
+def test_time_in_which_two_kernels_run_counts_once() -> None:
+    spans = [(0.0, 4000.0), (1000.0, 2000.0), (3000.0, 6000.0), (9000.0, 10_000.0)]
+
+    assert union(spans) == 7000
+    assert gaps(spans)[:2] == [3.0, 0.0]
 
 
 @pytest.mark.parametrize(

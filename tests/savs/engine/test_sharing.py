@@ -208,7 +208,7 @@ def test_a_model_whose_trial_says_nothing_does_not_share(
             found[max(found)][-1] = torch.nan
         return found
 
-    monkeypatch.setattr("savs.engine.sharing_trial._vectors", vectors)
+    monkeypatch.setattr("savs.engine.sharing_trial.vectors_of", vectors)
 
     assert not sharing_is_exact(qwen2_5)
 
