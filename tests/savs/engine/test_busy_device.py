@@ -1,4 +1,4 @@
-"""A device is busy while the next batch is prepared. Time is virtual: only steps that are charged take any."""
+"""A simulated device is busy. Time is virtual: it passes only where a step is charged."""
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
