@@ -14,13 +14,13 @@ from savs.model.checkpoint import locate_checkpoint
 from savs.model.fingerprint import fingerprint
 from savs.model.heads import HeadLayout, find_projections
 from savs.model.model import Model
+from savs.model.placement import Placement
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT_FRAMES = 16  # frames of a video, as published for LLaVA-OneVision
 QWEN_FPS = 2.0  # frames per second, as published for Qwen2-VL
-GPU_HEADROOM = 0.8  # share of a GPU's memory that weights may take before layers are spread
 
 
 def load_model(
@@ -32,8 +32,8 @@ def load_model(
 ) -> Model:
     """Loads a checkpoint: an alias (`demo`, `llava_ov`, `qwen2_vl`, `qwen2.5_vl`), a hub id or a folder.
 
-    device     where it runs; by default a GPU if there is one. A model larger than one GPU is
-               spread over all of them with accelerate.
+    device     where it runs; by default a GPU if there is one. A model larger than one GPU is spread over
+               all that this process sees, with accelerate; one that is larger than these is UnsupportedModel
     dtype      by default float32 on a CPU and the checkpoint's own on a GPU
     sampling   frames of a video; by default as published with the checkpoint
     self_test  False also loads a model whose vectors depend on the other items in a batch
@@ -62,8 +62,9 @@ def load_model(
     if wanted != "auto" and not isinstance(wanted, torch.dtype):
         raise WrongValue(f"dtype is {dtype!r}; pass float32, bfloat16 or float16")
     options: dict[str, Any] = {"dtype": wanted, "use_safetensors": True, "trust_remote_code": False}
-    if target.type == "cuda" and _larger_than(folder, target):
-        options["device_map"] = "auto"
+    placement = Placement.of(str(name_or_path), folder, target) if target.type == "cuda" else None
+    if placement is not None:
+        options["device_map"] = placement.device_map(target)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
         network, found = AutoModelForImageTextToText.from_pretrained(
@@ -77,8 +78,10 @@ def load_model(
         raise UnsupportedModel(
             f"{name_or_path}: the checkpoint lacks weights: {', '.join(sorted(found['missing_keys'])[:3])} …"
         )
-    if "device_map" not in options:
+    if placement is None:
         network = network.to(target)
+    else:
+        placement.check(getattr(network, "hf_device_map", {}))
     digest = fingerprint(folder)
     return wrap(network.eval(), processor, str(name_or_path), revision, digest, sampling, self_test)
 
@@ -147,10 +150,3 @@ def _context(text: Any, processor: Any) -> int:
     """Return the smaller of the token limits of the positions and of the tokenizer."""
     lengths = [getattr(text, "max_position_embeddings", None), processor.tokenizer.model_max_length]
     return min(int(n) for n in lengths if n)
-
-
-def _larger_than(folder: Path, device: "torch.device") -> bool:
-    import torch
-
-    weights = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
-    return weights > GPU_HEADROOM * torch.cuda.get_device_properties(device).total_memory

@@ -23,6 +23,7 @@ from workers.monitoring.logs import GPU_VARIABLE
 from workers.settings import WorkerSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+THREADS = "OMP_NUM_THREADS"  # of PyTorch's work on the CPU
 TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 POLL = 0.2  # seconds between two checks of the workers
 COUNT_TIMEOUT = 60.0  # seconds; importing torch from a cold disk is slow
@@ -101,8 +102,10 @@ def command_of(settings: WorkerSettings, number: int) -> list[str]:
     ]
 
 
-def environment_of(settings: WorkerSettings, gpu: str) -> dict[str, str]:
+def environment_of(settings: WorkerSettings, gpu: str, workers: int) -> dict[str, str]:
+    """The environment of the worker of `gpu`, one of `workers` that share this machine's cores."""
     return {
+        THREADS: str(max(1, _cores() // workers)),  # else each uses all of them
         # So that GPUs have nvidia-smi's numbers, also if a machine's GPUs differ.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **os.environ,
@@ -110,6 +113,11 @@ def environment_of(settings: WorkerSettings, gpu: str) -> dict[str, str]:
         VISIBLE: gpu,
         GPU_VARIABLE: gpu,
     }
+
+
+def _cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def start_worker(gpu: str, command: Sequence[str], environment: Mapping[str, str]) -> GpuWorker:
@@ -139,7 +147,7 @@ def run_on_gpus(settings: WorkerSettings, gpus: Sequence[str]) -> int:
     for number in TOLD:
         signal.signal(number, remember)
     workers = [
-        start_worker(gpu, command_of(settings, i), environment_of(settings, gpu))
+        start_worker(gpu, command_of(settings, i), environment_of(settings, gpu, len(gpus)))
         for i, gpu in enumerate(gpus)
     ]
     log.info("started a worker on each of the GPUs %s", ", ".join(gpus))

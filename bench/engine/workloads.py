@@ -17,6 +17,7 @@ FRAMES = 16  # of a video; all are shown
 FPS = 4
 VOCABULARY = 2048  # of the model "tenth"
 SIDE = 224  # pixels of its images and frames
+RAGGED = 60  # pixels, the least width and height of ragged images
 
 # Frequent words from which the questions are composed.
 WORDS = (
@@ -29,7 +30,8 @@ WORDS = (
 class Workload:
     """Items that are shown to a model.
 
-    model      "demo", or "tenth": a random Qwen2.5-VL of about 0.1 billion parameters
+    model      "demo", "small": a random Qwen2.5-VL of 6 layers of 64 values, or "tenth": one of about 0.1
+               billion parameters
     side       pixels of an image, or of a video's frames
     video      whether the media are videos
     media      number of images or videos
@@ -37,6 +39,8 @@ class Workload:
     baseline   number of prompts that the published loop is timed on: it processes them one by one, so
                the time per prompt does not depend on their number
     extract    whether an artifact is fitted; otherwise items are labelled
+    ragged     whether images have any width and height from RAGGED pixels to `side`, and every second one a
+               question twice as long
     """
 
     name: str
@@ -47,6 +51,7 @@ class Workload:
     questions: int
     baseline: int
     extract: bool = False
+    ragged: bool = False
 
     @property
     def prompts(self) -> int:
@@ -62,6 +67,8 @@ WORKLOADS = (
     Workload("demo classify 84 px, 15 questions", "demo", 84, False, 32, 15, 120),
     Workload("demo classify video", "demo", SIDE, True, 24, 1, 24),
     Workload("demo classify video, 15 questions", "demo", SIDE, True, 12, 15, 60),
+    Workload("small extract, ragged", "small", 200, False, 80, 1, 80, extract=True, ragged=True),
+    Workload("small classify, ragged", "small", 200, False, 240, 1, 120, ragged=True),
     Workload("0.1 B extract 224 px", "tenth", SIDE, False, 80, 1, 12, extract=True),
     Workload("0.1 B classify 224 px", "tenth", SIDE, False, 32, 1, 12),
     Workload("0.1 B classify 224 px, 2 questions", "tenth", SIDE, False, 16, 2, 12),
@@ -77,10 +84,14 @@ def samples(work: Workload, folder: Path) -> list[Sample]:
     rows = []
     for number in range(work.media):
         label = number % CLASSES
-        path = folder / f"{work.side}-{number:04d}{'.mp4' if work.video else '.jpg'}"
+        kind = "ragged-" if work.ragged else ""
+        path = folder / f"{kind}{work.side}-{number:04d}{'.mp4' if work.video else '.jpg'}"
         if not path.exists():
             _draw(path, work, label, rng)
-        for text in list(questions())[: work.questions]:
+        texts = list(questions())[: work.questions]
+        if work.ragged and number % 2:
+            texts = [f"{text} {text}" for text in texts]
+        for text in texts:
             rows.append(Sample(len(rows), str(len(rows)), (str(path),), text, f"class {label}"))
     return rows
 
@@ -93,7 +104,9 @@ def _draw(path: Path, work: Workload, label: int, rng: random.Random) -> None:
 
     frames = []
     for _ in range(FRAMES if work.video else 1):
-        scene = draw_scene(random_scene(rng), rng).resize((work.side, work.side))
+        scene = draw_scene(random_scene(rng), rng)
+        width, height = (rng.randint(RAGGED, work.side) if work.ragged else work.side for _ in range(2))
+        scene = scene.resize((width, height))
         tint = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)][label]
         frames.append(Image.blend(scene, Image.new("RGB", scene.size, tint), 0.35))
     if work.video:
@@ -128,13 +141,30 @@ def _questions() -> Iterator[str]:
             yield text
 
 
-def tenth_config() -> Any:
-    """Return a Qwen2.5-VL configuration of about 0.1 billion parameters."""
+def _demo_config() -> Any:
     from transformers import AutoTokenizer
 
     from savs.demo.architecture import make_config
 
-    config = make_config(AutoTokenizer.from_pretrained(DEMO))
+    return make_config(AutoTokenizer.from_pretrained(DEMO))
+
+
+def small_config() -> Any:
+    """Return a Qwen2.5-VL configuration of 6 layers of 64 values, on a vision tower of 4 layers."""
+    config = _demo_config()
+    text, vision = config.text_config, config.vision_config
+    text.hidden_size = vision.out_hidden_size = vision.hidden_size = 64
+    text.intermediate_size = vision.intermediate_size = 128
+    text.num_attention_heads, text.num_key_value_heads = 4, 2
+    vision.num_heads = 2
+    vision.fullatt_block_indexes = [1, 3]
+    text.initializer_range = vision.initializer_range = 0.05
+    return config
+
+
+def tenth_config() -> Any:
+    """Return a Qwen2.5-VL configuration of about 0.1 billion parameters."""
+    config = _demo_config()
     text, vision = config.text_config, config.vision_config
     text.vocab_size = VOCABULARY
     text.hidden_size, text.intermediate_size, text.num_hidden_layers = 640, 2560, 14
@@ -159,7 +189,8 @@ def checkpoint(model: str, folder: Path) -> Path:
         from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
         torch.manual_seed(SEED)
-        Qwen2_5_VLForConditionalGeneration(tenth_config()).save_pretrained(place)
+        config = {"small": small_config, "tenth": tenth_config}[model]()
+        Qwen2_5_VLForConditionalGeneration(config).save_pretrained(place)
         processor = AutoProcessor.from_pretrained(DEMO)
         budget = {"shortest_edge": 28 * 28, "longest_edge": FRAMES * SIDE * SIDE}
         processor.image_processor.size = processor.video_processor.size = budget

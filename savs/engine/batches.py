@@ -1,14 +1,13 @@
 """Builds model inputs from packed rows, a batch at a time. A prompt that cannot be built fails alone."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from savs.data.video.sampling import Video
 from savs.engine import prompts
-from savs.engine.packing import PIXELS_PER_TOKEN, PackedRow
+from savs.engine.packing import PIXELS_PER_TOKEN, PackedRow, TokensOf
 from savs.engine.prompts import Prompt, preprocess, render
 from savs.engine.sharing import (
     JoinedRow,
@@ -27,8 +26,6 @@ from savs.model.model import Model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-SIZES = 1024  # media sizes whose token counts are cached
 
 
 @dataclass(frozen=True)
@@ -149,21 +146,30 @@ def _shared(
     return Batch(inputs, tuple(rows), tuple(numbers), tuple(lines), tuple(ends), branches_of(joined))
 
 
-def tokens_of(model: Model) -> "Callable[[Image | Video], int]":
-    """Return a function that counts the tokens of an image or video as the processor does, or estimates
+def tokens_of(model: Model) -> TokensOf:
+    """Return a function that counts the tokens of images and videos as the processor does, or estimates
     them if the processor cannot count."""
     ask: Any = getattr(model.processor, "_get_num_multimodal_tokens", None)
 
-    @lru_cache(SIZES)  # counting takes longer than decoding a small image
-    def count(kind: str, size: tuple[int, ...]) -> int:
+    def count(kind: str, sizes: list[tuple[int, ...]]) -> list[int]:
         try:
-            return int(ask(**{f"{kind}_sizes": [size]})[f"num_{kind}_tokens"][0])
-        except prompts.PROCESSOR_ERRORS:  # it has no such method, or not for this kind
-            return math.prod(size) // PIXELS_PER_TOKEN
+            found = list(map(int, ask(**{f"{kind}_sizes": sizes})[f"num_{kind}_tokens"]))
+        except prompts.PROCESSOR_ERRORS:  # it has no such method, or not for this kind or a size
+            if len(sizes) > 1 and ask is not None:
+                return [count(kind, [size])[0] for size in sizes]
+            return [math.prod(size) // PIXELS_PER_TOKEN for size in sizes]
+        return found
 
-    def tokens(medium: "Image | Video") -> int:
-        if isinstance(medium, Video):
-            return count("video", medium.frames.shape[:3])
-        return count("image", (medium.height, medium.width))
+    def tokens(media: "Sequence[Image | Video]") -> list[int]:
+        sized = [
+            ("video", one.frames.shape[:3]) if isinstance(one, Video) else ("image", (one.height, one.width))
+            for one in media
+        ]
+        known: dict[tuple[str, tuple[int, ...]], int] = {}
+        for kind in ("image", "video"):
+            # All at once: a call takes longer than decoding a small image.
+            if sizes := list(dict.fromkeys(size for its, size in sized if its == kind)):
+                known |= zip([(kind, size) for size in sizes], count(kind, sizes), strict=True)
+        return [known[one] for one in sized]
 
     return tokens

@@ -7,6 +7,7 @@ batch depends only on the window.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from savs.data.video.sampling import Video
@@ -66,7 +67,7 @@ def held_by(rows: Sequence[PackedRow]) -> Budget:
     return Budget(len(rows) * max(row.tokens for row in rows), sum(row.pixels for row in rows))
 
 
-TokensOf = Callable[["Image | Video"], int]
+TokensOf = Callable[[Sequence["Image | Video"]], list[int]]
 
 
 def rows_of(
@@ -74,7 +75,7 @@ def rows_of(
 ) -> list[PackedRow]:
     """Return the window's rows, in order of their first request.
 
-    tokens_of  estimates the tokens of an image or video
+    tokens_of  estimates the tokens of images and videos
     share      whether requests with the same media share a row, as far as the budget allows
     """
     groups: dict[tuple[int, ...], list[OpenedRequest]] = {}
@@ -82,10 +83,10 @@ def rows_of(
         alone = not share or not one.media
         key = (-1 - one.request.number,) if alone else tuple(map(id, one.media))
         groups.setdefault(key, []).append(one)
+    counts = iter(tokens_of([medium for group in groups.values() for medium in group[0].media]))
     rows = []
     for group in groups.values():
-        media = group[0].media
-        shared = TEMPLATE_TOKENS + sum(map(tokens_of, media))
+        shared = TEMPLATE_TOKENS + sum(islice(counts, len(group[0].media)))
         part: list[OpenedRequest] = []
         tokens = shared
         for one in group:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 MEDIA_TOKENS = ("image_token_id", "video_token_id", "audio_token_id")
+# The inputs of `get_rope_index` that have a value per medium, and the type of its tokens.
+MEDIA_TYPES = {"image_grid_thw": 1, "video_grid_thw": 2, "second_per_grid_ts": 2}
 
 
 @dataclass(frozen=True)
@@ -86,28 +88,62 @@ def positions(network: Any, inputs: dict[str, Any]) -> "torch.Tensor":
     if find is not None:
         taken = inspect.signature(find).parameters
         given = {name: value for name, value in inputs.items() if name in taken}
-        alike = _first_of_alike(given)
-        found: torch.Tensor = find(**(alike or given))[0]
-        return found.expand(-1, len(inputs["input_ids"]), -1) if alike else found
+        kinds = _kinds(given)
+        if kinds is None:
+            found: torch.Tensor = find(**given)[0]
+            return found
+        firsts, kind_of = kinds
+        some: torch.Tensor = find(**firsts)[0]
+        return some[:, kind_of]
     rows, tokens = inputs["input_ids"].shape
     return torch.arange(tokens).expand(rows, tokens)
 
 
-def _first_of_alike(given: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the first row's part if all rows have media of one size in the same places, else None. Such
-    rows have the same positions, which the model would compute row by row."""
-    rows = len(given["input_ids"])
-    if rows < 2 or "mm_token_type_ids" not in given:
-        return None
-    first = {}
+def _kinds(given: dict[str, Any]) -> "tuple[dict[str, Any], list[int]] | None":
+    """Return the inputs of one row of each kind, and the kind of every row; None if it is not clear which
+    media a row has. Rows of a kind have media of the same sizes in the same places, so they have the same
+    positions, which the model would compute row by row."""
+    import torch
+
+    parts: dict[str, Any] = {}
     for name, value in given.items():
-        if not hasattr(value, "reshape") or not len(value) or len(value) % rows:
+        found = _by_row(name, value, given)
+        if found is None:
             return None
-        each = value.reshape(rows, -1)
-        if name != "input_ids" and not bool((each == each[0]).all()):
-            return None
-        first[name] = value[: len(value) // rows]
-    return first
+        parts[name] = found
+    seen: dict[tuple[bytes, ...], int] = {}
+    kind_of, firsts = [], []
+    for row in range(len(given["input_ids"])):
+        key = tuple(part[row].numpy().tobytes() for name, part in parts.items() if name != "input_ids")
+        if key not in seen:
+            seen[key] = len(seen)
+            firsts.append(row)
+        kind_of.append(seen[key])
+    return {name: torch.cat([part[row] for row in firsts]) for name, part in parts.items()}, kind_of
+
+
+def _by_row(name: str, value: Any, given: dict[str, Any]) -> "Sequence[torch.Tensor] | None":
+    """Return each row's part of an input, [1, tokens] or [media, …], or None if that is not clear."""
+    import torch
+
+    types = given.get("mm_token_type_ids")
+    if types is None or not isinstance(value, torch.Tensor):
+        return None
+    rows = len(types)
+    if value.shape == types.shape:
+        return torch.split(value, 1)
+    if name not in MEDIA_TYPES:
+        return None
+    shown = types == MEDIA_TYPES[name]
+    begins = shown.clone()
+    begins[:, 1:] &= ~shown[:, :-1]
+    media = begins.sum(1).tolist()
+    if sum(media) == len(value):
+        return torch.split(value, media)
+    # Where the frames of a video stand apart, its row has more places than media.
+    alike = len(value) % rows == 0 and bool((types == types[0]).all())
+    each = value.reshape(rows, -1) if alike else value
+    return torch.split(value, len(value) // rows) if alike and bool((each == each[0]).all()) else None
 
 
 def lay_out(

@@ -28,7 +28,8 @@ FIRST_REQUESTS = 64  # in the first window, for which the model waits
 # Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
 # may exceed it by the media of one item.
 WINDOW_BYTES = 2**30
-DECODERS = min(8, 2 * (os.cpu_count() or 1))  # threads that fetch and decode
+# Threads that fetch and decode. Those of a bucket mostly wait: 32 fetch 640 files a second at 50 ms each.
+DECODERS = min(32, 2 * (os.cpu_count() or 1))
 AHEAD = 4 * DECODERS  # files that are being decoded or wait for a window
 
 Open = Callable[[str, Reserve], "tuple[Image | Video, Digest]"]

@@ -2,8 +2,9 @@
 
 Such a tower (Qwen2-VL's and later ones) attends only within a chunk: an image, or a window of it.
 If FlashAttention is not installed, transformers computes the chunks one after another, in thousands
-of small kernels. Here one call computes all chunks of one length; on a GPU in half precision one call
-computes all chunks, with PyTorch's own variable-length attention. The attention is the same.
+of small kernels. Here one call computes all chunks of one length, on a CPU those of them that are neighbours;
+on a GPU in half precision one call computes all chunks, with PyTorch's own variable-length attention. The
+attention is the same.
 """
 
 import inspect
@@ -59,16 +60,9 @@ def attend(
             return joined[None], None
     ends = cu_seq_lens_q.tolist()
     lengths = [end - start for start, end in itertools.pairwise(ends)]
-    if len(set(lengths)) == 1:
-        q, k, v = (_alike(tensor[0], lengths[0]) for tensor in (query, key, value))
-        return _attention(q, k, v, scaling).flatten(0, 1)[None], None
-    out = query.new_empty(query.shape[2], query.shape[1], query.shape[3])
-    for length in sorted(set(lengths)):
-        starts = [start for start, own in zip(ends, lengths, strict=False) if own == length]
-        places = (torch.tensor(starts)[:, None] + torch.arange(length)).to(query.device)
-        q, k, v = (tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value))
-        out[places] = _attention(q, k, v, scaling)
-    return out[None], None
+    if query.is_cuda and len(set(lengths)) > 1:
+        return _by_length(query, key, value, lengths, scaling)[None], None
+    return _in_turn(query, key, value, lengths, scaling)[None], None
 
 
 def _joined(
@@ -96,6 +90,46 @@ def _joined(
         return None
     assert isinstance(joined, torch.Tensor)
     return joined
+
+
+def _by_length(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    lengths: list[int],
+    scaling: float | None,
+) -> "torch.Tensor":
+    """[n, heads, width], all chunks of one length in one call, wherever they are."""
+    import torch
+
+    out = query.new_empty(query.shape[2], query.shape[1], query.shape[3])
+    starts = list(itertools.accumulate(lengths, initial=0))
+    for length in sorted(set(lengths)):
+        these = [start for start, own in zip(starts, lengths, strict=False) if own == length]
+        places = (torch.tensor(these)[:, None] + torch.arange(length)).to(query.device)
+        q, k, v = (tensor[0][:, places].transpose(0, 1) for tensor in (query, key, value))
+        out[places] = _attention(q, k, v, scaling)
+    return out
+
+
+def _in_turn(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    lengths: list[int],
+    scaling: float | None,
+) -> "torch.Tensor":
+    """[n, heads, width], neighbours of one length in one call: nothing is gathered or copied. On a CPU that
+    takes longer than the calls."""
+    import torch
+
+    found, start = [], 0
+    for length, alike in itertools.groupby(lengths):
+        end = start + length * len(list(alike))
+        q, k, v = (_alike(tensor[0][:, start:end], length) for tensor in (query, key, value))
+        found.append(_attention(q, k, v, scaling).flatten(0, 1))
+        start = end
+    return torch.cat(found) if len(found) > 1 else found[0]
 
 
 def _alike(tensor: "torch.Tensor", length: int) -> "torch.Tensor":

@@ -18,7 +18,8 @@ from savs.errors import SettingsError
 from tests.pool.servers import CLASSES, Pool, wait_until, write_manifest
 from tests.workers.looking import runs
 from workers.cli import main
-from workers.gpus import GpuWorker, chosen_gpus, start_worker, supervise
+from workers.gpus import GpuWorker, chosen_gpus, environment_of, start_worker, supervise
+from workers.settings import WorkerSettings
 
 LASTING = "import time; time.sleep(60)"
 
@@ -63,6 +64,20 @@ def test_a_list_may_name_only_what_is_in_the_machine(machine: Path) -> None:
     assert chosen_gpus("2,0", {"CUDA_VISIBLE_DEVICES": "1"}) == ["2", "0"]
     with pytest.raises(SettingsError, match="--gpus 0,3: this machine has 3 GPUs, numbered from 0"):
         chosen_gpus("0,3", {})
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(96, 8, "12"), (4, 8, "1"), (8, 1, "8")])
+def test_workers_share_the_cores_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, threads: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("workers.gpus._cores", lambda: cores)
+    settings = WorkerSettings("redis://localhost/0", "/workspace", gpu_queue("demo"))
+    assert environment_of(settings, "0", workers)["OMP_NUM_THREADS"] == threads
+
+    # unless the user has said how many
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert environment_of(settings, "0", workers)["OMP_NUM_THREADS"] == "5"
 
 
 def test_all_of_a_machine_without_gpus_is_one_sentence(machine: Path, tmp_path: Path) -> None:

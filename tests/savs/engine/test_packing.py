@@ -1,5 +1,7 @@
 """Packing: budgets are kept, little is padded, and everything comes once."""
 
+from collections.abc import Callable, Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +18,10 @@ def shown(pictures: list[int], question: str = "What?") -> list[OpenedRequest]:
         OpenedRequest(Request(n, Sample(n, str(n)), question), (PICTURES[p],), question)
         for n, p in enumerate(pictures)
     ]
+
+
+def each(tokens: int) -> Callable[[Sequence[object]], list[int]]:
+    return lambda media: [tokens] * len(media)
 
 
 def row(tokens: int, number: int = 0, pixels: int = 0) -> PackedRow:
@@ -55,21 +61,21 @@ def test_rows_of_like_length_share_a_batch() -> None:
 
 
 def test_questions_about_one_picture_share_a_row_wherever_they_stand() -> None:
-    rows = rows_of(shown([0, 1, 0, 2, 0]), lambda _: 9, Budget(1000, 10**9), share=True)
+    rows = rows_of(shown([0, 1, 0, 2, 0]), each(9), Budget(1000, 10**9), share=True)
 
     assert [r.numbers for r in rows] == [(0, 2, 4), (1,), (3,)]
     assert all(r.media == (PICTURES[p],) for r, p in zip(rows, (0, 1, 2), strict=True))
 
 
 def test_a_model_that_does_not_share_gets_a_row_for_each_question() -> None:
-    rows = rows_of(shown([0, 0, 0]), lambda _: 9, Budget(1000, 10**9), share=False)
+    rows = rows_of(shown([0, 0, 0]), each(9), Budget(1000, 10**9), share=False)
 
     assert [r.numbers for r in rows] == [(0,), (1,), (2,)]
 
 
 def test_a_row_is_cut_where_its_questions_outgrow_the_budget() -> None:
-    many = rows_of(shown([0] * (MAX_QUESTIONS + 5)), lambda _: 9, Budget(10**6, 10**9), share=True)
-    long = rows_of(shown([0] * 6, "What? " * 30), lambda _: 100, Budget(300, 10**9), share=True)
+    many = rows_of(shown([0] * (MAX_QUESTIONS + 5)), each(9), Budget(10**6, 10**9), share=True)
+    long = rows_of(shown([0] * 6, "What? " * 30), each(100), Budget(300, 10**9), share=True)
 
     assert [len(r.numbers) for r in many] == [MAX_QUESTIONS, 5]
     assert all(r.tokens <= 300 or len(r.numbers) == 1 for r in long)
