@@ -93,6 +93,7 @@ def wrap(
     self_test: bool = True,
 ) -> Model:
     """Return a `Model` of a network and a processor that are already in memory. Raises UnsupportedModel."""
+    from savs.engine.raw_trial import find_raw
     from savs.engine.self_test import run_self_test
     from savs.engine.sharing_trial import sharing_is_exact
     from savs.model.branches import attend_in_branches
@@ -118,6 +119,7 @@ def wrap(
     attend_in_chunks(network)
     attend_in_branches()
     embed_by_product(network)
+    model = replace(model, raw=find_raw(model))
     if self_test:
         run_self_test(model)
     return replace(model, shares=sharing_is_exact(model))

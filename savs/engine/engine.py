@@ -18,6 +18,7 @@ from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, held_
 from savs.engine.windows import Window
 from savs.errors import ItemError, UnusablePrompt, UnusableVectors
 from savs.model.model import Model
+from savs.model.raw_pixels import RawPixels
 from savs.timings import Marks, Timings
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ def _pinned(batch: Batch) -> Batch:
     """Return the batch in memory from which a GPU copies without waiting."""
     import torch
 
-    inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()}
+    tensors = torch.Tensor | RawPixels
+    inputs = {k: v.pin_memory() if isinstance(v, tensors) else v for k, v in batch.inputs.items()}
     return replace(batch, inputs=inputs, branches=batch.branches and batch.branches.pinned())
 
 

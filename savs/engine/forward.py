@@ -13,6 +13,7 @@ from savs.errors import UnsupportedModel
 from savs.model.branches import branching
 from savs.model.heads import HeadProjection, LayerHeads
 from savs.model.model import Model
+from savs.model.raw_pixels import RawPixels
 from savs.timings import Marks
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def without_head(network: Any) -> Any:
 
 
 def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return a batch's inputs on the model's device; floating-point tensors in the model's dtype."""
+    """Return a batch's inputs on the model's device; floating-point tensors in the model's dtype,
+    and raw pixels normalised."""
     return {name: onto(value, model) for name, value in inputs.items()}
 
 
@@ -161,6 +163,8 @@ def onto(value: Any, model: Model) -> Any:
     """Return a tensor on the model's device, floating point in the model's dtype; other values unchanged."""
     import torch
 
+    if isinstance(value, RawPixels):
+        return value.on(model.device, model.network.dtype)
     if not isinstance(value, torch.Tensor):
         return value
     dtype = model.network.dtype if value.is_floating_point() else value.dtype

@@ -8,6 +8,7 @@ from savs.data.video.sampling import FrameSampling
 from savs.model.chat import Chat
 from savs.model.heads import HeadLayout, HeadProjection
 from savs.model.pixels import with_budget
+from savs.model.raw_pixels import Raw
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,7 @@ class Model:
     context      maximum number of tokens of one item
     sampling     which frames of a video are shown
     shares       whether questions about the same media may share a row (`savs.engine.sharing`)
+    raw          which pixels the processor leaves to the device to normalise (`savs.model.raw_pixels`)
     preparing    held while the processor is called: tokenizers are not thread-safe
     """
 
@@ -58,6 +60,7 @@ class Model:
     context: int
     sampling: FrameSampling
     shares: bool = False
+    raw: Raw = Raw()
     preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:
