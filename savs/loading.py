@@ -97,6 +97,7 @@ def wrap(
 ) -> Model:
     """Return a `Model` of a network and a processor that are already in memory. Raises UnsupportedModel."""
     from savs.engine.grids_trial import deriving_is_exact
+    from savs.engine.raw_trial import find_raw
     from savs.engine.self_test import run_self_test
     from savs.engine.sharing_trial import sharing_is_exact
     from savs.model.alignment import align_inner_widths
@@ -128,6 +129,7 @@ def wrap(
     if gpu:
         align_inner_widths(network)
         fuse(network)
+    model = replace(model, raw=find_raw(model))
     if self_test:
         run_self_test(model)
     model = replace(model, derives=gpu and deriving_is_exact(model))

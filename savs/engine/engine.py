@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from savs.data.media import Digest
 from savs.engine.batches import Batch, build, tokens_of
@@ -18,6 +18,7 @@ from savs.engine.packing import CPU_BUDGET, GPU_BUDGET, Budget, PackedRow, held_
 from savs.engine.windows import Window
 from savs.errors import ItemError, UnusablePrompt, UnusableVectors
 from savs.model.model import Model
+from savs.model.raw_pixels import RawPixels
 from savs.timings import Marks, Timings
 
 if TYPE_CHECKING:
@@ -201,10 +202,13 @@ def _pinned(batch: Batch) -> Batch:
     """Return the batch in memory from which a GPU copies without waiting."""
     import torch
 
-    # Contiguous, because positions of rows that are alike are one row, expanded: memory of its own for each.
-    inputs = {
-        k: v.contiguous().pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch.inputs.items()
-    }
+    def pinned(value: Any) -> Any:
+        if isinstance(value, RawPixels):
+            return value.pin_memory()
+        # Contiguous, because positions of rows that are alike are one row, expanded: memory for each of them.
+        return value.contiguous().pin_memory() if isinstance(value, torch.Tensor) else value
+
+    inputs = {name: pinned(value) for name, value in batch.inputs.items()}
     return replace(batch, inputs=inputs, branches=batch.branches and batch.branches.pinned())
 
 

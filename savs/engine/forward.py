@@ -14,6 +14,7 @@ from savs.model.branches import branching
 from savs.model.grids import grids_on_cpu
 from savs.model.heads import HeadProjection, LayerHeads
 from savs.model.model import Model
+from savs.model.raw_pixels import RawPixels
 from savs.timings import Marks
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def without_head(network: Any) -> Any:
 
 def onto_device(model: Model, inputs: dict[str, Any]) -> dict[str, Any]:
     """Return a batch's inputs on the model's device, except those that nothing reads there; floating-point
-    tensors in the model's dtype."""
+    tensors in the model's dtype, and raw pixels normalised."""
     stay = grids_on_cpu(inputs)
     return {name: value if name in stay else onto(value, model) for name, value in inputs.items()}
 
@@ -164,6 +165,8 @@ def onto(value: Any, model: Model) -> Any:
     """Return a tensor on the model's device, floating point in the model's dtype; other values unchanged."""
     import torch
 
+    if isinstance(value, RawPixels):
+        return value.on(model.device, model.network.dtype)
     if not isinstance(value, torch.Tensor):
         return value
     dtype = model.network.dtype if value.is_floating_point() else value.dtype

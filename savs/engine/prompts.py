@@ -12,6 +12,7 @@ from savs.data.video.sampling import Video
 from savs.errors import ItemError, ItemTooLong, UnusablePrompt
 from savs.model.chat import MediaKind, write
 from savs.model.model import Model
+from savs.model.raw_pixels import Normalisation, RawPixels, planes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +38,8 @@ class Prompt:
 class Processed:
     """Model inputs of n prompts.
 
-    inputs   arguments of the network, on the CPU; `input_ids` int64 [n, tokens], padded on one side
+    inputs   arguments of the network, on the CPU; `input_ids` int64 [n, tokens], padded on one side; pixels
+             may be `RawPixels`, which `savs.engine.forward.onto_device` normalises
     lengths  tokens of each prompt
     """
 
@@ -119,27 +121,56 @@ def too_long(model: Model, what: str) -> ItemTooLong:
 
 
 def _process(model: Model, prompts: Sequence[Prompt], padding_side: Side) -> Processed:
-    images = [[m for m in p.media if not isinstance(m, Video)] for p in prompts]
+    images: list[list[Any]] = [[m for m in p.media if not isinstance(m, Video)] for p in prompts]
     videos = [m for p in prompts for m in p.media if isinstance(m, Video)]
     arguments: dict[str, Any] = {"text": render(model, prompts)}
+    raw: list[Normalisation] = []
     if any(images):  # one list per prompt: LLaVA-OneVision treats one image and several differently
         arguments["images"] = images
+        if model.raw.images is not None:
+            raw.append(model.raw.images)
+            arguments["images"] = [[planes(image) for image in several] for several in images]
+            arguments["images_kwargs"] = {"input_data_format": "channels_first", **raw[-1].arguments}
     if videos:
         arguments["videos"] = [v.frames for v in videos]
         arguments["videos_kwargs"] = {
             "do_sample_frames": False,
             "video_metadata": [_metadata(v) for v in videos],
         }
+        if model.raw.videos is not None:
+            raw.append(model.raw.videos)
+            arguments["videos_kwargs"] |= raw[-1].arguments
+    if raw:  # tokens as lists, of which transformers is slow to make tensors
+        for kind in arguments.keys() & {"images", "videos"}:
+            arguments.setdefault(f"{kind}_kwargs", {})["return_tensors"] = "pt"
+    else:
+        arguments["return_tensors"] = "pt"
     with model.preparing:
         inputs = model.processor(
             **arguments,
             padding=True,
             padding_side=padding_side,
-            return_tensors="pt",
             add_special_tokens=_adds_special_tokens(model, arguments["text"]),
         )
     inputs.pop("video_metadata", None)
-    return Processed(dict(inputs), inputs["attention_mask"].sum(1).tolist())
+    found = {name: _named(name, value, raw) for name, value in inputs.items()}
+    return Processed(found, found["attention_mask"].sum(1).tolist())
+
+
+def _named(name: str, value: Any, raw: Sequence[Normalisation]) -> Any:
+    """Return an output of the processor as a tensor, bytes with their normalisation. Raises TypeError."""
+    import numpy as np
+    import torch
+
+    if raw and isinstance(value, list):
+        numbers = np.asarray(value)
+        return torch.from_numpy(numbers) if numbers.dtype == np.int64 else torch.tensor(value)
+    rule = next((rule for rule in raw if name in rule.names), None)
+    if rule is None:
+        return value
+    if not isinstance(value, torch.Tensor) or value.dtype != torch.uint8:
+        raise TypeError(f"{name} has no bytes")
+    return RawPixels(value, rule)
 
 
 def _adds_special_tokens(model: Model, texts: Sequence[str]) -> bool:

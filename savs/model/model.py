@@ -8,6 +8,7 @@ from savs.data.video.sampling import FrameSampling
 from savs.model.chat import Chat
 from savs.model.heads import HeadLayout, HeadProjection
 from savs.model.pixels import with_budget
+from savs.model.raw_pixels import Raw
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ class Model:
     shares       whether questions about the same media may share a row (`savs.engine.sharing`)
     derives      whether the network is given what it would derive from the sizes of images on its device:
                  positions, and what its vision tower needs (`savs.model.grids`)
+    raw          which pixels the processor leaves to the device to normalise (`savs.model.raw_pixels`)
     preparing    held while the processor is called: tokenizers are not thread-safe
     """
 
@@ -61,6 +63,7 @@ class Model:
     sampling: FrameSampling
     shares: bool = False
     derives: bool = False
+    raw: Raw = Raw()
     preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:
