@@ -60,7 +60,7 @@ class Model:
     context: int
     sampling: FrameSampling
     shares: bool = False
-    raw: Raw = Raw()
+    raw: Raw = field(default_factory=Raw)
     preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:
