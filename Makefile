@@ -104,8 +104,10 @@ chaos: $(VENV)/installed
 attack: $(VENV)/installed
 	$(BIN)/python -m tests.attack
 
-# Measures the engine's speed relative to the published loop, and its scaling. The last line is JSON.
+# Measures the preparation of pictures, the engine's speed relative to the published loop, and its scaling.
+# The last line is JSON.
 bench: $(VENV)/installed
+	$(BIN)/python -m bench.prepare
 	$(BIN)/python -m bench.loop
 	$(BIN)/python -m bench.scale
 

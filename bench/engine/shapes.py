@@ -74,7 +74,7 @@ def build(shape: str, device: torch.device) -> Model:
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     words = tf.AutoTokenizer.from_pretrained(DEMO)
     words.model_max_length = CONTEXT
-    config, processor = _llava(words) if shape.startswith("llava") else _qwen(shape, words)
+    config, processor = _llava(words) if shape.startswith("llava") else qwen(shape, words)
     torch.manual_seed(SEED)
     with device:
         network = tf.AutoModelForImageTextToText.from_config(config, dtype=dtype)
@@ -82,7 +82,8 @@ def build(shape: str, device: torch.device) -> Model:
     return wrap(network.eval(), processor, f"random {shape}", "none", "0" * 64, sampling, self_test=False)
 
 
-def _qwen(shape: str, words: Any) -> tuple[Any, Any]:
+def qwen(shape: str, words: Any) -> tuple[Any, Any]:
+    """Return the configuration and the processor of a shape of Qwen2.5-VL, with the tokenizer `words`."""
     config = make_config(words)
     if shape == "demo":
         config.text_config.max_position_embeddings = CONTEXT

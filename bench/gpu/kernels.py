@@ -78,9 +78,11 @@ def batch_of(setting: Setting) -> batches.Batch:
     from savs.data.media import open_media
 
     model, tokens = setting.model, batches.tokens_of(setting.model)
-    rows = []
-    for sample in setting.pictures[:256]:
-        media = (open_media(sample.media[0], model.sampling),)
-        rows.append(PackedRow(media, (str(sample.question),), (sample.index,), tokens(media[0]) + 32))
+    samples = setting.pictures[:256]
+    media = [open_media(sample.media[0], model.sampling) for sample in samples]
+    rows = [
+        PackedRow((one,), (str(sample.question),), (sample.index,), count + 32)
+        for one, sample, count in zip(media, samples, tokens(media), strict=True)
+    ]
     [batch], _ = batches.build(model, pack(rows, default_budget(model))[0])
     return batch

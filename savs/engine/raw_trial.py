@@ -29,15 +29,10 @@ def find_raw(model: "Model") -> Raw:
     outputs are equal to its own, bit by bit, on generated media of several sizes in one call."""
     from savs.engine.prompts import Prompt
 
-    pictures = [_picture(size) for size in SIZES]
-    asked = {
-        "images": [Prompt((pictures[0],), "Which?"), Prompt((pictures[2], pictures[1]), "Which is it?")],
-        "videos": [Prompt((_video(shape),), "Which?") for shape in CLIPS],
-    }
-    asked["images"].append(Prompt((pictures[2],), "What?"))
-    return Raw(
-        images=_tried(model, "images", asked["images"]), videos=_tried(model, "videos", asked["videos"])
-    )
+    small, wide, large = (_picture(size) for size in SIZES)
+    images = [Prompt(media, "Which is it?") for media in ((small,), (large, wide), (large,))]
+    videos = [Prompt((_video(shape),), "Which?") for shape in CLIPS]
+    return Raw(images=_tried(model, "images", images), videos=_tried(model, "videos", videos))
 
 
 def _tried(model: "Model", kind: Kind, prompts: "Sequence[Prompt]") -> Normalisation | None:

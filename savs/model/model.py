@@ -63,7 +63,7 @@ class Model:
     sampling: FrameSampling
     shares: bool = False
     derives: bool = False
-    raw: Raw = Raw()
+    raw: Raw = field(default_factory=Raw)
     preparing: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def __repr__(self) -> str:

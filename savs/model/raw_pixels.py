@@ -42,15 +42,16 @@ class Normalisation:
         import torch
 
         mean, std = _constants(self, values.device)
-        source, shape = values, values.shape
-        if values.ndim == 2:
-            source = values.view(len(values), CHANNELS, 1, -1)
-            shape = (len(values), CHANNELS, self.repeats, source.shape[-1])
+        flat = values.ndim == 2
+        source = values.view(len(values), CHANNELS, 1, -1) if flat else values
+        shape = [len(values), CHANNELS, self.repeats, source.shape[-1]] if flat else list(values.shape)
         pixels = torch.empty(shape, dtype=dtype, device=values.device)
-        each = max(1, CACHED // max(1, source[:1].numel())) if values.device.type == "cpu" else len(values)
-        for part, place in zip(source.split(each), pixels.split(each), strict=True):
+        each = max(1, len(values))
+        if values.device.type == "cpu" and values.numel():
+            each = max(1, CACHED // source[0].numel())
+        for part, place in zip(torch.split(source, each), torch.split(pixels, each), strict=True):
             place.copy_(part.to(torch.float32).sub_(mean).div_(std))
-        return pixels.flatten(1) if values.ndim == 2 else pixels
+        return pixels.flatten(1) if flat else pixels
 
 
 @lru_cache(DEVICES)

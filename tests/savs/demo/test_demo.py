@@ -11,6 +11,7 @@ import savs
 from savs.demo import evaluate, questions, scenes, unseen
 from savs.demo.packing import Packer, visible
 from savs.demo.train import Trainee, patches
+from savs.engine.forward import onto_device
 from savs.engine.prompts import Prompt, preprocess
 from savs.model.checkpoint import DEMO
 from savs.model.model import Model
@@ -127,7 +128,7 @@ def test_a_question_packed_beside_others_gets_the_logits_it_gets_alone(demo: Mod
         pictures = drawn[1] if kind == "clip" else drawn[1][::2]
         shown = evaluate.show(pictures) if kind == "clip" else tuple(pictures)
         [(_, batch)], _ = preprocess(demo, [Prompt(shown, turns[5].question)])
-        alone = demo.network(**batch.inputs).logits[0, -1]
+        alone = demo.network(**onto_device(demo, batch.inputs)).logits[0, -1]
 
     # then they agree
     assert torch.allclose(packed[0, 5, 0], alone, atol=0.02)

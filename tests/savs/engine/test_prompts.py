@@ -188,8 +188,8 @@ def test_the_others_of_a_batch_are_shown_as_if_the_refused_were_not_there(model:
     bad = Prompt((noise(1, 400),), "Shape?")
     batches, _ = preprocess(model, [good[0], bad, *good[1:]])
     calm = only_batch(model, good)
-    pixels = np.concatenate([batch.inputs["pixel_values"].numpy() for _, batch in batches])
-    assert np.array_equal(pixels, calm.inputs["pixel_values"].numpy())
+    pixels = np.concatenate([batch.inputs["pixel_values"].values.numpy() for _, batch in batches])
+    assert np.array_equal(pixels, calm.inputs["pixel_values"].values.numpy())
     assert [n for _, batch in batches for n in batch.lengths] == calm.lengths
 
 

@@ -11,6 +11,7 @@ from transformers import GenerationConfig
 
 import savs
 from savs.data.video.sampling import Video
+from savs.engine.forward import onto_device
 from savs.engine.prompts import preprocess
 from savs.engine.zero_shot import generate, likeliest
 from savs.errors import (
@@ -62,7 +63,7 @@ def logits(model: savs.Model, prompt: savs.Prompt, behind: Sequence[int]) -> tor
     """float64 [tokens, vocabulary] of one prompt with `behind` behind it, without padding or a cache."""
     [(_, batch)], errors = preprocess(model, [prompt])
     assert not errors
-    inputs = dict(batch.inputs)
+    inputs = onto_device(model, batch.inputs)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([list(behind)]).long()], dim=1)
     for name, fill in (("attention_mask", 1), ("mm_token_type_ids", 0)):
         inputs[name] = torch.nn.functional.pad(inputs[name], (0, len(behind)), value=fill)
