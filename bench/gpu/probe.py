@@ -8,6 +8,7 @@ import torch
 from bench.figures import engine_versions, machine
 from bench.gpu.setting import Found, Setting
 from savs.model.fused import ROTATIONS, Fused
+from savs.model.model import Model
 
 
 def probe(setting: Setting) -> Found:
@@ -27,7 +28,13 @@ def probe(setting: Setting) -> Found:
 def load(setting: Setting) -> Found:
     """Build the model, and say what its trials have found."""
     model = setting.model
-    said: dict[str, Any] = {"dtype": model.dtype, "shares": model.shares, "fused": _fused(model.network)}
+    said: dict[str, Any] = {
+        "dtype": model.dtype,
+        "shares": model.shares,
+        "derives": model.derives,
+        "raw": _raw(model),
+        "fused": _fused(model.network),
+    }
     if setting.gpu:
         said["GiB"] = round(torch.cuda.memory_allocated(setting.device) / 2**30, 2)
     return Found([], said)
@@ -46,6 +53,11 @@ def _varlen(setting: Setting) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return "yes"
+
+
+def _raw(model: Model) -> list[str]:
+    """Return which media the processor leaves to the device to normalise."""
+    return [kind for kind in ("images", "videos") if getattr(model.raw, kind) is not None]
 
 
 def _fused(network: Any) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 from bench.figures import Figure
@@ -11,6 +11,7 @@ from bench.gpu.setting import Found, Setting
 from bench.loop import label
 from savs.model.fused import Fused
 from savs.model.model import Model
+from savs.model.raw_pixels import Raw
 from savs.timings import Timings
 
 ITEMS = 384
