@@ -31,7 +31,21 @@ def _plain(model: Model) -> Iterator[Model]:
         yield model
 
 
-SWITCHES = (Switch("norms, activations and rotations as one kernel", _plain),)
+@contextmanager
+def _derived_there(model: Model) -> Iterator[Model]:
+    yield replace(model, derives=False)
+
+
+@contextmanager
+def _normalised_here(model: Model) -> Iterator[Model]:
+    yield replace(model, raw=Raw())
+
+
+SWITCHES = (
+    Switch("norms, activations and rotations as one kernel", _plain),
+    Switch("what the sizes of images say given to the network", _derived_there),
+    Switch("pixels normalised on the device", _normalised_here),
+)
 
 
 def switch_off(setting: Setting) -> Found:

@@ -62,8 +62,8 @@ def _long_video(frames: int) -> Video:
 
 def _worst_cosines(model: "Model", media: "Sequence[Image | Video]") -> tuple[float, float]:
     """Return the lowest cosines of any head's vectors for several questions about each of two media, with
-    those of every question alone: in joined rows, and in a batch of plain rows. NaN if any is NaN, and 1 for
-    videos if the model does not accept videos."""
+    those of every question alone: in joined rows, and in a batch of plain rows, which only halves round in
+    another way. NaN if any is NaN, and 1 for videos if the model does not accept videos."""
     questions = ("What is it?", "Is there anything else in it, or above it?", "Which?")
     rows = [PackedRow((media[0],), questions, (0, 1, 2), 0), PackedRow((media[1],), questions[:2], (3, 4), 0)]
     alone = [
@@ -74,13 +74,13 @@ def _worst_cosines(model: "Model", media: "Sequence[Image | Video]") -> tuple[fl
     plain, trying = replace(model, shares=False, derives=False), replace(model, shares=True)
     try:
         expected = [vectors_of(plain, [row]) for row in alone]
-        batched = vectors_of(plain, alone)
+        batched = [] if model.dtype == "float32" else [vectors_of(plain, alone)]
     except ItemError:
         if isinstance(media[0], Video):
             return 1.0, 1.0
         raise  # without an image nothing is tested
     joined = [vectors_of(trying, rows), vectors_of(trying, alone)]  # joined; padded without a mask
-    return _least(model, expected, joined), _least(model, expected, [batched])
+    return _least(model, expected, joined), _least(model, expected, batched)
 
 
 def _least(model: "Model", expected: "list[dict[int, Tensor]]", found: "list[dict[int, Tensor]]") -> float:
@@ -93,7 +93,7 @@ def _least(model: "Model", expected: "list[dict[int, Tensor]]", found: "list[dic
         for place in model.layout.slices().values()
         for other in found
     ]
-    return float(torch.stack(cosines).min())  # Python's min() would ignore NaN
+    return float(torch.stack(cosines).min()) if cosines else 1.0  # Python's min() would ignore NaN
 
 
 def vectors_of(model: "Model", rows: "list[PackedRow]") -> "dict[int, Tensor]":
