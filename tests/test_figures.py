@@ -57,6 +57,11 @@ def test_the_tables_of_the_engines_figures_are_what_was_measured() -> None:
         without.setdefault(name.split(": without ")[1], []).append(f"{value:.2f} ×")
     assert {row[0]: row[1:] for row in cells if row[0] in without} == without
 
+    prepare = measured("prepare")
+    for size in ("448 × 448", "500 × 375"):
+        both = [f"{prepare[size + how]:.2f} ms" for how in ("", ", normalised by the processor")]
+        assert [row[1:3] for row in cells if row[0] == size] == [both]
+
     scale = measured("scale")
     sizes = [name.removesuffix(": speed") for name in scale if name.endswith(": speed")]
     told = [[size, f"{scale[f'{size}: speed']:.0f}", f"{scale[f'{size}: memory']:.0f} MB"] for size in sizes]

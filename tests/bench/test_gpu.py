@@ -140,7 +140,7 @@ def test_tokens_of_a_row_that_branches_see_its_beginning_and_their_own_end() -> 
 def test_shapes_have_as_many_parameters_as_the_published_models(shape: str) -> None:
     billions = {"qwen2.5-vl-7b": 8.29, "qwen2.5-vl-3b": 3.75, "llava-onevision-7b": 8.03}
     words = transformers.AutoTokenizer.from_pretrained(shapes.DEMO)
-    config: Any = (shapes._llava(words) if shape.startswith("llava") else shapes._qwen(shape, words))[0]
+    config: Any = (shapes._llava(words) if shape.startswith("llava") else shapes.qwen(shape, words))[0]
     with torch.device("meta"):
         network = transformers.AutoModelForImageTextToText.from_config(config)
     assert sum(p.numel() for p in network.parameters()) / 1e9 == pytest.approx(billions[shape], abs=0.01)
