@@ -10,6 +10,7 @@ CPU most bars are only reported, but the labels must equal the published loop's.
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -99,6 +100,9 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=SIDE, help="pixels")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no step is started")
     asked = parser.parse_args()
+    # Of the processes that decode videos, where savs is not installed.
+    known = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), known]))
     logging.basicConfig(format="%(name)s: %(message)s")
     logging.getLogger("savs").setLevel(logging.INFO)  # what the trials of a model have found
     where = torch.device(asked.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))

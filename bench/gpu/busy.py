@@ -16,14 +16,15 @@ from bench.gpu.setting import Found, Setting
 from bench.loop import label
 from savs.timings import Timings
 
-ITEMS = 384  # three batches of pictures of 448 × 448
+ITEMS = 768
 TOP = 15  # kernels
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 
 
 def profile_batches(setting: Setting) -> Found:
-    """Profile with kernels only, as a profile of the host's operations slows the host down. On a CPU only
-    the shares of a profile are exercised."""
+    """Profile with kernels only, as a profile of the host's operations slows the host down. On a CPU, which
+    has no kernels, its operations take their place. The longest gap is the first window's, which is
+    decoded."""
     rows = setting.pictures[:ITEMS]
     label(setting.model, setting.readout, rows[: len(rows) // 2], Timings())
     kind = ProfilerActivity.CUDA if setting.gpu else ProfilerActivity.CPU
@@ -38,13 +39,13 @@ def profile_batches(setting: Setting) -> Found:
     kernels = [e for e in events if e.get("cat") in (KERNELS if setting.gpu else ("cpu_op",))]
     spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in kernels)
     inside = (spans[-1][1] - spans[0][0]) / 1e6 if spans else 0.0
-    busy = union(spans) / 1e6
+    busy, idle = union(spans) / 1e6, gaps(spans)
+    bar = "≥ 0.95" if setting.gpu and setting.shape != "demo" else None
     figures = [
-        Figure("device busy, from the first kernel to the last", busy / inside, ""),
+        Figure("device busy, from the first kernel to the last", busy / inside, "", bar),
+        Figure("device busy, without the longest gap", busy / (inside - idle[0] / 1e3), ""),
         Figure("kernels a picture", len(kernels) / len(rows), ""),
     ]
-    if setting.gpu and setting.shape != "demo":
-        figures[0] = Figure(figures[0].name, busy / inside, "", "≥ 0.95")
     seconds: Counter[str] = Counter()
     for event in kernels:
         seconds[event["name"][:120]] += event["dur"] / 1e6
@@ -53,7 +54,7 @@ def profile_batches(setting: Setting) -> Found:
         "items": len(rows),
         "seconds": {"wall": round(wall, 3), "kernels": round(busy, 3), "first to last": round(inside, 3)},
         "milliseconds a picture": {n: round(1e3 * s / len(rows), 4) for n, s in seconds.most_common(TOP)},
-        "longest gaps, ms": gaps(spans),
+        "longest gaps, ms": idle,
         "waits of the host": dict(waits),
         "waits by place": _waits(setting),
     }

@@ -23,9 +23,10 @@ def run_out(setting: Setting) -> Found:
     device, rows = setting.device, setting.pictures[:ITEMS]
     model, readout = setting.model, setting.readout
     torch.cuda.empty_cache()
+    weights = torch.cuda.memory_reserved(device)
     torch.cuda.reset_peak_memory_stats(device)
     label(model, readout, rows, Timings())
-    weights, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.empty_cache()
     engines: list[Engine] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+import savs
 from bench.engine import flops, workloads
 from bench.engine.baseline import Loop, Published
 from bench.engine.workloads import Workload
@@ -121,7 +122,9 @@ def measure(name: str, rows: list[Sample], model: Model, readout: Readout) -> Ru
     timings, began = Timings(), time.perf_counter()
     labels = label(model, readout, rows, timings)
     seconds = time.perf_counter() - began
-    assert len(labels) == len(rows), f"{len(rows) - len(labels)} of {len(rows)} items have no label"
+    if len(labels) < len(rows):
+        reasons = set(map(str, savs.extract(model, rows[:2]).errors.values()))
+        raise RuntimeError(f"{len(rows) - len(labels)} of {len(rows)} items have no label: {reasons}")
     loop, published = Loop(model.network, model.processor), as_published(model, readout)
     few = rows[:: max(1, len(rows) // BASELINE)][:BASELINE]
     loop.label(published, few[0])

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
-FIRST_REQUESTS = 64  # in the first window, for which the model waits
+FIRST_REQUESTS = 32  # in the first window, for which the model waits
+GROWTH = 4  # of windows until they have their size: the next one is decoded while the model runs
 # Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
 # may exceed it by the media of one item.
 WINDOW_BYTES = 2**30
-# Threads that fetch and decode. Those of a bucket mostly wait: 32 fetch 640 files a second at 50 ms each.
-DECODERS = min(32, 2 * (os.cpu_count() or 1))
+# Threads that fetch and decode: 16 fetch 320 files a second from a bucket, at 50 ms each. More of them only
+# wait for each other, and the thread that prepares batches for them.
+DECODERS = min(16, 2 * (os.cpu_count() or 1))
 AHEAD = 4 * DECODERS  # files that are being decoded or wait for a window
 
 Open = Callable[[str, Reserve], "tuple[Image | Video, Digest]"]
@@ -77,7 +79,7 @@ def read_ahead(
     item_bytes: int = MAX_ITEM_BYTES,
     abandon: Callable[[Callable[[Reserve], bool]], None] = lambda whose: None,
 ) -> Iterator[Window]:
-    """Yield windows of about `limit` requests and `space` bytes of pixels; the first one is smaller. The
+    """Yield windows of about `limit` requests and `space` bytes of pixels; the first ones are smaller. The
     next window is filled while the caller processes the current one. Consecutive requests with the same
     media stay in one window, up to twice `limit`, because media in two windows go through the model twice.
 
@@ -145,7 +147,7 @@ class _Filling:
     ) -> None:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space, self.item_bytes = limit, space, item_bytes
-        self.first = True  # the next window is the first
+        self.next_limit = FIRST_REQUESTS
         self.waiting: deque[_Waiting] = deque()
         self.files: Counter[str] = Counter()  # files of the waiting requests
         self.opened: dict[str, _File] = {}
@@ -166,7 +168,8 @@ class _Filling:
         }
         self.items = {one.request.sample.media: one.item for one in self.waiting}
         shown: tuple[str, ...] = ()
-        limit, self.first = min(self.limit, FIRST_REQUESTS) if self.first else self.limit, False
+        limit = min(self.limit, self.next_limit)
+        self.next_limit *= GROWTH
         while not self.stopped:
             full = len(window) >= limit or size >= self.space
             self._start(1 if full else limit - len(window))

@@ -1,8 +1,8 @@
 """Norms, gated activations and rotations of positions as one kernel each, on a GPU.
 
 Transformers computes each of them by up to eight operations, and each operation reads and writes all values
-of a layer. PyTorch's own RMS norm takes the place of the first; `torch.compile` joins the operations of the
-other two. Matrix products, attention and whole layers stay as they are, and so do hooks.
+of a layer. PyTorch's own RMS norm takes the place of the first, and kernels of `savs.model.kernels` that of
+the other two. Matrix products, attention and whole layers stay as they are, and so do hooks.
 
 What is replaced is found by what it is, not by a model's name: a norm by its one weight and its epsilon, a
 gated activation by its three projections, a rotation by the function that the network's code calls. The first
@@ -67,15 +67,11 @@ def fuse(network: Any) -> Callable[[], None]:
     GPU, and results agree. Return a function that undoes it. A rotation belongs to the code of a type of
     models: it is replaced for all models of that type in this process."""
     changed: list[tuple[Any, str]] = []
-    gates: dict[type, Callable[..., Any]] = {}
     for module in network.modules():
         if (epsilon := _epsilon(module)) is not None:
             module.forward = Fused(module.forward, partial(_norm, module, epsilon), "norm")
         elif set(dict(module.named_children())) == GATED:
-            kind = type(module.act_fn)
-            if kind not in gates:
-                gates[kind] = _compiled(_gated(module.act_fn))
-            module.forward = Fused(module.forward, partial(_project, module, gates[kind]), "gated activation")
+            module.forward = Fused(module.forward, partial(_project, module), "gated activation")
         else:
             continue
         changed.append((module, "forward"))
@@ -84,7 +80,7 @@ def fuse(network: Any) -> Callable[[], None]:
         for name in ROTATIONS:
             plain = vars(home).get(name)
             if callable(plain) and not isinstance(plain, Fused):
-                setattr(home, name, Fused(plain, _compiled(plain), "rotation"))
+                setattr(home, name, Fused(plain, _rotate, "rotation"))
                 changed.append((home, name))
     return partial(_undo, changed)
 
@@ -112,26 +108,18 @@ def _norm(module: Any, epsilon: float, hidden: "torch.Tensor") -> "torch.Tensor"
     return rms_norm(hidden, tuple(module.weight.shape), module.weight, epsilon)
 
 
-def _gated(activation: Callable[["torch.Tensor"], "torch.Tensor"]) -> Callable[..., "torch.Tensor"]:
-    def gated(gate: "torch.Tensor", up: "torch.Tensor") -> "torch.Tensor":
-        return activation(gate) * up
+def _project(module: Any, hidden: "torch.Tensor") -> "torch.Tensor":
+    from savs.model.kernels import gate
 
-    return gated
-
-
-def _project(module: Any, gated: Callable[..., "torch.Tensor"], hidden: "torch.Tensor") -> "torch.Tensor":
-    gate, up = module.gate_proj(hidden), module.up_proj(hidden)
-    flat = gated(gate.view(-1), up.view(-1))
-    found: torch.Tensor = module.down_proj(flat.view(up.shape))
+    found: torch.Tensor = module.down_proj(gate(module.gate_proj(hidden), module.up_proj(hidden)))
     return found
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function as one kernel. Numbers of tokens become variables of it once they change; widths,
-    by which it would have to divide, stay constants."""
-    import torch
+def _rotate(*given: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    from savs.model.kernels import rotate
 
-    return torch.compile(function)
+    query, key, cosines, sines = given
+    return rotate(query, key, cosines, sines)
 
 
 def _usable(given: tuple[Any, ...], options: dict[str, Any]) -> bool:

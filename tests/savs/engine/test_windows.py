@@ -50,6 +50,14 @@ def numbers(window: Window) -> list[int]:
     return sorted([*(one.request.number for one in window.shown), *window.errors])
 
 
+def test_the_first_windows_are_small_so_that_the_model_starts_early() -> None:
+    asked = requests([(f"{n}.png",) for n in range(1500)])
+
+    windows = list(read_ahead(asked, Files()))
+
+    assert [len(window) for window in windows] == [32, 128, 512, 512, 316]
+
+
 def test_windows_hold_every_request_once_and_in_order() -> None:
     asked = requests([(f"{n}.png",) for n in range(25)])
 
@@ -153,7 +161,7 @@ def test_a_window_ends_between_items_and_not_between_the_questions_about_one() -
 
 def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_each() -> None:
     files = Files()
-    files.slow = {f"{n}.png" for n in range(1, 100)}
+    files.slow = {f"{n}.png" for n in range(20, 100)}  # of the third window
     asked = requests([(f"{n}.png",) for n in range(100) for _ in range(15)])
 
     reading = read_ahead(asked, files)
@@ -164,8 +172,8 @@ def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_e
             time.sleep(0.001)
         files.gate.set()
 
-    threading.Thread(target=all_busy, daemon=True).start()
-    next(reading)
+    next(reading), next(reading)  # while the caller has the second window, the third is filled
+    all_busy()
     reading.close()
     assert files.most == DECODERS
 

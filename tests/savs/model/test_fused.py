@@ -1,6 +1,6 @@
 """Norms, gated activations and rotations as one kernel each give what several give, or are not used.
 
-On a CPU they are off; here they are switched on.
+On a CPU they are off. Here they are switched on, and Triton's interpreter runs its kernels.
 """
 
 import logging
