@@ -42,7 +42,7 @@ def _normalised_here(model: Model) -> Iterator[Model]:
 
 
 SWITCHES = (
-    Switch("norms, activations and rotations as one kernel", _plain),
+    Switch("norms and rotations as one kernel", _plain),
     Switch("what the sizes of images say given to the network", _derived_there),
     Switch("pixels normalised on the device", _normalised_here),
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
 FIRST_REQUESTS = 32  # in the first window, for which the model waits
-GROWTH = 4  # of windows until they have their size: the next one is decoded while the model runs
+GROWTH = 2  # of windows until they have their size: the next one is decoded while the model runs
 # Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
 # may exceed it by the media of one item.
 WINDOW_BYTES = 2**30

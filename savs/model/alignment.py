@@ -8,8 +8,7 @@ results are the same.
 
 from typing import Any
 
-from savs.model.fused import GATED
-
+GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}  # the parts of a gated activation
 ALIGNED = 8  # values of 2 bytes that are read at once
 MULTIPLE = 64  # values to whose next multiple a width is padded: the least tile of a product
 

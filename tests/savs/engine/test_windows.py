@@ -51,11 +51,11 @@ def numbers(window: Window) -> list[int]:
 
 
 def test_the_first_windows_are_small_so_that_the_model_starts_early() -> None:
-    asked = requests([(f"{n}.png",) for n in range(1500)])
+    asked = requests([(f"{n}.png",) for n in range(1600)])
 
     windows = list(read_ahead(asked, Files()))
 
-    assert [len(window) for window in windows] == [32, 128, 512, 512, 316]
+    assert [len(window) for window in windows] == [32, 64, 128, 256, 512, 512, 96]
 
 
 def test_windows_hold_every_request_once_and_in_order() -> None:

@@ -1,11 +1,10 @@
-"""The kernels for a GPU compute what transformers computes. Triton's interpreter runs them on a CPU."""
+"""The kernel for a GPU rotates as transformers does. Triton's interpreter runs it on a CPU."""
 
 import pytest
 import torch
-from torch.nn.functional import silu
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
-from savs.model.kernels import gate, rotate
+from savs.model.rotation import rotate
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -20,14 +19,6 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(2357)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 5, 1000), (4096, 4), (1, 1)])
-def test_a_gate_is_silu_times_the_values(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
-    gates, values = 4 * torch.randn(shape).to(dtype), torch.randn(shape).to(dtype)
-
-    assert close(gate(gates, values), silu(gates) * values)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

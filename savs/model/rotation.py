@@ -1,6 +1,6 @@
-"""Kernels for a GPU, in Triton: a gated activation and a rotation of positions in one pass over the values.
+"""A rotation of positions as one kernel for a GPU, in Triton.
 
-Each reads its inputs once and writes its output once. The arithmetic is in float32, whatever the dtype.
+It reads its inputs once and writes its output once. The arithmetic is in float32, whatever the dtype.
 """
 
 from typing import TYPE_CHECKING
@@ -10,18 +10,6 @@ import triton.language as tl
 
 if TYPE_CHECKING:
     import torch
-
-BLOCK = 4096  # values of a gated activation that one program computes
-
-
-def gate(gates: "torch.Tensor", values: "torch.Tensor") -> "torch.Tensor":
-    """Return silu(gates) · values, of the same shape and dtype; both must be contiguous."""
-    import torch
-
-    out = torch.empty_like(values)
-    count = values.numel()
-    _gate[(triton.cdiv(count, BLOCK),)](gates, values, out, count, size=BLOCK, num_warps=8)
-    return out
 
 
 def rotate(
@@ -63,17 +51,6 @@ def _rotated(given: "torch.Tensor", cosines: "torch.Tensor", sines: "torch.Tenso
         num_warps=4,
     )
     return out
-
-
-@triton.jit(do_not_specialize=["count"])
-def _gate(gates, values, out, count, size: tl.constexpr):  # type: ignore[no-untyped-def]
-    at = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
-    inside = at < count
-    x = tl.load(gates + at, mask=inside, other=0.0).to(tl.float32)
-    # Rounded before the product, as by several kernels.
-    activated = (x / (1.0 + tl.exp(-x))).to(out.dtype.element_ty).to(tl.float32)
-    product = activated * tl.load(values + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + at, product.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=["tokens", "given_row", "out_row", "angle_row"])
