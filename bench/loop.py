@@ -39,8 +39,8 @@ BARS = {
     "demo classify": 4.0,
     "demo classify 84 px, 15 questions": 8.0,
     "demo classify video, 15 questions": 10.0,
-    "small extract, ragged": 15.0,
-    "small classify, ragged": 6.0,
+    "small extract, ragged": 8.0,
+    "small classify, ragged": 3.0,
     "0.1 B extract 224 px": 3.2,
     "0.1 B classify 224 px": 1.1,
 }

@@ -67,3 +67,27 @@ def test_the_tables_of_the_engines_figures_are_what_was_measured() -> None:
     told = [[size, f"{scale[f'{size}: speed']:.0f}", f"{scale[f'{size}: memory']:.0f} MB"] for size in sizes]
     assert [row for row in cells if row[0] in sizes] == told
     assert f"over that of 500: {scale['memory: many items over few']:.2f} ×" in text
+
+
+def test_the_table_of_a_gpus_figures_is_what_was_measured() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    told = {row[0]: row[1:4] for row in rows if len(row) == 5}
+    found: dict[str, list[str]] = {}
+    for card in ("h100-before", "h100", "h200"):
+        file = ROOT / "bench" / "results" / "gpu" / f"qwen2.5-vl-7b-{card}.jsonl"
+        steps = {step["step"]: step for step in map(json.loads, file.read_text().splitlines())}
+        value = {figure["name"]: figure["value"] for step in steps.values() for figure in step["figures"]}
+        busy = steps["busy"]["details"]
+        kernels, inside = busy["seconds"]["kernels"], busy["seconds"]["first to last"]
+        steady = kernels / (inside - busy["longest gaps, ms"][0] / 1e3)
+        for name, cell in {
+            "pictures a second, from file to label": f"{value['pictures: items/s']:.1f}",
+            "operations, over those of a matrix product": f"{value['pictures: of the matrix product']:.3f}",
+            "kernel time over time, from the first kernel to the last": f"{kernels / inside:.3f}",
+            "the same without the first window, which must be decoded": f"{steady:.3f}",
+            "kernel time of a picture": f"{1e3 * kernels / busy['items']:.1f} ms",
+        }.items():
+            found.setdefault(name, []).append(cell)
+
+    assert {name: told[name] for name in found} == found

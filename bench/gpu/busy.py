@@ -42,8 +42,8 @@ def profile_batches(setting: Setting) -> Found:
     busy, idle = union(spans) / 1e6, gaps(spans)
     bar = "≥ 0.95" if setting.gpu and setting.shape != "demo" else None
     figures = [
-        Figure("device busy, from the first kernel to the last", busy / inside, "", bar),
-        Figure("device busy, without the longest gap", busy / (inside - idle[0] / 1e3), ""),
+        Figure("device busy, from the first kernel to the last", busy / inside, ""),
+        Figure("device busy, without the longest gap", busy / (inside - idle[0] / 1e3), "", bar),
         Figure("kernels a picture", len(kernels) / len(rows), ""),
     ]
     seconds: Counter[str] = Counter()

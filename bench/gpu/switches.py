@@ -26,8 +26,15 @@ class Switch:
 
 
 @contextmanager
-def _plain(model: Model) -> Iterator[Model]:
+def plain_kernels() -> Iterator[None]:
+    """In this block norms and rotations run as transformers has them."""
     with patch.object(Fused, "__call__", lambda part, *given, **options: part.plain(*given, **options)):
+        yield
+
+
+@contextmanager
+def _plain(model: Model) -> Iterator[Model]:
+    with plain_kernels():
         yield model
 
 

@@ -19,6 +19,7 @@ from bench.engine.baseline import Loop, Published
 from bench.engine.workloads import Workload
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
+from bench.gpu.switches import plain_kernels
 from bench.loop import label
 from savs.data.media import open_media
 from savs.data.samples import Sample
@@ -79,7 +80,7 @@ class Run:
         return {"milliseconds": stages, "counts": self.timings.counts | self.operations}
 
 
-BARS = {"of the matrix product": "≥ 0.6", "× the loop": "≥ 8"}
+BARS = {"of the matrix product": "≥ 0.6"}
 ITEMS_BAR = {"qwen2.5-vl-7b": "≥ 95"}  # pictures per second
 
 
@@ -127,10 +128,11 @@ def measure(name: str, rows: list[Sample], model: Model, readout: Readout) -> Ru
         raise RuntimeError(f"{len(rows) - len(labels)} of {len(rows)} items have no label: {reasons}")
     loop, published = Loop(model.network, model.processor), as_published(model, readout)
     few = rows[:: max(1, len(rows) // BASELINE)][:BASELINE]
-    loop.label(published, few[0])
-    began = time.perf_counter()
-    said = [loop.label(published, sample) for sample in few]
-    passed = (time.perf_counter() - began) / len(few)
+    with plain_kernels():  # the loop runs what transformers has
+        loop.label(published, few[0])
+        began = time.perf_counter()
+        said = [loop.label(published, sample) for sample in few]
+        passed = (time.perf_counter() - began) / len(few)
     equal = sum(labels[sample.index] == name for sample, name in zip(few, said, strict=True))
     counted = operations(model, readout, rows)
     return Run(name, len(rows), seconds, timings, counted, passed, len(few), equal)

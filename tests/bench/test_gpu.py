@@ -72,7 +72,7 @@ def test_no_step_starts_when_the_time_is_over(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_missed_bar_is_an_error_on_a_gpu_alone(tmp_path: Path) -> None:
-    slow = [Figure("pictures: × the loop", 5, ""), Figure("pictures: items/s", 89, "/s")]
+    slow = [Figure("pictures: of the matrix product", 0.5, ""), Figure("pictures: items/s", 89, "/s")]
 
     def met(device: str, shape: str) -> list[bool | None]:
         return [f.met for f in with_bars(slow, Setting(torch.device(device), shape, tmp_path, 4, 112))]

@@ -161,7 +161,7 @@ def test_a_window_ends_between_items_and_not_between_the_questions_about_one() -
 
 def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_each() -> None:
     files = Files()
-    files.slow = {f"{n}.png" for n in range(20, 100)}  # of the third window
+    files.slow = {f"{n}.png" for n in range(40, 100)}  # of the fifth window
     asked = requests([(f"{n}.png",) for n in range(100) for _ in range(15)])
 
     reading = read_ahead(asked, files)
@@ -172,7 +172,8 @@ def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_e
             time.sleep(0.001)
         files.gate.set()
 
-    next(reading), next(reading)  # while the caller has the second window, the third is filled
+    for _ in range(4):  # while the caller has the fourth window, the fifth is filled
+        next(reading)
     all_busy()
     reading.close()
     assert files.most == DECODERS
