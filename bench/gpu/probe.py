@@ -69,6 +69,6 @@ def _fused(network: Any) -> dict[str, str]:
     parts = [vars(module).get("forward") for module in network.modules()]
     parts += [vars(sys.modules[home]).get(name) for home in homes for name in ROTATIONS]
     for part in parts:
-        if isinstance(part, Fused) and part.agrees is not None:
-            found.setdefault(part.kind, []).append(part.agrees)
+        if isinstance(part, Fused) and part.agrees:
+            found.setdefault(part.kind, []).append(all(part.agrees.values()))
     return {kind: f"{sum(agree)} of {len(agree)}" for kind, agree in found.items()}

@@ -23,7 +23,7 @@ from savs.engine.packing import Budget, pack, rows_of
 from savs.engine.progress import counting
 from savs.engine.prompts import Prompt
 from savs.engine.vectors import HeadVectors
-from savs.engine.windows import Request, Window, read_ahead
+from savs.engine.windows import FIRST_REQUESTS, WINDOW_REQUESTS, Request, Window, read_ahead
 from savs.errors import ItemError, WrongType, WrongValue
 from savs.model.model import Model
 from savs.timings import Timings
@@ -204,4 +204,6 @@ def _windows(model: Model, requests: Iterable[Request], timings: Timings, hashed
     def open_one(address: str, reserve: Reserve) -> "tuple[Image | Video, Digest]":
         return open_with_digest(address, model.sampling, hashed, timings, reserve)
 
-    return read_ahead(requests, open_one, item_bytes=max_item_bytes(), abandon=DECODERS.abandon)
+    # A CPU has nothing to gain: it does not run while the next window is decoded.
+    first = WINDOW_REQUESTS if model.device.type == "cpu" else FIRST_REQUESTS
+    return read_ahead(requests, open_one, item_bytes=max_item_bytes(), abandon=DECODERS.abandon, first=first)

@@ -29,6 +29,7 @@ LEAST_HALF = 0.9
 def sharing_is_exact(model: "Model") -> bool:
     """Return whether rows of several questions give the same head vectors as prompts alone. Tested on
     generated images and videos with questions of different length, in a batch."""
+    import torch
     from PIL import Image
 
     drawn = Image.linear_gradient("L")
@@ -36,23 +37,25 @@ def sharing_is_exact(model: "Model") -> bool:
         tuple(drawn.resize(size).convert("RGB") for size in ((64, 64), (96, 64)))
     ]
     if hasattr(model.processor, "video_processor"):
-        tried.append((_long_video(8), _long_video(6)))
+        tried.append((long_video(8), long_video(6)))
     try:
         found = [_worst_cosines(model, media) for media in tried]
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the model
     except Exception as error:  # a model's code may raise anything for such a mask or positions
         log.info("%s: one row per question (%s)", model.name, error)
         return False
     for joined, batched in found:
         bar = EXACT
         if model.dtype != "float32":
-            bar = min(EXACT_HALF, max(LEAST_HALF, 1 - NOISE * (1 - batched)))
-        if not joined >= bar:  # true for NaN
+            bar = min(EXACT_HALF, 1 - NOISE * (1 - batched))
+        if not (joined >= bar >= LEAST_HALF):  # true for NaN
             log.info("%s: one row per question (cosine %.5f, %.5f required)", model.name, joined, bar)
             return False
     return True
 
 
-def _long_video(frames: int) -> Video:
+def long_video(frames: int) -> Video:
     """Return a small, slow video: if a model counts positions in time, they far exceed those in space."""
     import numpy as np
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WINDOW_REQUESTS = 512  # decoded, sorted and packed together; up to twice as many about one item
-FIRST_REQUESTS = 32  # in the first window, for which the model waits
+FIRST_REQUESTS = 32  # in the first window of a GPU, which waits for it
 GROWTH = 2  # of windows until they have their size: the next one is decoded while the model runs
 # Of decoded pixels in one window, and in what is decoded for the next one; two windows are in memory. Each
 # may exceed it by the media of one item.
@@ -78,20 +78,22 @@ def read_ahead(
     space: int = WINDOW_BYTES,
     item_bytes: int = MAX_ITEM_BYTES,
     abandon: Callable[[Callable[[Reserve], bool]], None] = lambda whose: None,
+    first: int = WINDOW_REQUESTS,
 ) -> Iterator[Window]:
-    """Yield windows of about `limit` requests and `space` bytes of pixels; the first ones are smaller. The
-    next window is filled while the caller processes the current one. Consecutive requests with the same
-    media stay in one window, up to twice `limit`, because media in two windows go through the model twice.
+    """Yield windows of about `limit` requests and `space` bytes of pixels. The next window is filled while
+    the caller processes the current one. Consecutive requests with the same media stay in one window, up to
+    twice `limit`, because media in two windows go through the model twice.
 
     open_one    opens the file at an address, and asks for memory before it decodes; raises ItemError; called
                 from several threads
     item_bytes  of decoded pixels that one item may show; more is MediaTooLarge
     abandon     makes the running calls of `open_one` fail soon, of which it is told how to know them by their
                 `Reserve`; called at the end, also if the caller stops iterating
+    first       requests of the first window; each of the next holds twice as many, up to `limit`
     """
     decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
     filler = ThreadPoolExecutor(1, thread_name_prefix="window")
-    filling = _Filling(iter(requests), open_one, decoders, limit, space, item_bytes)
+    filling = _Filling(iter(requests), open_one, decoders, limit, space, item_bytes, first)
     try:
         following = filler.submit(filling.window)
         while len(window := following.result()):
@@ -144,10 +146,11 @@ class _Filling:
         limit: int,
         space: int,
         item_bytes: int,
+        first: int,
     ) -> None:
         self.requests, self.open_one, self.decoders = requests, open_one, decoders
         self.limit, self.space, self.item_bytes = limit, space, item_bytes
-        self.next_limit = FIRST_REQUESTS
+        self.next_limit = first
         self.waiting: deque[_Waiting] = deque()
         self.files: Counter[str] = Counter()  # files of the waiting requests
         self.opened: dict[str, _File] = {}

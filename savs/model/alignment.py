@@ -3,7 +3,7 @@
 A GPU's matrix units read 16 bytes at a time. Qwen2.5-VL's vision tower has an inner width of 3,420, which is
 no multiple of 8 values in half precision: its products take 2.6 times as long as those of a width of 3,456
 (`bench.gpu`, step `products`, on an H100). The added values are zeros before and behind the activation, so
-results are the same.
+results are the same but for rounding.
 """
 
 from typing import Any

@@ -6,8 +6,8 @@ of a layer. PyTorch's own RMS norm takes the place of the first, and `savs.model
 stay as they are, and so do hooks. A gated activation stays, too: joined, it was slower.
 
 What is replaced is found by what it is, not by a model's name: a norm by its one weight and its epsilon, a
-rotation by the function that the network's code calls. The first call computes both forms. If they differ by
-more than rounding, the original stays.
+rotation by the name of the function that the network's code calls. The first call for each kind of inputs
+computes both forms. If they differ by more than rounding, the original stays.
 """
 
 import logging
@@ -27,30 +27,33 @@ ROUNDING = 2.0  # greatest relative error between the two forms, in units of the
 
 
 class Fused:
-    """A function with one kernel instead of several, once the first call has shown that the results agree.
+    """A function with one kernel instead of several, for inputs of which a first call has shown that the
+    results agree.
 
-    plain  the original
-    fused  the same function, faster
-    kind   what it is, for the log
+    plain   the original
+    fused   the same function, faster
+    kind    what it is, for the log
+    agrees  for each kind of inputs: dtype, device, number of dimensions and width of all tensors
     """
 
     def __init__(self, plain: Callable[..., Any], fused: Callable[..., Any], kind: str) -> None:
         self.plain, self.fused, self.kind = plain, fused, kind
-        self.agrees: bool | None = None
+        self.agrees: dict[tuple[Any, ...], bool] = {}
 
     def __call__(self, *given: Any, **options: Any) -> Any:
         if not _usable(given, options):
             return self.plain(*given, **options)
-        if self.agrees is None:
-            self.agrees = self._agree(given, options)
-        return (self.fused if self.agrees else self.plain)(*given, **options)
+        key = tuple((one.dtype, one.device, one.ndim, one.shape[-1]) for one in given)
+        if key not in self.agrees:
+            self.agrees[key] = self._agree(given)
+        return (self.fused if self.agrees[key] else self.plain)(*given)
 
-    def _agree(self, given: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    def _agree(self, given: tuple[Any, ...]) -> bool:
         import torch
 
-        expected = self.plain(*given, **options)
+        expected = self.plain(*given)
         try:
-            error = _error(self.fused(*given, **options), expected)
+            error = _error(self.fused(*given), expected)
         except torch.OutOfMemoryError:
             raise
         except Exception as reason:  # a compiler is missing, or refuses the function: it may raise anything
@@ -62,31 +65,19 @@ class Fused:
         return error <= ROUNDING
 
 
-def fuse(network: Any) -> Callable[[], None]:
-    """Make norms and rotations of `network` run as one kernel each where it is on a GPU and results agree.
-    Return a function that undoes it. A rotation belongs to the code of a type of models: it is replaced for
-    all models of that type in this process."""
-    changed: list[tuple[Any, str]] = []
+def fuse(network: Any) -> None:
+    """Make norms and rotations of `network` run as one kernel each where it is on a GPU and results agree. A
+    rotation belongs to the code of a type of models: it is replaced for all models of that type in this
+    process."""
     for module in network.modules():
-        if (epsilon := _epsilon(module)) is not None:
+        if (epsilon := _epsilon(module)) is not None and not isinstance(module.forward, Fused):
             module.forward = Fused(module.forward, partial(_norm, module, epsilon), "norm")
-            changed.append((module, "forward"))
     homes = {type(module).__module__ for module in network.modules()}
     for home in filter(None, map(sys.modules.get, sorted(homes))):
         for name in ROTATIONS:
             plain = vars(home).get(name)
             if callable(plain) and not isinstance(plain, Fused):
                 setattr(home, name, Fused(plain, _rotate, "rotation"))
-                changed.append((home, name))
-    return partial(_undo, changed)
-
-
-def _undo(changed: list[tuple[Any, str]]) -> None:
-    for owner, name in changed:
-        if name == "forward":  # hides that of the module's class
-            vars(owner).pop(name, None)
-        elif isinstance(fused := vars(owner)[name], Fused):
-            setattr(owner, name, fused.plain)
 
 
 def _epsilon(module: Any) -> float | None:
@@ -114,15 +105,12 @@ def _rotate(*given: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
 def _usable(given: tuple[Any, ...], options: dict[str, Any]) -> bool:
     import torch
 
-    halves = (torch.float16, torch.bfloat16, torch.float32)
-    first = given[0] if given else None
+    dtypes = (torch.float16, torch.bfloat16, torch.float32)
     return (
-        not torch.is_grad_enabled()
-        and isinstance(first, torch.Tensor)
-        and first.device.type in DEVICES
-        and first.dtype in halves
-        and first.numel() > 0
-        and not options
+        not options
+        and not torch.is_grad_enabled()
+        and all(isinstance(one, torch.Tensor) and one.dtype in dtypes and one.numel() for one in given)
+        and given[0].device.type in DEVICES
     )
 
 

@@ -21,10 +21,11 @@ KNOWN = {"get_vision_position_ids", "get_vision_attention_seqlens", "get_vision_
 def derive_from_grids(network: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """Return further arguments of `network`, derived from the tables of sizes in `inputs`: tensors on the
     CPU, and numbers. Empty if its tower does not take them."""
-    tower = _tower(network)
+    grids = {kind: inputs[kind + GRID] for kind in KINDS if kind + GRID in inputs}
+    tower = _tower(network) if grids else None
     found: dict[str, Any] = {}
-    for kind in KINDS:
-        if tower is not None and (grid := inputs.get(kind + GRID)) is not None:
+    for kind, grid in grids.items():
+        if tower is not None:
             found |= {f"{kind}_{name}": value for name, value in _derived(tower, grid).items()}
     return found
 
@@ -41,7 +42,7 @@ def _tower(network: Any) -> Any:
         if "grid_thw" in inspect.signature(module.forward).parameters:
             used = vars(sys.modules[type(module).__module__])
             names = {name for name in used if name.startswith("get_vision_")}
-            return module if "get_vision_attention_seqlens" in names <= KNOWN else None
+            return module if "get_vision_attention_seqlens" in names and names <= KNOWN else None
     return None
 
 

@@ -1,6 +1,7 @@
 """Decides on which GPUs a checkpoint's weights are loaded. They are loaded straight onto them: in the host's
 memory, every process of a machine would need room for a copy."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Placement:
     def of(cls, name: str, folder: Path, device: "torch.device") -> "Placement":
         import torch
 
-        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        weights = sum(path.stat().st_size for path in _files(folder))
         own = torch.cuda.get_device_properties(device).total_memory
         every = range(torch.cuda.device_count())
         return cls(name, weights, own, tuple(torch.cuda.get_device_properties(i).total_memory for i in every))
@@ -63,3 +64,13 @@ class Placement:
             f"process sees ({cards} GiB): {why}. With --gpus a worker sees one GPU; without it, one worker "
             "spreads the model over all GPUs of the machine. Else use a smaller checkpoint or larger GPUs"
         )
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of weights that transformers loads: some checkpoints have them in another form,
+    too."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.exists() or not index.exists():
+        return [whole] if whole.exists() else list(folder.glob("*.safetensors"))
+    named = json.loads(index.read_text())["weight_map"].values()
+    return [folder / name for name in sorted(set(named))]

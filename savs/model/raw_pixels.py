@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-DEVICES = 64  # of which the constants of a normalisation are kept
+CACHED_DEVICES = 64  # of which the constants of a normalisation are kept
 CHANNELS = 3
 CACHED = 2**18  # values that a CPU normalises at once: their float32 fits into its cache
 
@@ -54,7 +54,7 @@ class Normalisation:
         return pixels.flatten(1) if flat else pixels
 
 
-@lru_cache(DEVICES)
+@lru_cache(CACHED_DEVICES)
 def _constants(rule: Normalisation, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
     """Return mean and std, float32 [3, 1, 1], on a device. Kept, because copying them makes it wait."""
     import torch

@@ -3,7 +3,7 @@
 It reads its inputs once and writes its output once. The arithmetic is in float32, whatever the dtype.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import triton
 import triton.language as tl
@@ -41,15 +41,17 @@ def _rotated(given: "torch.Tensor", cosines: "torch.Tensor", sines: "torch.Tenso
     if {view.stride(3), cosines.stride(2), sines.stride(2)} != {1} or cosines.stride() != sines.stride():
         raise ValueError("values of a head are not beside each other")
     of_row = cosines.stride(0) if cosines.shape[0] == rows else 0
-    _rotate[(rows * tokens,)](
-        *(view, cosines, sines, target, tokens),
-        *(*view.stride()[:3], *target.stride()[:3], of_row, cosines.stride(1)),
-        heads=heads,
-        half=width // 2,
-        all_heads=triton.next_power_of_2(heads),
-        all_half=triton.next_power_of_2(width // 2),
-        num_warps=4,
-    )
+    place: Any = torch.cuda.device_of  # without types
+    with place(given):  # Triton takes the current GPU, wherever the values are
+        _rotate[(rows * tokens,)](
+            *(view, cosines, sines, target, tokens),
+            *(*view.stride()[:3], *target.stride()[:3], of_row, cosines.stride(1)),
+            heads=heads,
+            half=width // 2,
+            all_heads=triton.next_power_of_2(heads),
+            all_half=triton.next_power_of_2(width // 2),
+            num_warps=4,
+        )
     return out
 
 

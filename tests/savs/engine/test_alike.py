@@ -14,7 +14,7 @@ from savs.engine.batches import tokens_of
 from savs.engine.packing import PIXELS_PER_TOKEN
 from savs.engine.prompts import Prompt, preprocess
 from savs.engine.sharing import positions
-from savs.engine.sharing_trial import _long_video
+from savs.engine.sharing_trial import long_video
 from tests.savs.data.drawing import noise
 
 SIZES = [(84, 56), (56, 84), (84, 56), (140, 28), (56, 84), (84, 56)]  # pixels, width and height
@@ -71,7 +71,7 @@ def ragged(kind: str) -> list[Prompt]:
     if kind == "pairs":
         shown = [(one, pictures()[i // 2]) if i % 2 else (one,) for i, one in enumerate(pictures())]
     if kind == "videos":
-        shown = [(_long_video(frames),) for frames in (8, 4, 8, 8)]
+        shown = [(long_video(frames),) for frames in (8, 4, 8, 8)]
     return [Prompt(media, "What?" + " Say it." * (i % 2)) for i, media in enumerate(shown)]
 
 

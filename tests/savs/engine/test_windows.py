@@ -13,7 +13,7 @@ from savs.data.media import Digest
 from savs.data.samples import Sample
 from savs.data.space import Reserve
 from savs.data.video.sampling import Video
-from savs.engine.windows import AHEAD, DECODERS, Request, Window, read_ahead
+from savs.engine.windows import AHEAD, DECODERS, FIRST_REQUESTS, Request, Window, read_ahead
 from savs.errors import ItemError, MissingMedia, NoQuestion
 
 
@@ -53,7 +53,7 @@ def numbers(window: Window) -> list[int]:
 def test_the_first_windows_are_small_so_that_the_model_starts_early() -> None:
     asked = requests([(f"{n}.png",) for n in range(1600)])
 
-    windows = list(read_ahead(asked, Files()))
+    windows = list(read_ahead(asked, Files(), first=FIRST_REQUESTS))
 
     assert [len(window) for window in windows] == [32, 64, 128, 256, 512, 512, 96]
 
@@ -161,7 +161,7 @@ def test_a_window_ends_between_items_and_not_between_the_questions_about_one() -
 
 def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_each() -> None:
     files = Files()
-    files.slow = {f"{n}.png" for n in range(40, 100)}  # of the fifth window
+    files.slow = {f"{n}.png" for n in range(40, 100)}  # of the second window
     asked = requests([(f"{n}.png",) for n in range(100) for _ in range(15)])
 
     reading = read_ahead(asked, files)
@@ -172,8 +172,7 @@ def test_so_many_files_are_opened_ahead_however_many_questions_there_are_about_e
             time.sleep(0.001)
         files.gate.set()
 
-    for _ in range(4):  # while the caller has the fourth window, the fifth is filled
-        next(reading)
+    next(reading)  # while the caller has the first window, the second is filled
     all_busy()
     reading.close()
     assert files.most == DECODERS

@@ -1,5 +1,6 @@
 """Where weights are loaded, told from sizes; weights loaded straight onto a device are the same."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -75,3 +76,17 @@ def test_weights_that_a_checkpoint_lacks_are_missing_on_a_device_too(
     )
 
     assert [name.rpartition("layers.")[2] for name in found["missing_keys"]] == ["2.self_attn.o_proj.weight"]
+
+
+def test_weights_in_two_forms_count_once(tmp_path: Path) -> None:
+    from savs.model.placement import _files
+
+    # given shards with an index, and all weights once more in another form
+    for name in ("model-1.safetensors", "model-2.safetensors", "consolidated.safetensors"):
+        (tmp_path / name).write_bytes(b"0")
+    index = {
+        "weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}
+    }
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    assert [path.name for path in _files(tmp_path)] == ["model-1.safetensors", "model-2.safetensors"]
