@@ -85,7 +85,7 @@ def test_the_table_of_a_gpus_figures_is_what_was_measured() -> None:
             "pictures a second, from file to label": f"{value['pictures: items/s']:.1f}",
             "operations, over those of a matrix product": f"{value['pictures: of the matrix product']:.3f}",
             "kernel time over time, from the first kernel to the last": f"{kernels / inside:.3f}",
-            "the same without the longest gap, in which the first window is decoded": f"{steady:.3f}",
+            "the same without the longest gap": f"{steady:.3f}",
             "kernel time of a picture": f"{1e3 * kernels / busy['items']:.1f} ms",
         }.items():
             found.setdefault(name, []).append(cell)

@@ -23,8 +23,8 @@ KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 
 def profile_batches(setting: Setting) -> Found:
     """Profile with kernels only, as a profile of the host's operations slows the host down. On a CPU, which
-    has no kernels, its operations take their place. The longest gap is the first window's, which is
-    decoded."""
+    has no kernels, its operations take their place. The longest gap is expected at the start, while the
+    first window is decoded; where it was is not looked at."""
     rows = setting.pictures[:ITEMS]
     label(setting.model, setting.readout, rows[: len(rows) // 2], Timings())
     kind = ProfilerActivity.CUDA if setting.gpu else ProfilerActivity.CPU

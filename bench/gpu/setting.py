@@ -9,14 +9,15 @@ import torch
 
 import savs
 from bench.engine import shapes
+from bench.engine.baseline import HEADS
 from bench.figures import Figure
+from bench.gpu.clock import seconds
 from bench.gpu.pictures import pictures
 from savs.data.samples import Sample
 from savs.model.model import Model
 from savs.readout.fit import Readout
 
 EXAMPLES = 8  # on which the readout is fitted
-HEADS = 20
 PRODUCT = {"cuda": 8192, "cpu": 1024}  # rows and columns of the matrices whose product is timed
 
 
@@ -56,8 +57,6 @@ class Setting:
     @cached_property
     def product(self) -> float:
         """The 10^12 operations per second of a product of square matrices in the model's dtype."""
-        from bench.gpu.clock import seconds
-
         size = PRODUCT[self.device.type]
         dtype = torch.bfloat16 if self.gpu else torch.float32
         a, b = (torch.randn(size, size, device=self.device, dtype=dtype) for _ in range(2))

@@ -40,7 +40,7 @@ def test_it_runs_on_a_cpu_and_every_step_leaves_a_line(tmp_path: Path) -> None:
     for work, (said, items) in found.items():
         assert said["counts"]["items"] == items
         # Every label is what the published loop says.
-        assert value[f"{work}: labels that equal the loop's"] == min(items, 8) or items == 30
+        assert value[f"{work}: labels that equal the loop's"] == min(items, 8)
         assert value[f"{work}: of the matrix product"] > 0 and value[f"{work}: × the loop"] > 0
         assert {"fetch", "decode", "preprocess", "copy", "vision", "language"} <= set(said["milliseconds"])
     assert value["float32, three questions: least cosine"] == pytest.approx(1, abs=1e-5)
