@@ -27,8 +27,8 @@ from bench.engine.workloads import WORKLOADS
 from bench.figures import Figure, engine_versions, machine
 from bench.loop import label
 from savs.data.video.sampling import FrameSampling
-from savs.model import vision_attention
-from savs.model.branches import Branches
+from savs.layers import vision_attention
+from savs.layers.branches import Branches
 from savs.model.checkpoint import DEMO
 from savs.model.model import Model
 from savs.timings import Timings

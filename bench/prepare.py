@@ -26,12 +26,12 @@ from bench.engine import shapes
 from bench.figures import Figure, engine_versions, machine
 from savs.data.video.sampling import FrameSampling
 from savs.engine.prompts import Prompt, preprocess
-from savs.engine.raw_trial import find_raw
 from savs.model.chat import find_chat
 from savs.model.checkpoint import DEMO
 from savs.model.heads import HeadLayout
 from savs.model.model import Model
 from savs.model.raw_pixels import Raw, planes
+from savs.trials.raw_pixels import find_raw
 
 RESULTS = Path(__file__).parent / "results" / "prepare.json"
 RUNS = 15

@@ -96,15 +96,15 @@ def wrap(
     self_test: bool = True,
 ) -> Model:
     """Return a `Model` of a network and a processor that are already in memory. Raises UnsupportedModel."""
-    from savs.engine.grids_trial import deriving_is_exact
-    from savs.engine.raw_trial import find_raw
-    from savs.engine.self_test import run_self_test
-    from savs.engine.sharing_trial import sharing_is_exact
-    from savs.model.alignment import align_inner_widths
-    from savs.model.branches import attend_in_branches
-    from savs.model.fused import fuse
-    from savs.model.patches import embed_by_product
-    from savs.model.vision_attention import attend_in_chunks
+    from savs.layers.alignment import align_inner_widths
+    from savs.layers.branches import attend_in_branches
+    from savs.layers.fused import fuse
+    from savs.layers.patches import embed_by_product
+    from savs.layers.vision_attention import attend_in_chunks
+    from savs.trials.grids import deriving_is_exact
+    from savs.trials.raw_pixels import find_raw
+    from savs.trials.self_test import run_self_test
+    from savs.trials.sharing import sharing_is_exact
 
     if not hasattr(processor, "tokenizer"):
         raise UnsupportedModel(f"{name}: its processor has no tokenizer")

@@ -22,8 +22,9 @@ WINGS = (
         "jobs.plans",
     ),
     *("jobs.shards", "jobs.exports", "jobs.ledger", "jobs.records", "jobs.settings", "jobs.paths"),
-    *("savs.demo", "savs.loading", "savs.artifact", "savs.readout", "savs.engine", "savs.estimators"),
-    *("savs.model", "savs.scores", "savs.data", "savs.storage", "savs.errors", "savs.timings"),
+    *("savs.demo", "savs.loading", "savs.artifact", "savs.readout", "savs.trials", "savs.engine"),
+    *("savs.estimators", "savs.model", "savs.layers", "savs.scores", "savs.data", "savs.storage"),
+    *("savs.errors", "savs.timings"),
 )
 
 

@@ -17,7 +17,7 @@ from savs.engine import batches
 from savs.engine.engine import default_budget
 from savs.engine.forward import read_vectors
 from savs.engine.packing import PackedRow, pack
-from savs.model.fused import Fused
+from savs.layers.fused import Fused
 
 COPIED = {"cuda": 2**31, "cpu": 2**24}  # bytes
 WIDTHS = (3420, 3424, 3456)  # of the vision tower's inner layer: as published, and rounded up

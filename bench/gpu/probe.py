@@ -7,7 +7,7 @@ import torch
 
 from bench.figures import engine_versions, machine
 from bench.gpu.setting import Found, Setting
-from savs.model.fused import ROTATIONS, Fused
+from savs.layers.fused import ROTATIONS, Fused
 from savs.model.model import Model
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
 from bench.loop import label
-from savs.model.fused import Fused
+from savs.layers.fused import Fused
 from savs.model.model import Model
 from savs.model.raw_pixels import Raw
 from savs.timings import Timings

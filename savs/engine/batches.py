@@ -20,7 +20,7 @@ from savs.engine.sharing import (
     window_of,
 )
 from savs.errors import ItemError
-from savs.model.branches import Branches
+from savs.layers.branches import Branches
 from savs.model.grids import derive_from_grids
 from savs.model.model import Model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from savs.engine.prompts import Processed
 from savs.errors import UnsupportedModel
-from savs.model.branches import branching
+from savs.layers.branches import branching
 from savs.model.grids import grids_on_cpu
 from savs.model.heads import HeadProjection, LayerHeads
 from savs.model.model import Model

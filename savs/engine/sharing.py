@@ -7,7 +7,7 @@ alone. The towers encode the media once, the language model processes the beginn
 cache is copied for each question.
 
 This is exact for causal decoders that use the given mask and positions. It is tested when a model is
-loaded (`savs.engine.sharing_trial`); if the test fails, each question gets its own row.
+loaded (`savs.trials.sharing`); if the test fails, each question gets its own row.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from savs.model.branches import Branches
+from savs.layers.branches import Branches
 
 if TYPE_CHECKING:
     import torch

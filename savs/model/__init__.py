@@ -1,1 +1,1 @@
-"""A loaded checkpoint: its heads, its prompts, its pixel budgets, and how its layers are run."""
+"""A loaded checkpoint: its heads, its prompts, its pixel budgets, and where it is placed."""

@@ -2,7 +2,7 @@
 
 Normalising on the host is most of the work of preparing a picture, and makes four bytes of one before they
 are copied to the device; a processor that repeats a picture in time makes eight. Which processors can leave
-both out, and what gives their own output, is found when a model is loaded (`savs.engine.raw_trial`).
+both out, and what gives their own output, is found when a model is loaded (`savs.trials.raw_pixels`).
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ from savs.engine import batches
 from savs.engine.batches import Batch
 from savs.engine.forward import read_vectors
 from savs.engine.packing import PackedRow
-from savs.model.branches import Branches
+from savs.layers.branches import Branches
 
 CPU = torch.device("cpu")
 

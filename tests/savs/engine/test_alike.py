@@ -14,7 +14,7 @@ from savs.engine.batches import tokens_of
 from savs.engine.packing import PIXELS_PER_TOKEN
 from savs.engine.prompts import Prompt, preprocess
 from savs.engine.sharing import positions
-from savs.engine.sharing_trial import long_video
+from savs.trials.media import long_video
 from tests.savs.data.drawing import noise
 
 SIZES = [(84, 56), (56, 84), (84, 56), (140, 28), (56, 84), (84, 56)]  # pixels, width and height

@@ -1,6 +1,5 @@
 """What a vision tower derives from the sizes of its images can be given to it, and changes nothing."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,10 +10,9 @@ import savs
 from savs.data.video.sampling import Video
 from savs.engine.batches import build
 from savs.engine.forward import onto_device
-from savs.engine.grids_trial import deriving_is_exact
 from savs.engine.packing import PackedRow
-from savs.engine.sharing_trial import vectors_of
 from savs.model.grids import grids_on_cpu
+from savs.trials.vectors import vectors_of
 from tests.savs.data.drawing import noise
 
 TAKES = ("qwen2", "qwen2_5")
@@ -51,28 +49,3 @@ def test_what_is_given_is_on_the_cpu_and_so_is_the_table_of_sizes(qwen2_5: savs.
     assert grids_on_cpu(batch.inputs) == {"image_grid_thw"}
     inputs = onto_device(qwen2_5, batch.inputs)
     assert inputs["image_grid_thw"] is batch.inputs["image_grid_thw"]
-
-
-@pytest.mark.parametrize("family", ["qwen3_vl", "glm4_1v", "internvl"])  # the second takes some of it
-def test_the_trial_holds_for_other_families(family: str, family_model: Callable[[str], savs.Model]) -> None:
-    assert deriving_is_exact(family_model(family))
-
-
-def test_a_tower_that_derives_something_else_is_found_out(
-    qwen2_5: savs.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def turned(*given: object, **options: object) -> torch.Tensor:
-        from transformers.vision_utils import get_vision_position_ids
-
-        return get_vision_position_ids(*given, **options).flip(1)
-
-    assert deriving_is_exact(qwen2_5)
-    # given a tower that counts rows and columns in another order than transformers' own function
-    import transformers.models.qwen2_5_vl.modeling_qwen2_5_vl as home
-
-    def only_in_the_tower(grid: torch.Tensor, size: int, kwargs: dict[str, torch.Tensor]) -> torch.Tensor:
-        return kwargs.pop("position_ids", None) if "position_ids" in kwargs else turned(grid, size)
-
-    monkeypatch.setattr(home, "get_vision_position_ids", only_in_the_tower)
-
-    assert not deriving_is_exact(qwen2_5)

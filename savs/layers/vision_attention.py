@@ -106,7 +106,7 @@ def _by_length(
         states = [tensor.index_select(0, places) for tensor in states]
         lengths = sorted(lengths)
     runs = [(length, len(list(alike))) for length, alike in itertools.groupby(lengths)]
-    parts = [tensor.split([length * count for length, count in runs]) for tensor in states]
+    parts = [torch.split(tensor, [length * count for length, count in runs]) for tensor in states]
     found = []
     for (length, count), *these in zip(runs, *parts, strict=True):
         q, k, v = (part.unflatten(0, (count, length)).transpose(1, 2) for part in these)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from savs.data.video.sampling import Video
-from savs.engine.batches import build
-from savs.engine.forward import read_vectors
 from savs.engine.packing import PackedRow
 from savs.errors import ItemError
+from savs.trials.media import gradients, long_video
+from savs.trials.vectors import vectors_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,12 +30,8 @@ def sharing_is_exact(model: "Model") -> bool:
     """Return whether rows of several questions give the same head vectors as prompts alone. Tested on
     generated images and videos with questions of different length, in a batch."""
     import torch
-    from PIL import Image
 
-    drawn = Image.linear_gradient("L")
-    tried: list[tuple[Image.Image | Video, ...]] = [
-        tuple(drawn.resize(size).convert("RGB") for size in ((64, 64), (96, 64)))
-    ]
+    tried: list[Sequence[Image | Video]] = [gradients((64, 64), (96, 64))]
     if hasattr(model.processor, "video_processor"):
         tried.append((long_video(8), long_video(6)))
     try:
@@ -53,14 +49,6 @@ def sharing_is_exact(model: "Model") -> bool:
             log.info("%s: one row per question (cosine %.5f, %.5f required)", model.name, joined, bar)
             return False
     return True
-
-
-def long_video(frames: int) -> Video:
-    """Return a small, slow video: if a model counts positions in time, they far exceed those in space."""
-    import numpy as np
-
-    grey = np.linspace(0, 255, frames * 56 * 28 * 3).astype(np.uint8).reshape(frames, 56, 28, 3)
-    return Video(grey, tuple(range(frames)), fps=1.0, total=frames)
 
 
 def _worst_cosines(model: "Model", media: "Sequence[Image | Video]") -> tuple[float, float]:
@@ -97,16 +85,3 @@ def _least(model: "Model", expected: "list[dict[int, Tensor]]", found: "list[dic
         for other in found
     ]
     return float(torch.stack(cosines).min()) if cosines else 1.0  # Python's min() would ignore NaN
-
-
-def vectors_of(model: "Model", rows: "list[PackedRow]") -> "dict[int, Tensor]":
-    """Return head vectors by request number. Raises ItemError, and ValueError if a row was split."""
-    built, errors = build(model, rows)
-    if errors:
-        raise next(iter(errors.values()))
-    if sum(len(batch.rows) for batch in built) != len(rows):
-        raise ValueError("its questions need separate rows")
-    found: dict[int, Tensor] = {}
-    for batch in built:
-        found |= dict(zip(batch.numbers, read_vectors(model, batch).cpu(), strict=True))
-    return found

@@ -12,10 +12,10 @@ from savs.engine.forward import read_heads
 from savs.engine.prompts import Prompt, preprocess
 from savs.errors import UnsupportedModel
 from savs.model.model import Model
+from savs.trials.media import ramps
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
 # Least cosine, layer by layer, between a prompt's vectors alone and in a padded batch.
 LEAST_COSINE = {"float64": 0.999, "float32": 0.999}
@@ -56,18 +56,8 @@ def _failed(model: Model, why: str) -> UnsupportedModel:
 
 def _longer(model: Model) -> Prompt:
     if hasattr(model.processor, "image_processor"):
-        return Prompt((_picture(),), "Which colours are in this picture, and where are they?")
+        return Prompt((ramps(SIDE),), "Which colours are in this picture, and where are they?")
     return Prompt((), "Is it red, or green, or blue? " * 4)
-
-
-def _picture() -> "Image":
-    """Return an image in which red increases to the right and green to the bottom."""
-    import numpy as np
-    from PIL import Image
-
-    ramp = np.linspace(0, 255, SIDE, dtype=np.uint8)
-    red, green = np.broadcast_arrays(ramp[None, :], ramp[:, None])
-    return Image.fromarray(np.stack([red, green, np.full_like(red, 99)], axis=-1))
 
 
 def _read(model: Model, prompts: list[Prompt]) -> "np.ndarray":

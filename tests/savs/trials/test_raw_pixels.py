@@ -16,8 +16,8 @@ from savs.data.video.sampling import Video
 from savs.engine import zero_shot
 from savs.engine.forward import onto_device, read_heads
 from savs.engine.prompts import Prompt, preprocess
-from savs.engine.raw_trial import find_raw
 from savs.model.raw_pixels import Raw, RawPixels
+from savs.trials.raw_pixels import find_raw
 from tests.checkpoints import FAMILIES
 from tests.savs.data.drawing import noise
 

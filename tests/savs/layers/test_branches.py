@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from savs.model.branches import Branches, attend, branching
+from savs.layers.branches import Branches, attend, branching
 
 # Tokens of the beginning and of each end: of several lengths, one end only, and a row shorter than the
 # other's beginning.
@@ -36,7 +36,7 @@ def masked(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
 def test_branches_give_what_a_mask_gives(
     heads: int, groups: int, width: int, of_values: int, keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("savs.model.branches.KEYS", keys)
+    monkeypatch.setattr("savs.layers.branches.KEYS", keys)
     torch.manual_seed(3)
     n = max(begin + sum(ends) for begin, ends in ROWS)
     query, key = torch.randn(3, heads, n, width), torch.randn(3, groups, n, width)

@@ -1,9 +1,9 @@
 """Norms and rotations of positions as one kernel each, on a GPU.
 
 Transformers computes each of them by up to eight operations, and each operation reads and writes all values
-of a layer. PyTorch's own RMS norm takes the place of the first, and `savs.model.rotation` that of the second:
-10 and 13 times as fast on an H200 (`bench.gpu`, step `kernels`). Matrix products, attention and whole layers
-stay as they are, and so do hooks. A gated activation stays, too: joined, it was slower.
+of a layer. PyTorch's own RMS norm takes the place of the first, and `savs.layers.rotation` that of the
+second: 10 and 13 times as fast on an H200 (`bench.gpu`, step `kernels`). Matrix products, attention and whole
+layers stay as they are, and so do hooks. A gated activation stays, too: joined, it was slower.
 
 What is replaced is found by what it is, not by a model's name: a norm by its one weight and its epsilon, a
 rotation by the name of the function that the network's code calls. The first call for each kind of inputs
@@ -96,7 +96,7 @@ def _norm(module: Any, epsilon: float, hidden: "torch.Tensor") -> "torch.Tensor"
 
 
 def _rotate(*given: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    from savs.model.rotation import rotate
+    from savs.layers.rotation import rotate
 
     query, key, cosines, sines = given
     return rotate(query, key, cosines, sines)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from savs.model.vision_attention import NAME, _by_length, _joined, attend, attend_in_chunks
+from savs.layers.vision_attention import NAME, _by_length, _joined, attend, attend_in_chunks
 
 
 @pytest.mark.parametrize("lengths", [[5, 5, 5, 5], [7], [3, 8, 8, 3, 1, 8, 2, 2]])
@@ -44,7 +44,7 @@ def call_of_a_gpu(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Callable
         raise error
 
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", refused)
-    monkeypatch.setattr("savs.model.vision_attention.TOLD", set())
+    monkeypatch.setattr("savs.layers.vision_attention.TOLD", set())
     states = torch.zeros(1, 2, 6, 8)
     return lambda: _joined(states, states, states, torch.tensor([0, 4, 6]), 4, None)
 

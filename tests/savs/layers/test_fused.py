@@ -16,9 +16,9 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
 import savs
 from savs.engine.packing import PackedRow
-from savs.engine.sharing_trial import vectors_of
-from savs.model import fused
-from savs.model.fused import Fused, fuse
+from savs.layers import fused
+from savs.layers.fused import Fused, fuse
+from savs.trials.vectors import vectors_of
 
 
 @pytest.fixture

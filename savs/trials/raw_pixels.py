@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from savs.data.video.sampling import Video
 from savs.model.raw_pixels import CHANNELS, Normalisation, Raw, RawPixels
+from savs.trials.media import noise_image, noise_video
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from savs.engine.prompts import Prompt
     from savs.model.model import Model
 
@@ -29,9 +27,9 @@ def find_raw(model: "Model") -> Raw:
     outputs are equal to its own, bit by bit, on generated media of several sizes in one call."""
     from savs.engine.prompts import Prompt
 
-    small, wide, large = (_picture(size) for size in SIZES)
+    small, wide, large = (noise_image(size) for size in SIZES)
     images = [Prompt(media, "Which is it?") for media in ((small,), (large, wide), (large,))]
-    videos = [Prompt((_video(shape),), "Which?") for shape in CLIPS]
+    videos = [Prompt((noise_video(shape),), "Which?") for shape in CLIPS]
     return Raw(images=_tried(model, "images", images), videos=_tried(model, "videos", videos))
 
 
@@ -118,22 +116,3 @@ def _difference(plain: dict[str, Any], other: dict[str, Any]) -> str:
         elif not torch.equal(value, found):
             return f"{name} differs by up to {(value.double() - found.double()).abs().max():.3g}"
     return ""
-
-
-def _picture(size: tuple[int, int]) -> "Image":
-    """Return noise, the same every time, so that every byte occurs."""
-    from PIL import Image
-
-    width, height = size
-    return Image.fromarray(_noise((height, width, CHANNELS)))
-
-
-def _video(shape: tuple[int, int, int]) -> Video:
-    frames = _noise((*shape, CHANNELS))
-    return Video(frames, tuple(range(len(frames))), fps=1.0, total=len(frames))
-
-
-def _noise(shape: tuple[int, ...]) -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from savs.data.video.sampling import Video
 from savs.engine.packing import PackedRow
-from savs.engine.sharing_trial import long_video, vectors_of
 from savs.errors import ItemError
+from savs.trials.media import gradients, long_video
+from savs.trials.vectors import vectors_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,13 +23,10 @@ def deriving_is_exact(model: "Model") -> bool:
     """Return whether the head vectors of two images, and of two videos, are the same, bit by bit, if what the
     network derives from their sizes is given to it. False for a model on several devices."""
     import torch
-    from PIL import Image as Images
 
     if len({parameter.device for parameter in model.network.parameters()}) > 1:
         return False
-    drawn = Images.linear_gradient("L")
-    images = [drawn.resize(size).convert("RGB") for size in ((64, 64), (200, 120))]
-    tried: list[Sequence[Image | Video]] = [images]
+    tried: list[Sequence[Image | Video]] = [gradients((64, 64), (200, 120))]
     if hasattr(model.processor, "video_processor"):
         tried.append((long_video(8), long_video(6)))
     try:

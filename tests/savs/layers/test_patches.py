@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from savs.model.patches import embed_by_product
+from savs.layers.patches import embed_by_product
 
 
 @pytest.mark.parametrize("bias", [True, False])

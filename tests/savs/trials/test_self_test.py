@@ -12,9 +12,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 import savs
 from savs.engine.forward import read_heads
 from savs.engine.prompts import Prompt, preprocess
-from savs.engine.self_test import run_self_test
 from savs.errors import UnsupportedModel
 from savs.loading import wrap
+from savs.trials.self_test import run_self_test
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
-from savs.model.rotation import rotate
+from savs.layers.rotation import rotate
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 

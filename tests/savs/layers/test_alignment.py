@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from savs.model.alignment import align_inner_widths
+from savs.layers.alignment import align_inner_widths
 
 
 class Gated(nn.Module):
