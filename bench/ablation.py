@@ -31,6 +31,7 @@ from savs.layers import vision_attention
 from savs.layers.branches import Branches
 from savs.model.checkpoint import DEMO
 from savs.model.model import Model
+from savs.readout.fit import Readout
 from savs.timings import Timings
 
 RESULTS = Path(__file__).parent / "results" / "ablation.json"
@@ -86,7 +87,7 @@ def _convolved(model: Model) -> Iterator[Model]:
     products = [vars(module).pop("forward") for module in embeddings]
     yield model
     for module, product in zip(embeddings, products, strict=True):
-        module.forward = product
+        module.forward = product  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -118,6 +119,7 @@ def main() -> int:
         examples = workloads.samples(next(w for w in WORKLOADS if w.extract), folder)[:16]
         extracted = savs.extract(model, examples)
         readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+        assert isinstance(readout, Readout)
 
         def seconds(of: AbstractContextManager[Model], rows: list[savs.Sample]) -> float:
             with of as chosen:

@@ -117,7 +117,7 @@ def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) 
     layers = frozenset(int(layer) for layer, _ in readout.heads)
     ballot = DeviceReadout.of(readout, model.layout.only(layers), model.device)
     requests = [Request(sample.index, sample, sample.question) for sample in rows]
-    found = {}
+    found: dict[int, str] = {}
     for part in stream(model, requests, timings, layers=layers, read=ballot.read):
         if part.values is not None:
             said = ballot.answers(part.values)
@@ -205,6 +205,7 @@ def fit_both(name: str, loop: Loop, model: Model, folder: Path) -> Fitted:
     examples = workloads.samples(work, folder)[:16]
     extracted = savs.extract(model, examples)
     readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+    assert isinstance(readout, Readout)
     return Fitted(loop.fit(examples), readout)
 
 

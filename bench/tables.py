@@ -73,7 +73,8 @@ class _Names(LocalStore):
 def bring(path: str, workspace: str, rows: int) -> float:
     """Return the seconds that it takes; `path` "" is the folder."""
     if not path:
-        manifests.open_reader = lambda address, given: FolderReader(_Names(rows), address, given)
+        names = _Names(rows)
+        manifests.open_reader = lambda address, given: FolderReader(names, address, given)  # type: ignore[attr-defined]
     began = time.monotonic()
     found = manifests.bring(open_store(workspace), path or "/nowhere", "--data", RowOptions(), Given())
     assert f"{rows:,} rows" in str(found.said)

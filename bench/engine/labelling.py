@@ -4,6 +4,7 @@ import functools
 import json
 import re
 import time
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +27,8 @@ TRAIN, DATA = "train.jsonl", "data.jsonl"
 class Silent:
     """A watcher without output."""
 
-    def loading(self, model: str) -> None: ...
+    def loading(self, model: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def started(self, job: Job, rows: int, done: int) -> None: ...
 
@@ -68,7 +70,7 @@ def label(place: str, artifact: str, items: int, shard: int, budget: int, window
     manifest = Path(place, f"{sizes}.jsonl")
     with Path(place, DATA).open() as lines:
         manifest.write_text("".join(islice(lines, items)))
-    extract.read_ahead = functools.partial(windows.read_ahead, limit=window)
+    extract.read_ahead = functools.partial(windows.read_ahead, limit=window)  # type: ignore[attr-defined]
     job = classify_job("scale", "demo", str(manifest), artifact, shard_size=shard, batch_tokens=budget)
     seconds, loaded = run(Ledger(f"{place}/{sizes}"), job)
     return items / seconds, loaded

@@ -81,7 +81,7 @@ def samples(work: Workload, folder: Path) -> list[Sample]:
     """Return the workload's rows, with their media in `folder`, which the first call draws. Labels depend on
     the content, so that they can be predicted."""
     rng = random.Random(f"{SEED} {work.side} {work.video}")
-    rows = []
+    rows: list[Sample] = []
     for number in range(work.media):
         label = number % CLASSES
         kind = "ragged-" if work.ragged else ""

@@ -79,7 +79,7 @@ def draw(sweep: Sweep, path: Path) -> None:
     ]
 
     def chart(load: str, figure: str) -> alt.LayerChart:
-        data = alt.Data(values=[row for row in rows if row["load"] == load])
+        data = alt.InlineData(values=[row for row in rows if row["load"] == load])
         base = alt.Chart(data, width=210, height=150)
         axis = alt.Axis(values=[size / 60 for size in SIZES], format="~g")
         lines = base.mark_line(point=True, strokeWidth=2, opacity=0.8).encode(
@@ -88,8 +88,9 @@ def draw(sweep: Sweep, path: Path) -> None:
             alt.Color("cooldown:N", sort=[f"{c:g} s" for c in COOLDOWNS]),
             alt.StrokeDash("cooldown:N", sort=[f"{c:g} s" for c in COOLDOWNS], legend=None),
         )
-        rule = alt.Chart(alt.Data(values=[{"minutes": REFERENCE / 60}])).mark_rule(color="#bbb")
-        return (rule.encode(alt.X("minutes:Q")) + lines).properties(title=titles[load])
+        rule = alt.Chart(alt.InlineData(values=[{"minutes": REFERENCE / 60}])).mark_rule(color="#bbb")
+        found: alt.LayerChart = (rule.encode(alt.X("minutes:Q")) + lines).properties(title=titles[load])
+        return found
 
     figures = [alt.hconcat(*(chart(load.name, figure) for load in LOADS)) for figure in ("finish", "cost")]
     alt.vconcat(*figures).configure_view(stroke=None).configure(background="white", aria=False).save(

@@ -51,7 +51,8 @@ class Setting:
     @cached_property
     def readout(self) -> Readout:
         extracted = savs.extract(self.model, self.pictures[:EXAMPLES])
-        found: Readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+        found = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+        assert isinstance(found, Readout)
         return found
 
     @cached_property

@@ -13,11 +13,13 @@ LOOK = 0.005  # seconds between two reads of the board
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds on this process' clock: the first claim of a shard, the first outcome, and the last."""
+    """Seconds on this process' clock: the first claim of a shard, an early outcome, and the last; and how
+    many shards were left at the early one."""
 
     claimed: float
-    first: float
+    early: float
     last: float
+    left: int
 
 
 def watch(workers: Pool, job: Job, shards: int) -> Run:
@@ -26,15 +28,16 @@ def watch(workers: Pool, job: Job, shards: int) -> Run:
     Raises AssertionError if rows of the job have no label: then the time is not that of the work.
     """
     board, job_id = workers.broker.board(workers.queue), job.job_id
-    wait_until(lambda: board.left(job_id) == shards, "all shards are on the board", START_PATIENCE)
+    # Not until all of them are: a worker may have ended the first by the next look.
+    wait_until(lambda: board.left(job_id) or workers.finished(job), "the job is on the board", START_PATIENCE)
     claimed = _moment(lambda: (entry := board.entry(job_id, "0")) is None or entry.state == "running")
-    first = _moment(lambda: board.left(job_id) < shards)
+    early, left = _moment(lambda: board.left(job_id) < shards), board.left(job_id)
     last = _moment(lambda: board.left(job_id) == 0)
     wait_until(lambda: workers.finished(job), "the job is reduced", START_PATIENCE)
     summary = workers.ledger.summary(job_id)
     assert summary and summary["status"] == "done" and summary["labelled"] == summary["rows"] > 0, summary
     assert len(workers.ledger.committed(job_id)) == shards
-    return Run(claimed, first, last)
+    return Run(claimed, early, last, left)
 
 
 def _moment(come: Callable[[], bool]) -> float:

@@ -22,8 +22,8 @@ def main(port: int, folder: Path | None = None) -> None:
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for bucket in BUCKETS:
         backend.create_bucket(bucket, REGION)
-    for path in sorted(folder.rglob("*")) if folder else ():
-        if path.is_file():
+    if folder is not None:
+        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
             backend.put_object("workspace", path.relative_to(folder).as_posix(), path.read_bytes())
     ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False).start()
     threading.Event().wait()

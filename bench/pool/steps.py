@@ -14,7 +14,9 @@ from jobs.queue.enqueue import enqueue_due
 from jobs.records.job import ClassifySpec, Job, Source, job_id
 from jobs.records.outcome import Counts, ErrorExample, Outcome
 from jobs.records.plan import Plan
-from jobs.records.tallies.tally import CellRecord, ClustersRecord, RankingRecord, Step, TallyRecord
+from jobs.records.tallies.clusters import CellRecord, ClustersRecord
+from jobs.records.tallies.ranking import RankingRecord, Step
+from jobs.records.tallies.tally import TallyRecord
 from jobs.reduce.reducer import reduce_job
 from jobs.reduce.summary import STAGES
 from jobs.submit.submission import classify_job, submit

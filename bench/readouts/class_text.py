@@ -47,11 +47,13 @@ def _prompt(fact: str, name: str, rng: random.Random) -> Prompt:
 
 def directions(vectors: HeadVectors) -> np.ndarray:
     """Return [n, heads, width]: vectors of length 1 about their mean."""
-    rows = np.stack([vectors.values[:, columns] for columns in vectors.layout.slices().values()], axis=1)
+    heads = vectors.layout.slices().values()
+    rows: np.ndarray = np.stack([vectors.values[:, columns] for columns in heads], axis=1)
     for _ in range(2):
         rows = rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-9)
         rows = rows - rows.mean(0)
-    return rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-9)
+    found: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-9)
+    return found
 
 
 def measure(model: Model, fact: str) -> None:

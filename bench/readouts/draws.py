@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.readouts.sets import LabelledSet
 from savs.estimators.prior import threshold_for
+from savs.readout.answer import Answer
 from savs.readout.choice import Asked, fit_readout
 from savs.readout.classify import classify
 from savs.scores.calibration import Confidences, calibrate
@@ -57,7 +58,7 @@ def run_draw(given: LabelledSet, shots: int, draw: int) -> list[Result]:
             given.vectors[train], labels[train].tolist(), asked, None, classes, unlabelled
         ).readout
         seconds = time.perf_counter() - began
-        answers = classify(readout, given.vectors[test])
+        answers = [one for one in classify(readout, given.vectors[test]) if isinstance(one, Answer)]
         right = np.array([a.prediction == label for a, label in zip(answers, labels[test], strict=True)])
         confidence = np.array([answer.confidence for answer in answers])
         limit = threshold_for(confidence, PRECISION)

@@ -7,6 +7,7 @@ chosen. Prints the table of `docs/method.md`.
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -28,16 +29,16 @@ def scenes() -> tuple[list[Scene], HeadVectors]:
     """Return random scenes and their head vectors."""
     rng = random.Random(5)
     drawn: list[Scene] = []
-    samples: list[savs.Sample] = []
+    items: list[dict[str, Any]] = []
     while len(drawn) < SCENES:
         scene = random_scene(rng)
         try:
             picture = draw_scene(scene, rng)
         except ValueError:  # its shapes do not fit
             continue
-        samples.append(savs.Sample(index=len(drawn), media=np.asarray(picture), question=QUESTION))
+        items.append({"image": picture, "question": QUESTION})
         drawn.append(scene)
-    return drawn, savs.extract(savs.load_model("demo"), samples).vectors
+    return drawn, savs.extract(savs.load_model("demo"), items).vectors
 
 
 def lists(drawn: list[Scene], attributes: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -87,12 +87,12 @@ def print_table(sets: list[LabelledSet], skewed: bool, adapt: bool, draws: int) 
     print(f"\n{'skewed 10:1' if skewed else 'balanced'}, {'corpus' if adapt else 'ridge'}, {draws} draws")
     print("| added | chosen by | " + " | ".join(one.name for one in sets) + " | mean | against chance |")
     print("|---" * (len(sets) + 4) + "|")
-    for (count, rule), values in table.items():
-        cells = " | ".join(f"{np.mean(one):.3f}" for one in values)
-        apart = np.array(values) - np.array(table[count, RULES[0]]) if count else np.zeros((1, 1))
+    for (count, rule), drawn in table.items():
+        cells = " | ".join(f"{np.mean(one):.3f}" for one in drawn)
+        apart = np.array(drawn) - np.array(table[count, RULES[0]]) if count else np.zeros((1, 1))
         spread = apart.std() / np.sqrt(apart.size)
         told = f"{100 * apart.mean():+.1f} ± {100 * spread:.1f}" if count and rule != RULES[0] else ""
-        print(f"| {count} | {rule} | {cells} | {np.mean(values):.3f} | {told} |", flush=True)
+        print(f"| {count} | {rule} | {cells} | {np.mean(drawn):.3f} | {told} |", flush=True)
 
 
 if __name__ == "__main__":
