@@ -34,7 +34,7 @@ class Placement:
     def of(cls, name: str, folder: Path, device: "torch.device") -> "Placement":
         import torch
 
-        weights = sum(path.stat().st_size for path in _files(folder))
+        weights = sum(path.stat().st_size for path in weight_files(folder))
         own = torch.cuda.get_device_properties(device).total_memory
         every = range(torch.cuda.device_count())
         return cls(name, weights, own, tuple(torch.cuda.get_device_properties(i).total_memory for i in every))
@@ -66,7 +66,7 @@ class Placement:
         )
 
 
-def _files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """Return the files of weights that transformers loads: some checkpoints have them in another form,
     too."""
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"

@@ -79,7 +79,7 @@ def test_weights_that_a_checkpoint_lacks_are_missing_on_a_device_too(
 
 
 def test_weights_in_two_forms_count_once(tmp_path: Path) -> None:
-    from savs.model.placement import _files
+    from savs.model.placement import weight_files
 
     # given shards with an index, and all weights once more in another form
     for name in ("model-1.safetensors", "model-2.safetensors", "consolidated.safetensors"):
@@ -89,4 +89,4 @@ def test_weights_in_two_forms_count_once(tmp_path: Path) -> None:
     }
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
 
-    assert [path.name for path in _files(tmp_path)] == ["model-1.safetensors", "model-2.safetensors"]
+    assert [path.name for path in weight_files(tmp_path)] == ["model-1.safetensors", "model-2.safetensors"]
