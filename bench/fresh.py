@@ -1,4 +1,4 @@
-"""Runs one step in a separate process, to measure its own peak memory: `python -m bench.fresh`."""
+"""Runs one step in a separate process, to measure its own peak memory."""
 
 import importlib
 import json

@@ -68,7 +68,7 @@ class Measured:
 
     @property
     def most(self) -> float:
-        """The ratio if files were decoded in no time, and nothing waited."""
+        """The ratio if decoding took no time, and nothing waited for it."""
         return statistics.median(a / b for a, b in zip(self.loop, self.computing, strict=True))
 
 
@@ -171,11 +171,12 @@ def main(only: str) -> int:
             loop, model = Loop.load(where), savs.load_model(where, device="cpu", sampling=every)
             fitted = fit_both(name, loop, model, folder)
             for work in chosen:
+                before = len(figures)
                 found = measure(work, loop, model, fitted, folder)
                 bar = bar_of(work)
                 figures.append(Figure(work.name, found.ratio, "×", None if bar is None else f"≥ {bar:g}"))
                 if work.ragged:
-                    figures.append(Figure(f"{work.name}: with files in no time", found.most, "×"))
+                    figures.append(Figure(f"{work.name}: if decoding took no time", found.most, "×"))
                 if work.model == "tenth" and work.questions == 15:
                     r, most = ceiling(model, folder, work)
                     figures.append(Figure(f"{work.name}: r", r, ""))
@@ -185,7 +186,7 @@ def main(only: str) -> int:
                     Figure(f"{work.name}: differing", found.different, f"of {found.compared}", "≤ 0")
                 )
                 details[work.name] = asdict(found)
-                print(*figures[-4:], sep="\n", flush=True)
+                print(*figures[before:], sep="\n", flush=True)
     report = {
         "machine": machine(),
         "threads": torch.get_num_threads(),

@@ -28,4 +28,5 @@ def seconds_per_shard(workspace: str | None = None, manifests: str | None = None
         start_workers(workers, 1, FAKE_BATCH_SECONDS="0")
         _, job = workers.submit(SHARDS * SHARD_ROWS, SHARD_ROWS, folder=manifests)
         run = watch(workers, job, SHARDS)
+    assert run.left, "the job ended before it was looked at"
     return (run.last - run.early) / run.left

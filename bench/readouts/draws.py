@@ -59,6 +59,7 @@ def run_draw(given: LabelledSet, shots: int, draw: int) -> list[Result]:
         ).readout
         seconds = time.perf_counter() - began
         answers = [one for one in classify(readout, given.vectors[test]) if isinstance(one, Answer)]
+        assert len(answers) == len(labels[test]), "several labels per item"
         right = np.array([a.prediction == label for a, label in zip(answers, labels[test], strict=True)])
         confidence = np.array([answer.confidence for answer in answers])
         limit = threshold_for(confidence, PRECISION)

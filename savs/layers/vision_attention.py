@@ -2,8 +2,9 @@
 
 Such a tower (Qwen2-VL's and later ones) attends only within a chunk: an image, or a window of it.
 If FlashAttention is not installed, transformers computes the chunks one after another, in thousands
-of small kernels. Here one call computes many chunks of one length; on a GPU in half precision one call
-computes all chunks, with PyTorch's own variable-length attention. The attention is the same.
+of small kernels. Here one call computes all chunks of one length, on a CPU those of them that are neighbours;
+on a GPU in half precision one call computes all chunks, with PyTorch's own variable-length attention. The
+attention is the same.
 """
 
 import inspect
@@ -58,7 +59,9 @@ def attend(
         if joined is not None:
             return joined[None], None
     lengths = [end - start for start, end in itertools.pairwise(cu_seq_lens_q.tolist())]
-    return _by_length(query, key, value, lengths, scaling)[None], None
+    several = query.is_cuda and len(set(lengths)) > 1
+    found = (_by_length if several else _in_turn)((query, key, value), lengths, scaling)
+    return found[None], None
 
 
 def _joined(
@@ -89,40 +92,31 @@ def _joined(
 
 
 def _by_length(
-    query: "torch.Tensor",
-    key: "torch.Tensor",
-    value: "torch.Tensor",
-    lengths: list[int],
-    scaling: float | None,
+    states: "tuple[torch.Tensor, torch.Tensor, torch.Tensor]", lengths: list[int], scaling: float | None
 ) -> "torch.Tensor":
-    """[n, heads, width], neighbours of one length in one call. Chunks are sorted by length before that if it
-    saves at least half of the calls: with fewer, the copies take longer than the calls."""
+    """[n, heads, width], all chunks of one length in one call, wherever they are. On a CPU the copies that
+    this needs take longer than the calls."""
     import torch
 
-    states = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-    places = None
-    if len(list(itertools.groupby(lengths))) > 2 * len(set(lengths)):
-        places = _sorted_places(lengths).to(query.device)
-        states = [tensor.index_select(0, places) for tensor in states]
-        lengths = sorted(lengths)
+    sizes = torch.tensor(lengths)
+    places = sizes.repeat_interleave(sizes).argsort(stable=True).to(states[0].device)
+    query, key, value = (tensor.index_select(2, places) for tensor in states)
+    found = _in_turn((query, key, value), sorted(lengths), scaling)
+    return torch.empty_like(found).index_copy_(0, places, found)
+
+
+def _in_turn(
+    states: "tuple[torch.Tensor, torch.Tensor, torch.Tensor]", lengths: list[int], scaling: float | None
+) -> "torch.Tensor":
+    """[n, heads, width], neighbours of one length in one call: nothing is gathered or copied."""
+    import torch
+
     runs = [(length, len(list(alike))) for length, alike in itertools.groupby(lengths)]
-    parts = [torch.split(tensor, [length * count for length, count in runs]) for tensor in states]
+    sizes = [length * count for length, count in runs]
+    parts = [torch.split(tensor[0].transpose(0, 1), sizes) for tensor in states]
     found = []
     for (length, count), *these in zip(runs, *parts, strict=True):
         q, k, v = (part.unflatten(0, (count, length)).transpose(1, 2) for part in these)
         out = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=scaling)
         found.append(out.transpose(1, 2).flatten(0, 1))
-    joined = torch.cat(found) if len(found) > 1 else found[0]
-    return joined if places is None else torch.empty_like(joined).index_copy_(0, places, joined)
-
-
-def _sorted_places(lengths: list[int]) -> "torch.Tensor":
-    """int64 [n], the places of all values of the shortest chunks, in order, then of the longer ones."""
-    import torch
-
-    starts = list(itertools.accumulate(lengths, initial=0))
-    found = []
-    for length in sorted(set(lengths)):
-        these = [start for start, own in zip(starts, lengths, strict=False) if own == length]
-        found.append((torch.tensor(these)[:, None] + torch.arange(length)).flatten())
-    return torch.cat(found)
+    return torch.cat(found) if len(found) > 1 else found[0]
