@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
+from unittest.mock import patch
 
 from bench.engine import workloads
 from bench.engine.workloads import Workload
@@ -70,9 +71,9 @@ def label(place: str, artifact: str, items: int, shard: int, budget: int, window
     manifest = Path(place, f"{sizes}.jsonl")
     with Path(place, DATA).open() as lines:
         manifest.write_text("".join(islice(lines, items)))
-    extract.read_ahead = functools.partial(windows.read_ahead, limit=window)  # type: ignore[attr-defined]
     job = classify_job("scale", "demo", str(manifest), artifact, shard_size=shard, batch_tokens=budget)
-    seconds, loaded = run(Ledger(f"{place}/{sizes}"), job)
+    with patch.object(extract, "read_ahead", functools.partial(windows.read_ahead, limit=window)):
+        seconds, loaded = run(Ledger(f"{place}/{sizes}"), job)
     return items / seconds, loaded
 
 
