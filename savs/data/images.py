@@ -30,6 +30,7 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 WHITE = (255, 255, 255, 255)
 # Greys that are not of 8 bits: the largest value of each scale, and what it is divided by.
 GREY_SCALES = ((1.0, 1 / 255), (255.0, 1.0), (65535.0, 257.0))
+ORIENTATION, TURNED = 0x0112, range(2, 9)  # the EXIF tag, and its values for images that are not upright
 NO_END = "the JPEG lacks its end marker; all of its pixels are there"
 
 
@@ -89,7 +90,11 @@ def _decode(data: bytes, name: str, reserve: Reserve) -> "tuple[Image, tuple[str
             if (whole := _with_end(data)) is None:
                 raise
             return _decode(whole, name, reserve)[0], (NO_END,)
-        return _rgb(_upright(image), name), ()
+        upright = _upright(image)
+        # Pillow copies even an image that is RGB. A JPEG is not needed otherwise; files of other formats may
+        # keep their bytes.
+        as_it_is = upright.format == "JPEG" and upright.mode == "RGB"
+        return upright if as_it_is else _rgb(upright, name), ()
 
 
 def _check_size(image: "Image", name: str, reserve: Reserve) -> None:
@@ -117,10 +122,11 @@ def _formats(data: bytes, name: str) -> list[str]:
 
 
 def _upright(image: "Image") -> "Image":
+    """Return the image itself if it is upright; Pillow would copy it."""
     from PIL import ImageOps
 
     try:
-        turned: Image | None = ImageOps.exif_transpose(image)
+        turned = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION) in TURNED else None
     except Exception:  # damaged EXIF: the pixels are as they are stored
         return image
     return image if turned is None else turned
