@@ -23,9 +23,9 @@ import torch
 import savs
 from bench.engine import workloads
 from bench.engine.baseline import HEADS
+from bench.engine.runs import label
 from bench.engine.workloads import WORKLOADS
 from bench.figures import Figure, engine_versions, machine
-from bench.loop import label
 from savs.data.video.sampling import FrameSampling
 from savs.layers import vision_attention
 from savs.layers.branches import Branches

@@ -13,23 +13,22 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 import savs
-from bench.engine import workloads
+from bench.engine import runs, workloads
 from bench.engine.baseline import HEADS, Loop, Published
+from bench.engine.halves import Halves
 from bench.engine.workloads import WORKLOADS, Workload
 from bench.figures import Figure, engine_versions, machine
 from savs.data.samples import Sample
 from savs.data.video.sampling import FrameSampling
-from savs.engine.extract import stream
-from savs.engine.windows import Request
 from savs.model.model import Model
 from savs.readout.fit import Readout
-from savs.readout.votes import DeviceReadout
 from savs.timings import Timings
 
 RESULTS = Path(__file__).parent / "results" / "loop.json"
@@ -53,23 +52,33 @@ class Measured:
     """Seconds per prompt of each run, and the numbers of compared and of different predictions.
 
     computing  those of the engine's that the processor and the network take
+    halves     those of the engine in two processes (`bench.engine.halves`); may be empty
     """
 
     loop: list[float]
     engine: list[float]
     computing: list[float]
+    halves: list[float]
     compared: int = 0
     different: int = 0
     stages: dict[str, float] | None = None
 
     @property
     def ratio(self) -> float:
-        return statistics.median(a / b for a, b in zip(self.loop, self.engine, strict=True))
+        return self._times(self.engine)
 
     @property
     def most(self) -> float:
         """The ratio if decoding took no time, and nothing waited for it."""
-        return statistics.median(a / b for a, b in zip(self.loop, self.computing, strict=True))
+        return self._times(self.computing)
+
+    @property
+    def apart(self) -> float:
+        """The ratio of two processes, each with a core and half of the rows."""
+        return self._times(self.halves)
+
+    def _times(self, seconds: list[float]) -> float:
+        return statistics.median(a / b for a, b in zip(self.loop, seconds, strict=True))
 
 
 @dataclass
@@ -80,10 +89,12 @@ class Fitted:
     readout: Readout
 
 
-def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Path) -> Measured:
+def measure(
+    work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Path, halves: Halves | None
+) -> Measured:
     rows = workloads.samples(work, folder)
     few = rows[:: max(1, len(rows) // work.baseline)][: work.baseline]
-    found = Measured([], [], [])
+    found = Measured([], [], [], [])
     for _ in range(RUNS):
         began = time.perf_counter()
         if work.extract:
@@ -93,12 +104,13 @@ def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Pa
         found.loop.append((time.perf_counter() - began) / len(few))
         timings, began = Timings(), time.perf_counter()
         if work.extract:
-            extracted = savs.extract(model, rows, timings=timings)
-            readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
+            readout = runs.fit(model, rows, timings)
         else:
-            labels = label(model, fitted.readout, rows, timings)
+            labels = runs.label(model, fitted.readout, rows, timings)
         found.engine.append((time.perf_counter() - began) / len(rows))
         found.computing.append(sum(timings.seconds[name] for name in COMPUTING) / len(rows))
+        if halves is not None:
+            found.halves.append(halves.seconds() / len(rows))
     seconds = {name: round(1e3 * value / len(rows), 3) for name, value in timings.seconds.items()}
     found.stages = seconds
     if work.extract and len(few) == len(rows):
@@ -109,19 +121,6 @@ def measure(work: Workload, loop: Loop, model: Model, fitted: Fitted, folder: Pa
     elif not work.extract:
         found.compared = len(few)
         found.different = sum(labels[s.index] != name for s, name in zip(few, said, strict=True))
-    return found
-
-
-def label(model: Model, readout: Readout, rows: list[Sample], timings: Timings) -> dict[int, str]:
-    """Return every row's class by its index."""
-    layers = frozenset(int(layer) for layer, _ in readout.heads)
-    ballot = DeviceReadout.of(readout, model.layout.only(layers), model.device)
-    requests = [Request(sample.index, sample, sample.question) for sample in rows]
-    found: dict[int, str] = {}
-    for part in stream(model, requests, timings, layers=layers, read=ballot.read):
-        if part.values is not None:
-            said = ballot.answers(part.values)
-            found |= {n: a.prediction for n, a in zip(part.numbers, said, strict=True)}
     return found
 
 
@@ -172,11 +171,13 @@ def main(only: str) -> int:
             fitted = fit_both(name, loop, model, folder)
             for work in chosen:
                 before = len(figures)
-                found = measure(work, loop, model, fitted, folder)
+                with Halves(work, where, folder) if work.ragged else nullcontext() as halves:
+                    found = measure(work, loop, model, fitted, folder, halves)
                 bar = bar_of(work)
                 figures.append(Figure(work.name, found.ratio, "×", None if bar is None else f"≥ {bar:g}"))
                 if work.ragged:
                     figures.append(Figure(f"{work.name}: if decoding took no time", found.most, "×"))
+                    figures.append(Figure(f"{work.name}: in two processes", found.apart, "×"))
                 if work.model == "tenth" and work.questions == 15:
                     r, most = ceiling(model, folder, work)
                     figures.append(Figure(f"{work.name}: r", r, ""))
@@ -201,13 +202,8 @@ def main(only: str) -> int:
 
 
 def fit_both(name: str, loop: Loop, model: Model, folder: Path) -> Fitted:
-    """Fit both sides on 16 of the extract workload's examples, which suffice for labelling."""
-    work = next(w for w in WORKLOADS if w.model == name and w.extract)
-    examples = workloads.samples(work, folder)[:16]
-    extracted = savs.extract(model, examples)
-    readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
-    assert isinstance(readout, Readout)
-    return Fitted(loop.fit(examples), readout)
+    rows = runs.examples(name, folder)
+    return Fitted(loop.fit(rows), runs.fit(model, rows))
 
 
 if __name__ == "__main__":

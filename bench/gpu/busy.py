@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bench.engine.runs import label
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
-from bench.loop import label
 from savs.timings import Timings
 
 ITEMS = 768

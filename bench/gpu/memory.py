@@ -4,9 +4,9 @@ from unittest.mock import patch
 
 import torch
 
+from bench.engine.runs import label
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
-from bench.loop import label
 from savs.engine import extract
 from savs.engine.engine import Engine
 from savs.timings import Timings

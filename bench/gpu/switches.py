@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
+from bench.engine.runs import label
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
-from bench.loop import label
 from savs.layers.fused import Fused
 from savs.model.model import Model
 from savs.model.raw_pixels import Raw

@@ -16,11 +16,11 @@ import torch
 import savs
 from bench.engine import flops, workloads
 from bench.engine.baseline import Loop, Published
+from bench.engine.runs import label
 from bench.engine.workloads import Workload
 from bench.figures import Figure
 from bench.gpu.setting import Found, Setting
 from bench.gpu.switches import plain_kernels
-from bench.loop import label
 from savs.data.media import open_media
 from savs.data.samples import Sample
 from savs.engine import batches
