@@ -3,11 +3,12 @@
 import hashlib
 import io
 import struct
+import weakref
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, PngImagePlugin
+from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from savs.data.images import NO_END, decode_image
 from savs.data.media import Digest, open_media, open_with_digest
@@ -146,6 +147,36 @@ def test_cmyk_keeps_its_colours_without_the_other_segments() -> None:
         truth = np.asarray(decoded.convert("RGB"))
 
     assert np.array_equal(pixels(data), truth)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+def test_an_image_does_not_keep_its_file(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[weakref.ref[io.BytesIO]] = []
+
+    class Watched(io.BytesIO):
+        def __init__(self, data: bytes) -> None:
+            super().__init__(data)
+            opened.append(weakref.ref(self))
+
+    data = encoded(noise(24, 18), kind)
+    with monkeypatch.context() as patched:
+        patched.setattr(io, "BytesIO", Watched)
+        image, _ = decode_image(data, "a.png")
+
+    assert opened and not any(stream() for stream in opened)
+    # and it is whole: other formats than JPEG have a decoder of which nothing is left
+    assert image.size == (24, 18) and (kind == "JPEG" or type(image) is Image.Image)
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_an_image_is_turned_as_its_exif_says(turned: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    data = encoded(noise(24, 18), "JPEG", exif=exif)
+
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+
+    assert np.array_equal(pixels(data), np.asarray(expected))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
