@@ -17,6 +17,8 @@ from tests import checkpoints
 from tests.faulty_s3 import FaultyS3
 from tests.pool.servers import Pool, RedisServer, free_port
 
+SCHEDULING = os.sched_getscheduler(0)
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -26,6 +28,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("SAVS_REPORT", "0")
     monkeypatch.setenv("SAVS_RUNTIME_DIR", str(tmp_path_factory.getbasetemp() / "runtime"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """No test leaves its process real-time, which would take the cores from all others."""
+    yield
+    assert os.sched_getscheduler(0) == SCHEDULING
 
 
 @pytest.fixture(scope="session")
