@@ -17,7 +17,13 @@ from tests import checkpoints
 from tests.faulty_s3 import FaultyS3
 from tests.pool.servers import Pool, RedisServer, free_port
 
-SCHEDULING = os.sched_getscheduler(0)
+
+def scheduling() -> int | None:
+    """Return the policy of this thread, such as `os.SCHED_OTHER`; None where there is none, as on macOS."""
+    return os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
+
+
+ORDINARY = scheduling()
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 def ordinary_scheduling() -> Iterator[None]:
     """No test leaves its process real-time, which would take the cores from all others."""
     yield
-    assert os.sched_getscheduler(0) == SCHEDULING
+    assert scheduling() == ORDINARY
 
 
 @pytest.fixture(scope="session")

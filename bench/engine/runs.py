@@ -27,6 +27,7 @@ def examples(model: str, folder: Path) -> list[Sample]:
 def fit(model: Model, rows: Sequence[Sample], timings: Timings | None = None) -> Readout:
     """Return the published readout of the rows, which are read first."""
     extracted = savs.extract(model, list(rows), timings=timings)
+    assert not extracted.errors
     readout = savs.fit(extracted.vectors, [str(s.label) for s in extracted.samples], HEADS)
     assert isinstance(readout, Readout)
     return readout

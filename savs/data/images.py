@@ -91,10 +91,10 @@ def _decode(data: bytes, name: str, reserve: Reserve) -> "tuple[Image, tuple[str
                 raise
             return _decode(whole, name, reserve)[0], (NO_END,)
         upright = _upright(image)
-        # Pillow copies even an image that is RGB. A JPEG is not needed otherwise; files of other formats may
-        # keep their bytes.
-        as_it_is = upright.format == "JPEG" and upright.mode == "RGB"
-        return upright if as_it_is else _rgb(upright, name), ()
+        # Pillow would copy it. The decoders of other formats keep the file's bytes, a copy does not.
+        if upright.format == "JPEG" and upright.mode == "RGB":
+            return upright, ()
+        return _rgb(upright, name), ()
 
 
 def _check_size(image: "Image", name: str, reserve: Reserve) -> None:

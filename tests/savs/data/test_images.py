@@ -164,8 +164,8 @@ def test_an_image_does_not_keep_its_file(kind: str, monkeypatch: pytest.MonkeyPa
         image, _ = decode_image(data, "a.png")
 
     assert opened and not any(stream() for stream in opened)
-    # and it is whole: other formats than JPEG have a decoder of which nothing is left
-    assert image.size == (24, 18) and (kind == "JPEG" or type(image) is Image.Image)
+    # nor a decoder, which may hold the file's bytes itself
+    assert kind == "JPEG" or type(image) is Image.Image
 
 
 @pytest.mark.parametrize("turned", range(1, 9))

@@ -172,8 +172,7 @@ def every_structure(folder: Path) -> dict[str, Path]:
 
 
 def _av1(path: Path) -> Path:
-    """Written by a thread that ends: SVT's encoder makes the thread that calls it real-time if it is root's,
-    and so all threads that this one starts later. Where they wait for each other, nothing else gets a core.
-    """
+    """Return the file, written by a thread of its own: run by root, SVT's encoder makes the thread that calls
+    it real-time, and the threads that this one starts later are real-time, too."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(write, path, codec="libsvtav1", options={"crf": "5", "preset": "10"}).result()
